@@ -1,0 +1,109 @@
+//! One door: `cargo xtask ci` sets up and checks everything, for people and for CI alike.
+//!
+//! A machine needs rustup, node, npm, python3 and git. The other programs the checks use are installed by
+//! [`setup`] into `~/.cache/weir`, never into the tree, and never twice.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a task runner is for")]
+
+mod bench;
+mod cache;
+mod clients;
+mod deny;
+mod docs;
+mod fmt;
+mod layout;
+mod lint;
+mod portable;
+mod program;
+mod purity;
+mod setup;
+mod step;
+mod suite;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{step::Step, workspace::Workspace};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Sets up, checks and measures Weir")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Every check and suite, cheapest first, until the first one that fails.
+    Ci,
+    /// Nothing but what was planned lies at the top level.
+    Layout,
+    /// Sources are formatted.
+    Fmt,
+    /// The core holds no runtime crate and no static.
+    Purity,
+    /// Install what the checks need: targets, cargo-deny, the clients' SDKs.
+    Setup,
+    /// Licences, bans, sources and advisories of the dependencies.
+    Deny,
+    /// Clippy, without a warning.
+    Lint,
+    /// Rustdoc, without a warning.
+    Docs,
+    /// The core builds for every target it is deployed on.
+    Portable,
+    /// The Rust tests.
+    Test,
+    /// The official OpenAI SDKs against a running gateway.
+    Clients,
+    /// Measure: `cargo xtask bench [ARGS…]` hands ARGS on to weir-bench.
+    Bench {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+impl Task {
+    fn steps(&self) -> Vec<Step> {
+        match self {
+            Self::Ci => vec![
+                Step::new("layout", layout::check),
+                Step::new("fmt", fmt::check),
+                Step::new("setup", setup::install),
+                Step::new("purity", purity::check),
+                Step::new("deny", deny::check),
+                Step::new("lint", lint::check),
+                Step::new("docs", docs::check),
+                Step::new("portable", portable::check),
+                Step::new("test", suite::run),
+                Step::new("clients", clients::run),
+            ],
+            Self::Layout => vec![Step::new("layout", layout::check)],
+            Self::Fmt => vec![Step::new("fmt", fmt::check)],
+            Self::Purity => vec![Step::new("purity", purity::check)],
+            Self::Setup => vec![Step::new("setup", setup::install)],
+            Self::Deny => vec![Step::new("deny", deny::check)],
+            Self::Lint => vec![Step::new("lint", lint::check)],
+            Self::Docs => vec![Step::new("docs", docs::check)],
+            Self::Portable => vec![Step::new("portable", portable::check)],
+            Self::Test => vec![Step::new("test", suite::run)],
+            Self::Clients => vec![Step::new("clients", clients::run)],
+            Self::Bench { args } => {
+                let args = args.clone();
+                vec![Step::new("bench", move |workspace| bench::run(workspace, &args))]
+            }
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let task = Cli::parse().task;
+    match Workspace::find() {
+        Ok(workspace) => step::run_all(task.steps(), &workspace),
+        Err(failure) => {
+            eprintln!("{}", failure.message);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The core builds for every target it is deployed on, with a platform of each kind: one whose futures are
+//! `Send` and one whose are not.
+
+use crate::{
+    setup,
+    step::{Outcome, Tally},
+    workspace::Workspace,
+};
+
+pub(crate) fn check(workspace: &Workspace) -> Outcome {
+    let targets = setup::TARGETS.iter().flat_map(|target| ["--target", target]);
+    workspace
+        .cargo()
+        .args(["build", "--locked", "--package", "weir", "--package", "weir-portability"])
+        .args(targets)
+        .run()?;
+    Ok(Tally::PASSED)
+}
