@@ -18,6 +18,7 @@ mod purity;
 mod setup;
 mod step;
 mod suite;
+mod toolchain;
 mod workspace;
 
 use std::process::ExitCode;

@@ -2,13 +2,14 @@
 //! `Send` and one whose are not.
 
 use crate::{
-    setup,
     step::{Outcome, Tally},
+    toolchain,
     workspace::Workspace,
 };
 
 pub(crate) fn check(workspace: &Workspace) -> Outcome {
-    let targets = setup::TARGETS.iter().flat_map(|target| ["--target", target]);
+    toolchain::add_targets(workspace)?;
+    let targets = toolchain::TARGETS.iter().flat_map(|target| ["--target", target]);
     workspace
         .cargo()
         .args(["build", "--locked", "--package", "weir", "--package", "weir-portability"])

@@ -3,11 +3,9 @@
 use crate::{
     clients, deny,
     step::{Failure, Outcome, Tally},
+    toolchain,
     workspace::Workspace,
 };
-
-/// The targets of the deployed artefacts beside the native one.
-pub(crate) const TARGETS: [&str; 2] = ["wasm32-wasip2", "wasm32-unknown-unknown"];
 
 /// Programs that come from the system, and what Debian and Ubuntu call them.
 const SYSTEM: [(&str, &[&str], &str); 5] = [
@@ -20,7 +18,8 @@ const SYSTEM: [(&str, &[&str], &str); 5] = [
 
 pub(crate) fn install(workspace: &Workspace) -> Outcome {
     name_missing(workspace)?;
-    add_targets(workspace)?;
+    toolchain::add_components(workspace)?;
+    toolchain::add_targets(workspace)?;
     deny::install(workspace)?;
     clients::install(workspace)?;
     Ok(Tally::PASSED)
@@ -40,16 +39,4 @@ fn name_missing(workspace: &Workspace) -> Result<(), Failure> {
         "missing: {packages}. Install with `apt-get install {packages}` (Debian, Ubuntu; names may differ \
          elsewhere)"
     )))
-}
-
-fn add_targets(workspace: &Workspace) -> Result<(), Failure> {
-    let rustup = || workspace.program("rustup");
-    let installed = rustup().args(["target", "list", "--installed"]).read()?;
-    let missing: Vec<&str> =
-        TARGETS.into_iter().filter(|target| !installed.lines().any(|line| line == *target)).collect();
-    if missing.is_empty() {
-        println!("targets: {} already there", TARGETS.join(", "));
-        return Ok(());
-    }
-    rustup().args(["target", "add"]).args(missing).run()
 }
