@@ -15,7 +15,10 @@ pub(crate) struct Workspace {
 
 impl Workspace {
     pub(crate) fn find() -> Result<Self, Failure> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        // Read at run time: two checkouts may share a target directory, and with it this very binary.
+        let package = env::var_os("CARGO_MANIFEST_DIR")
+            .ok_or_else(|| Failure::new("run this as `cargo xtask`: cargo says where the tree is"))?;
+        let root = Path::new(&package)
             .ancestors()
             .nth(2)
             .ok_or_else(|| Failure::new("xtask has left tests/xtask"))?;
