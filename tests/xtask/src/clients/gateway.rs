@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write as _},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
@@ -86,9 +86,13 @@ impl Gateway {
                 let _ = writeln!(std::io::stdout(), "weir: {line}");
             }
         });
-        address
-            .recv_timeout(START)
-            .map_err(|_| Failure::new(format!("the gateway did not say `listening on` within {START:?}")))
+        address.recv_timeout(START).map_err(|error| {
+            let happened = match error {
+                RecvTimeoutError::Disconnected => "ended before it said".to_owned(),
+                RecvTimeoutError::Timeout => format!("did not within {START:?} say"),
+            };
+            Failure::new(format!("the gateway {happened} `listening on http://…`"))
+        })
     }
 
     fn ended(&mut self) -> Result<ExitStatus, Failure> {
