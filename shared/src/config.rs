@@ -1,0 +1,223 @@
+//! The one document that tells a gateway what to do, checked.
+//!
+//! A [`Config`] is valid by construction: every name resolves, every pattern and address parses, every
+//! secret has been looked up (a missing one marks its upstream unusable, it does not stop the gateway).
+//! It is made in one place, [`Config::load`], from raw serde shapes; every fault of a document is reported at
+//! once with its path and line. What may change while running is control, and is not in here.
+
+mod check;
+mod fault;
+mod path;
+mod raw;
+mod report;
+mod source;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use self::check::Loaded;
+pub use self::fault::{Fault, Faults};
+pub use self::raw::schema;
+pub use self::source::{Document, Format, Surroundings};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::caller::Keyring;
+use crate::pattern::Pattern;
+use crate::secret::Secret;
+
+/// A checked configuration.
+#[derive(Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub auth: Auth,
+    /// Whether `x-weir-explain: 1` is answered.
+    pub explain: bool,
+    pub server: Server,
+    pub upstreams: Vec<Upstream>,
+    /// Alias → model, chains already followed to their end.
+    pub aliases: BTreeMap<String, String>,
+    /// In the order in which a model is matched: exact names, then globs, the longest first.
+    pub routes: Vec<Route>,
+    /// Where a documented path that names no model goes (`GET /v1/files`).
+    pub passthrough: Option<UpstreamId>,
+    pub keys: Keyring,
+}
+
+/// Who may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Anyone; only on loopback unless the document says `open_on_any_address = true` as well.
+    Open { on_any_address: bool },
+    /// Callers with a key.
+    Keys,
+}
+
+/// Bounds of the server in front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Bytes of a request body that is read to be routed, after decoding. Default 32 MiB.
+    pub max_body: u64,
+    /// Nesting of a JSON body. Default 64.
+    pub max_depth: u32,
+    /// Choices one call may ask for (`n`). Default 128.
+    pub max_n: u32,
+    /// Time for a client to send its request's head. Default 10 s.
+    pub header_timeout: Duration,
+    /// Longest silence while a client sends its body or reads its answer. Default 30 s.
+    pub body_timeout: Duration,
+    /// How long accepted work may go on after SIGTERM. Default 30 s.
+    pub grace: Duration,
+    /// Threads that serve; 0 means one a core.
+    pub workers: usize,
+}
+
+/// Index of an upstream in [`Config::upstreams`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamId(pub usize);
+
+/// An API base with its credential.
+#[derive(Debug)]
+pub struct Upstream {
+    /// `[a-z0-9]` then up to 63 of `[a-z0-9._-]`.
+    pub name: String,
+    pub dialect: Dialect,
+    /// Absolute, `http` or `https`, no query, no fragment, no user info, no trailing slash.
+    /// For [`Dialect::Simulated`] the shell says it at load: [`Surroundings::simulated`].
+    pub base_url: http::Uri,
+    pub credential: Credential,
+    pub timeouts: Timeouts,
+}
+
+/// How an upstream is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// OpenAI's API at `base_url`: OpenAI, HolySheep, DeepSeek, vLLM, Ollama …
+    OpenAi,
+    /// Azure OpenAI: deployment paths, `api-version`, header `api-key`.
+    Azure { api_version: String },
+    /// The provider that is built into the server.
+    Simulated,
+}
+
+/// What an upstream is shown.
+#[derive(Debug)]
+pub enum Credential {
+    /// It wants none.
+    None,
+    Known(Secret),
+    /// The reference did not resolve; `why` names it and is safe to print.
+    Missing {
+        why: String,
+    },
+}
+
+/// Each wait has its own bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Default 5 s.
+    pub connect: Duration,
+    /// From sending the request to the head of the answer. Default 30 s.
+    pub first_byte: Duration,
+    /// Longest silence inside an answer. Default 60 s.
+    pub idle: Duration,
+    /// The whole call, attempts and fallbacks included. Default 600 s.
+    pub total: Duration,
+}
+
+/// A model pattern and where it leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub pattern: Pattern,
+    /// Never empty; weights sum to at least 1.
+    pub to: Vec<Target>,
+    pub fallback: Vec<Target>,
+    pub fallback_on: Vec<Condition>,
+    pub pick: Pick,
+    pub sticky: Sticky,
+    pub on_disconnect: OnDisconnect,
+    pub retry: Retry,
+    /// Names that `GET /v1/models` lists for a glob.
+    pub advertise: Vec<String>,
+}
+
+/// A deployment: an upstream and that upstream's own name for the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub upstream: UpstreamId,
+    /// `None` leaves the name as it is.
+    pub model: Option<String>,
+    pub weight: u32,
+}
+
+/// How the first target is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pick {
+    /// By weight.
+    Weighted,
+    /// The lowest moving average of the time to the first byte.
+    Fastest,
+    /// The fewest calls in flight for its weight.
+    LeastBusy,
+}
+
+/// What keeps to the same target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sticky {
+    #[serde(skip)]
+    Nothing,
+    /// Each caller stays with the target it was first given.
+    Caller,
+}
+
+/// What happens to the upstream call when the client has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDisconnect {
+    /// End it.
+    Cancel,
+    /// Read it to its end, so that its usage is known.
+    Finish,
+}
+
+/// When the next candidate is taken. The caller's own 4xx never is one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// No connection, or it broke before the first byte to the client.
+    Connect,
+    /// No answer in time: `first_byte`, `idle` before the first content, 408, 504.
+    Timeout,
+    /// 429.
+    RateLimit,
+    /// 5xx, and 409 or 425 of the upstream's making.
+    ServerError,
+    /// The upstream refuses the gateway's own credential: 401, 403.
+    Credentials,
+    /// 200 that is no answer: an error body, HTML, a body cut short.
+    BadAnswer,
+}
+
+/// How often and how patiently a call is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts in all, 1 to 3. Default 3.
+    pub attempts: u32,
+    /// First step of the exponential back-off, full jitter. Default 100 ms.
+    pub backoff: Duration,
+    /// Longest wait for one upstream to be ready again; a longer Retry-After ends the call. Default 5 s.
+    pub max_wait: Duration,
+}
+
+impl Config {
+    /// The upstream that `id` stands for.
+    pub fn upstream(&self, id: UpstreamId) -> &Upstream {
+        &self.upstreams[id.0]
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! From the raw shape to a [`Config`], or to everything that is wrong with it.
+//!
+//! Each check reports and goes on with what is left: a part that has a fault is left out of the `Config`,
+//! which is then thrown away. Whatever a document says of things that this version does not do yet is checked
+//! all the same, and answered with a warning.
+
+mod address;
+mod alias;
+mod credential;
+mod key;
+mod policy;
+mod route;
+mod upstream;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use self::upstream::Names;
+use super::fault::{Fault, Faults, Problem};
+use super::path::Path;
+use super::report::Report;
+use super::source::{Document, Surroundings};
+use super::{Auth, Config, Route, Server, UpstreamId, raw, source};
+use crate::caller::Keyring;
+
+/// A configuration that holds, and what should be known about it.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// By line.
+    pub warnings: Vec<Fault>,
+}
+
+impl Config {
+    /// Reads and checks a document; on failure with all its faults.
+    ///
+    /// A credential that is not to be found is a warning: its upstream cannot be used, the others can.
+    pub fn load(document: &Document<'_>, surroundings: &dyn Surroundings) -> Result<Loaded, Faults> {
+        let (tree, mut report) = source::read(document)?;
+        let Some(raw) = raw::parse(tree, &mut report) else { return Err(report.into_faults()) };
+        let config = check(raw, surroundings, &mut report);
+        if report.is_clean() {
+            Ok(Loaded { config, warnings: report.into_warnings() })
+        } else {
+            Err(report.into_faults())
+        }
+    }
+
+    /// Whether the gateway may listen on `address` in place of its own: what a flag asks for.
+    pub fn check_listen(&self, address: SocketAddr) -> Result<(), Fault> {
+        if may_listen(self.auth, address) {
+            return Ok(());
+        }
+        let Problem { text: problem, hint } = open_to_others(address);
+        Err(Fault { document: "--listen".into(), line: None, path: String::new(), problem, hint })
+    }
+}
+
+fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report<'_>) -> Config {
+    let root = Path::ROOT;
+    let listen = listen(raw.listen.as_deref(), report);
+    let auth = auth(&raw, listen, report);
+    let server = server(&raw.server.unwrap_or_default(), report);
+    if let Some(store) = &raw.store {
+        policy::store(store, &root.key("store"), report);
+    }
+
+    let (upstreams, routes) = (raw.upstream.unwrap_or_default(), raw.route.unwrap_or_default());
+    let names = Names::new(&upstreams);
+    let upstreams = upstream::upstreams(upstreams, surroundings, report);
+    let written = routes.len();
+    let mut routes = route::routes(routes, &names, report);
+    let all_known = written > 0 && routes.len() == written && report.is_whole(&root.key("route"));
+    let aliases = alias::aliases(&raw.alias, all_known.then_some(routes.as_slice()), report);
+    let passthrough = passthrough(raw.passthrough.as_deref(), &names, &routes, report);
+    for (name, limits) in &raw.limits {
+        let path = root.key("limits").key(name);
+        check_name(name, &path, report);
+        policy::limits(limits, &path, report);
+    }
+    let keys = Keyring::new(key::keys(raw.key, report));
+
+    routes.sort_by_key(|route| route.pattern.precedence());
+    Config {
+        listen,
+        auth,
+        explain: raw.explain.unwrap_or(true),
+        server,
+        upstreams,
+        aliases,
+        routes,
+        passthrough,
+        keys,
+    }
+}
+
+fn listen(text: Option<&str>, report: &mut Report<'_>) -> SocketAddr {
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+    let Some(text) = text else { return default };
+    text.parse().unwrap_or_else(|_| {
+        let problem =
+            Problem::new("not an address and port").hint("write \"127.0.0.1:8080\" or \"[::1]:8080\"");
+        report.fault(&Path::ROOT.key("listen"), problem);
+        default
+    })
+}
+
+fn auth(raw: &raw::Gateway, listen: SocketAddr, report: &mut Report<'_>) -> Auth {
+    let root = Path::ROOT;
+    let on_any_address = raw.open_on_any_address.unwrap_or(false);
+    let auth = match raw.auth {
+        Some(raw::Auth::Open) => Auth::Open { on_any_address },
+        Some(raw::Auth::Keys) | None => Auth::Keys,
+    };
+    if !may_listen(auth, listen) && !report.excuses(&root.key("open_on_any_address")) {
+        report.fault(&root.key("listen"), open_to_others(listen));
+    }
+    let key_is_told = report.excuses(&root.key("auth")) || report.excuses_part_of(&root.key("key"));
+    if auth == Auth::Keys && raw.key.is_empty() && !key_is_told {
+        let problem = Problem::new("callers need a key, and there is none");
+        let hint = "`weir key new` makes one; or set auth = \"open\" to let in anyone on this machine";
+        report.fault(&root.key("auth"), problem.hint(hint));
+    }
+    auth
+}
+
+fn may_listen(auth: Auth, address: SocketAddr) -> bool {
+    match auth {
+        Auth::Keys | Auth::Open { on_any_address: true } => true,
+        Auth::Open { on_any_address: false } => address.ip().to_canonical().is_loopback(),
+    }
+}
+
+fn open_to_others(address: SocketAddr) -> Problem {
+    Problem::new(format!("{address} is open to other machines, and with auth = \"open\" to anyone there"))
+        .hint("listen on 127.0.0.1, or set auth = \"keys\", or say open_on_any_address = true")
+}
+
+fn server(raw: &raw::Server, report: &mut Report<'_>) -> Server {
+    let path = Path::ROOT.key("server");
+    let mut time = |key: &str, time: Option<raw::Time>, default: u64| {
+        positive(time, Duration::from_secs(default), &path.key(key), report)
+    };
+    let header_timeout = time("header_timeout", raw.header_timeout, 10);
+    let body_timeout = time("body_timeout", raw.body_timeout, 30);
+    let grace = raw.grace.map_or(Duration::from_secs(30), |time| time.0);
+    let mut number = |key: &str, number: Option<u64>, default: u32, range: Range| {
+        within(number, default, range, &path.key(key), report)
+    };
+    let max_depth = number("max_depth", raw.max_depth, 64, (1, 128));
+    let max_n = number("max_n", raw.max_n, 128, (1, 1_000_000));
+    let workers = number("workers", raw.workers, 0, (0, 1024)) as usize;
+    let max_body = raw.max_body.map_or(32 << 20, |size| size.0);
+    if !(1..=1 << 30).contains(&max_body) {
+        report.fault(&path.key("max_body"), "must be at least 1 byte and at most 1GiB");
+    }
+    Server { max_body, max_depth, max_n, header_timeout, body_timeout, grace, workers }
+}
+
+fn passthrough(
+    name: Option<&str>,
+    names: &Names,
+    routes: &[Route],
+    report: &mut Report<'_>,
+) -> Option<UpstreamId> {
+    if let Some(name) = name {
+        return names.resolve(name, &Path::ROOT.key("passthrough"), report);
+    }
+    let any = routes.iter().find(|route| route.pattern.as_str() == "*");
+    any.and_then(|route| route.to.first()).map(|target| target.upstream).or_else(|| names.only())
+}
+
+/// The least and the most that is allowed.
+type Range = (u32, u32);
+
+fn within(
+    number: Option<u64>,
+    default: u32,
+    (least, most): Range,
+    path: &Path,
+    report: &mut Report<'_>,
+) -> u32 {
+    let Some(number) = number else { return default };
+    match u32::try_from(number) {
+        Ok(number) if (least..=most).contains(&number) => number,
+        Ok(_) | Err(_) => {
+            report.fault(path, format!("must be {least} to {most}"));
+            default
+        }
+    }
+}
+
+fn positive(time: Option<raw::Time>, default: Duration, path: &Path, report: &mut Report<'_>) -> Duration {
+    let time = time.map_or(default, |time| time.0);
+    if time.is_zero() {
+        report.fault(path, "must be longer than nothing");
+    }
+    time
+}
+
+/// Refuses what cannot be part of a path, a header or a store's key.
+fn check_name(name: &str, path: &Path, report: &mut Report<'_>) {
+    const LONGEST: usize = super::fault::LONGEST_NAME;
+    let first = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let rest = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
+    if !(first && rest && name.len() <= LONGEST) {
+        let hint = "a letter or digit, then up to 63 more, also \".\", \"_\" and \"-\"; all lower case";
+        report.fault(path, Problem::new("not a name").hint(hint));
+    }
+}
+
+/// Refuses what cannot be the name of a model.
+fn check_model(name: &str, path: &Path, report: &mut Report<'_>) -> bool {
+    let problem = if name.is_empty() {
+        "a model needs a name"
+    } else if name.len() > 256 {
+        "longer than 256 bytes"
+    } else if name.trim() != name || name.chars().any(char::is_control) {
+        "a model's name has no space around it and no control character in it"
+    } else {
+        return true;
+    };
+    report.fault(path, problem);
+    false
+}

@@ -1,0 +1,62 @@
+//! Keys, and the callers they belong to.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use super::{check_model, check_name, policy};
+use crate::caller::{Caller, KeyHash};
+use crate::config::fault::Problem;
+use crate::config::path::Path;
+use crate::config::raw;
+use crate::config::report::Report;
+use crate::pattern::Pattern;
+
+/// Each hash once.
+pub(super) fn keys(raw: BTreeMap<String, raw::Key>, report: &mut Report<'_>) -> Vec<(KeyHash, Arc<Caller>)> {
+    let mut first_with = BTreeMap::new();
+    let mut keys = Vec::new();
+    for (name, raw) in raw {
+        let path = Path::ROOT.key("key").key(&name);
+        let Some((hash, caller)) = key(name, raw, &path, report) else { continue };
+        match first_with.entry(hash) {
+            Entry::Vacant(entry) => {
+                entry.insert(path);
+                keys.push((hash, Arc::new(caller)));
+            }
+            Entry::Occupied(first) => {
+                report.fault(&path.key("hash"), format!("{} has the same hash", first.get()));
+            }
+        }
+    }
+    keys
+}
+
+fn key(name: String, raw: raw::Key, path: &Path, report: &mut Report<'_>) -> Option<(KeyHash, Caller)> {
+    check_name(&name, path, report);
+    let tenant = raw.tenant.inspect(|tenant| check_name(tenant, &path.key("tenant"), report));
+    let models = raw.models.unwrap_or_else(|| vec!["*".into()]);
+    for (at, model) in models.iter().enumerate() {
+        check_model(model, &path.key("models").index(at), report);
+    }
+    if let Some(limits) = &raw.limits {
+        policy::limits(limits, &path.key("limits"), report);
+    }
+    let hash = hash(raw.hash.as_deref(), &path.key("hash"), report)?;
+    let tenant = tenant.unwrap_or_else(|| name.clone());
+    Some((hash, Caller { name, tenant, models: models.into_iter().map(Pattern::new).collect() }))
+}
+
+/// Never quotes what was written: it may be the key itself.
+fn hash(text: Option<&str>, path: &Path, report: &mut Report<'_>) -> Option<KeyHash> {
+    let Some(text) = text else {
+        report.missing(path, Problem::new("missing").hint("`weir key new` makes a key and prints its hash"));
+        return None;
+    };
+    let hash = KeyHash::parse(text);
+    if hash.is_none() {
+        let problem = Problem::new("not a hash: \"sha256:\" and 64 hex digits");
+        report.fault(path, problem.hint("`weir key new` makes a key and prints its hash"));
+    }
+    hash
+}

@@ -1,0 +1,164 @@
+//! Routes.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::time::Duration;
+
+use super::upstream::Names;
+use super::{check_model, policy, within};
+use crate::config::fault::Problem;
+use crate::config::path::Path;
+use crate::config::report::Report;
+use crate::config::{Condition, OnDisconnect, Pick, Retry, Route, Sticky, Target, raw};
+use crate::pattern::Pattern;
+
+/// So that no sum of weights overflows.
+const MOST_WEIGHT: u32 = 1_000_000;
+
+/// In the order of the document.
+pub(super) fn routes(routes: Vec<raw::Route>, names: &Names, report: &mut Report<'_>) -> Vec<Route> {
+    let list = Path::ROOT.key("route");
+    if routes.is_empty() && report.is_whole(&list) {
+        let hint = "add [[route]] with model = \"*\" and to = [\"UPSTREAM\"]";
+        report.missing(&list, Problem::new("there is no route").hint(hint));
+    }
+    let mut patterns = BTreeMap::new();
+    let mut checked = Vec::new();
+    for (at, raw) in routes.into_iter().enumerate() {
+        let path = list.index(at);
+        if let Some(model) = &raw.model {
+            match patterns.entry(model.clone()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(report.as_written(&path));
+                }
+                Entry::Occupied(first) => {
+                    report.fault(&path.key("model"), format!("{} has the same model", first.get()));
+                }
+            }
+        }
+        checked.extend(route(raw, &path, names, report));
+    }
+    checked
+}
+
+fn route(raw: raw::Route, path: &Path, names: &Names, report: &mut Report<'_>) -> Option<Route> {
+    let pattern = pattern(raw.model, &path.key("model"), report);
+    if let Some(pattern) = &pattern {
+        advertise(pattern, &raw.advertise, &path.key("advertise"), report);
+    }
+    if let Some(cache) = &raw.cache {
+        policy::cache(cache, &path.key("cache"), report);
+    }
+    if let Some(breaker) = &raw.breaker {
+        policy::breaker(breaker, &path.key("breaker"), report);
+    }
+    let to = to(raw.to, &path.key("to"), names, report);
+    let fallback = targets(raw.fallback, &path.key("fallback"), names, report);
+    let retry = retry(raw.retry.as_ref(), &path.key("retry"), report);
+    Some(Route {
+        pattern: pattern?,
+        to,
+        fallback,
+        fallback_on: conditions(raw.fallback_on),
+        pick: raw.pick.unwrap_or(Pick::Weighted),
+        sticky: raw.sticky.unwrap_or(Sticky::Nothing),
+        on_disconnect: raw.on_disconnect.unwrap_or(OnDisconnect::Cancel),
+        retry,
+        advertise: raw.advertise,
+    })
+}
+
+fn pattern(model: Option<String>, path: &Path, report: &mut Report<'_>) -> Option<Pattern> {
+    let Some(model) = model else {
+        let hint = "write a model's name, a pattern such as \"gpt-*\", or \"*\" for all";
+        report.missing(path, Problem::new("missing").hint(hint));
+        return None;
+    };
+    check_model(&model, path, report).then(|| Pattern::new(model))
+}
+
+fn advertise(pattern: &Pattern, names: &[String], path: &Path, report: &mut Report<'_>) {
+    for (at, name) in names.iter().enumerate() {
+        let path = path.index(at);
+        if !check_model(name, &path, report) {
+            continue;
+        }
+        if name.contains('*') {
+            report.fault(&path, "a pattern; names of models are listed here");
+        } else if !pattern.matches(name) {
+            report.fault(&path, "does not match the route's model, so it would never be answered here");
+        }
+    }
+}
+
+fn to(raw: Option<Vec<raw::Target>>, path: &Path, names: &Names, report: &mut Report<'_>) -> Vec<Target> {
+    let hint = "write to = [\"UPSTREAM\"]";
+    let Some(raw) = raw else {
+        report.missing(path, Problem::new("missing").hint(hint));
+        return Vec::new();
+    };
+    let given = raw.len();
+    if given == 0 && report.is_whole(path) {
+        report.fault(path, Problem::new("leads nowhere").hint(hint));
+    }
+    let to = targets(raw, path, names, report);
+    let is_complete = given > 0 && to.len() == given && report.is_whole(path);
+    if is_complete && to.iter().all(|target| target.weight == 0) {
+        report.fault(path, "leads nowhere: every weight is 0");
+    }
+    to
+}
+
+fn targets(raw: Vec<raw::Target>, path: &Path, names: &Names, report: &mut Report<'_>) -> Vec<Target> {
+    let checked = raw.into_iter().enumerate().filter_map(|(at, raw)| {
+        let path = path.index(at);
+        match raw {
+            raw::Target::Upstream(name) => {
+                let upstream = names.resolve(&name, &path, report)?;
+                Some(Target { upstream, model: None, weight: 1 })
+            }
+            raw::Target::Table(table) => target(table, &path, names, report),
+        }
+    });
+    checked.collect()
+}
+
+fn target(raw: raw::TargetTable, path: &Path, names: &Names, report: &mut Report<'_>) -> Option<Target> {
+    if let Some(model) = &raw.model {
+        check_model(model, &path.key("model"), report);
+    }
+    let weight = within(raw.weight, 1, (0, MOST_WEIGHT), &path.key("weight"), report);
+    let Some(name) = raw.upstream else {
+        report.missing(&path.key("upstream"), "missing");
+        return None;
+    };
+    let upstream = names.resolve(&name, &path.key("upstream"), report)?;
+    Some(Target { upstream, model: raw.model, weight })
+}
+
+/// Each once; all of them if none is named.
+fn conditions(raw: Option<Vec<Condition>>) -> Vec<Condition> {
+    let Some(mut conditions) = raw else {
+        return vec![
+            Condition::Connect,
+            Condition::Timeout,
+            Condition::RateLimit,
+            Condition::ServerError,
+            Condition::Credentials,
+            Condition::BadAnswer,
+        ];
+    };
+    conditions.sort();
+    conditions.dedup();
+    conditions
+}
+
+fn retry(raw: Option<&raw::Retry>, path: &Path, report: &mut Report<'_>) -> Retry {
+    let none = raw::Retry::default();
+    let raw = raw.unwrap_or(&none);
+    Retry {
+        attempts: within(raw.attempts, 3, (1, 3), &path.key("attempts"), report),
+        backoff: raw.backoff.map_or(Duration::from_millis(100), |time| time.0),
+        max_wait: raw.max_wait.map_or(Duration::from_secs(5), |time| time.0),
+    }
+}

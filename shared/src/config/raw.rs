@@ -1,0 +1,308 @@
+//! The document's shape, and nothing of its sense.
+//!
+//! Everything may be left out here: what must be there is asked for by the check, which can then tell of all
+//! that is missing at once. Keys that are not known are refused. The comments are the schema's descriptions:
+//! they are what an editor shows to whoever writes a `weir.toml`.
+
+mod reference;
+mod spelled;
+mod tree;
+mod unit;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+pub(super) use self::reference::{ApiKey, BaseUrl, Target, TargetTable};
+pub(super) use self::tree::parse;
+pub(super) use self::unit::{Rate, Share, Size, Time};
+use super::{Condition, OnDisconnect, Pick, Sticky};
+
+/// What a Weir gateway does: where it listens, who may call it, and which models lead to which upstreams.
+///
+/// At least one upstream and one route are needed; all the rest has a default. Secrets are never written
+/// here, only where they are found.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "weir.toml")]
+pub(super) struct Gateway {
+    /// Address and port to listen on. Default `127.0.0.1:8080`: this machine only. `0.0.0.0:8080` is every
+    /// interface.
+    pub(super) listen: Option<String>,
+    /// Who may call. Default `keys`.
+    pub(super) auth: Option<Auth>,
+    /// With `auth = "open"`: yes, on an address that other machines reach as well. Default `false`.
+    pub(super) open_on_any_address: Option<bool>,
+    /// Whether a call with the header `x-weir-explain: 1` is answered with what was decided, and why. Default
+    /// `true`.
+    pub(super) explain: Option<bool>,
+    /// The upstream that gets calls which name no model, such as `GET /v1/files`. Default: the first target of
+    /// the route `*`, else the only upstream there is, else such calls are refused.
+    pub(super) passthrough: Option<String>,
+    /// Bounds of the server in front.
+    pub(super) server: Option<Server>,
+    /// Where state is kept.
+    pub(super) store: Option<Store>,
+    /// The API bases that calls are sent to, by the name that routes use.
+    #[schemars(required)]
+    pub(super) upstream: Option<BTreeMap<String, Upstream>>,
+    /// Another name for a model: `"gpt-5" = "gpt-4o"` answers calls for `gpt-5` with `gpt-4o`. May lead to
+    /// another alias.
+    #[serde(default)]
+    pub(super) alias: BTreeMap<String, String>,
+    /// Which models lead where. An exact name is tried before a pattern, a long pattern before a short one;
+    /// the order in the document does not matter.
+    #[schemars(required)]
+    pub(super) route: Option<Vec<Route>>,
+    /// Limits by name; `default` is for every caller that has none of its own.
+    #[serde(default)]
+    pub(super) limits: BTreeMap<String, Limits>,
+    /// The keys that callers show, by name.
+    #[serde(default)]
+    pub(super) key: BTreeMap<String, Key>,
+}
+
+/// Who may call.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Auth {
+    /// Anyone who reaches the address; on loopback only, unless `open_on_any_address` is set.
+    Open,
+    /// Callers with one of the keys of `[key.NAME]`.
+    Keys,
+}
+
+/// Bounds of the server in front.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    /// Longest request body. Default `32MiB`.
+    pub(super) max_body: Option<Size>,
+    /// Deepest nesting of a request's JSON, 1 to 128. Default 64.
+    pub(super) max_depth: Option<u64>,
+    /// Most choices (`n`) one call may ask for. Default 128.
+    pub(super) max_n: Option<u64>,
+    /// Time for a client to send the head of its request. Default `10s`.
+    pub(super) header_timeout: Option<Time>,
+    /// Longest silence while a client sends its request or reads its answer. Default `30s`.
+    pub(super) body_timeout: Option<Time>,
+    /// How long accepted calls may go on after SIGTERM. Default `30s`.
+    pub(super) grace: Option<Time>,
+    /// Threads that serve; 0, the default, is one a core.
+    pub(super) workers: Option<u64>,
+}
+
+/// Where state is kept.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Store {
+    /// Default `embedded`.
+    pub(super) kind: Option<StoreKind>,
+    /// With `kind = "redis"`: `redis://host:6379`, or `{ env = "REDIS_URL" }` if it has a password in it.
+    pub(super) url: Option<BaseUrl>,
+}
+
+/// What keeps the state.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum StoreKind {
+    /// The process itself.
+    Embedded,
+    /// A Redis that all replicas share.
+    Redis,
+}
+
+/// An API base with its credential.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Upstream {
+    /// How it is spoken to.
+    #[schemars(required)]
+    pub(super) dialect: Option<Dialect>,
+    /// Where its API begins, such as `https://api.openai.com/v1`. Not for the dialect `simulated`.
+    pub(super) base_url: Option<BaseUrl>,
+    /// Where its key is found: `{ env = "OPENAI_API_KEY" }`. Leave it out for an upstream that wants none.
+    pub(super) api_key: Option<ApiKey>,
+    /// With the dialect `azure`: the API's version, such as `2024-10-21`.
+    pub(super) api_version: Option<String>,
+    /// How long it is waited for.
+    pub(super) timeout: Option<Timeout>,
+}
+
+/// How an upstream is spoken to.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Dialect {
+    /// As OpenAI is: also HolySheep, DeepSeek, vLLM, Ollama and most others.
+    OpenAi,
+    /// As Azure OpenAI is: deployment paths, `api-version`, the header `api-key`.
+    Azure,
+    /// The provider that is built into the server, to try things without a key or a bill.
+    Simulated,
+}
+
+/// How long an upstream is waited for; each wait has its own bound.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Timeout {
+    /// To be connected. Default `5s`.
+    pub(super) connect: Option<Time>,
+    /// From the request to the head of its answer. Default `30s`; more for models that think for long.
+    pub(super) first_byte: Option<Time>,
+    /// Longest silence inside an answer. Default `60s`.
+    pub(super) idle: Option<Time>,
+    /// The whole call. Default `600s`.
+    pub(super) total: Option<Time>,
+}
+
+/// A model pattern and where it leads.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Route {
+    /// A model's name, or a pattern in which `*` stands for any characters: `gpt-*`.
+    #[schemars(required)]
+    pub(super) model: Option<String>,
+    /// Where calls go; with several targets each gets its share by `weight`.
+    #[schemars(required)]
+    pub(super) to: Option<Vec<Target>>,
+    /// Where a call goes next when a target fails, in this order.
+    #[serde(default)]
+    pub(super) fallback: Vec<Target>,
+    /// Which failures lead on to the next target. Default: all of them.
+    pub(super) fallback_on: Option<Vec<Condition>>,
+    /// How the first target is chosen. Default `weighted`.
+    pub(super) pick: Option<Pick>,
+    /// `caller` keeps each caller on the target that it was first given.
+    pub(super) sticky: Option<Sticky>,
+    /// What happens to the upstream's call when the client has gone. Default `cancel`.
+    pub(super) on_disconnect: Option<OnDisconnect>,
+    /// How often and how patiently a call is tried again.
+    pub(super) retry: Option<Retry>,
+    /// Names that `GET /v1/models` lists for a pattern; each must match it.
+    #[serde(default)]
+    pub(super) advertise: Vec<String>,
+    /// Answers to be kept and given again for the same request.
+    pub(super) cache: Option<Cache>,
+    /// When an upstream that fails is left alone for a while.
+    pub(super) breaker: Option<Breaker>,
+}
+
+/// How often and how patiently a call is tried again.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retry {
+    /// Attempts in all, fallbacks included: 1 to 3. Default 3.
+    pub(super) attempts: Option<u64>,
+    /// The first pause; it doubles, and a random part of it is waited. Default `100ms`.
+    pub(super) backoff: Option<Time>,
+    /// Longest wait for an upstream that says when to come back. Default `5s`.
+    pub(super) max_wait: Option<Time>,
+}
+
+/// Answers to be kept and given again for the same request.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cache {
+    /// How long an answer may be given again. Default `300s`.
+    pub(super) ttl: Option<Time>,
+}
+
+/// When an upstream that fails is left alone for a while: after failures in a row, or at a rate of them.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Breaker {
+    /// Failures in a row. Default 5.
+    pub(super) consecutive: Option<u64>,
+    /// Share of the calls in `window`. Default `5%`.
+    pub(super) failure_rate: Option<Share>,
+    /// What the rate is taken over. Default `10s`.
+    pub(super) window: Option<Time>,
+    /// Calls in `window` below which there is no rate. Default 20.
+    pub(super) minimum: Option<u64>,
+    /// How long it is left alone; doubles while it goes on failing. Default `30s`.
+    pub(super) open: Option<Time>,
+}
+
+/// How much may be asked for.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    /// Calls, such as `1000/min`.
+    #[expect(dead_code, reason = "checked by being read; used once limits are in force")]
+    pub(super) requests: Option<Rate>,
+    /// Tokens, prompt and answer together, such as `2000000/min`.
+    #[expect(dead_code, reason = "checked by being read; used once limits are in force")]
+    pub(super) tokens: Option<Rate>,
+    /// Calls at the same time.
+    pub(super) concurrent: Option<u64>,
+    /// What happens when the store that counts cannot be reached. Default `local`.
+    #[expect(dead_code, reason = "checked by being read; used once limits are in force")]
+    pub(super) on_store_loss: Option<OnStoreLoss>,
+}
+
+/// What happens when the store that counts cannot be reached.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum OnStoreLoss {
+    /// Calls are refused.
+    Closed,
+    /// Calls are let through uncounted.
+    Open,
+    /// Each process counts for itself, up to its share of the limit.
+    Local,
+}
+
+/// A key that a caller shows. `weir key new` makes one and prints this table.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Key {
+    /// `sha256:` and 64 hex digits. The key itself is stored nowhere.
+    #[schemars(required)]
+    pub(super) hash: Option<String>,
+    /// Whose calls, cache and costs these are. Default: the key's name.
+    pub(super) tenant: Option<String>,
+    /// What it may call: names or patterns, before or behind an alias. Default `["*"]`.
+    pub(super) models: Option<Vec<String>>,
+    /// Its own limits, in place of `[limits.default]`.
+    pub(super) limits: Option<Limits>,
+}
+
+/// The JSON Schema of a `weir.toml`, from the same types that read it.
+pub fn schema() -> Value {
+    let mut schema = schemars::SchemaGenerator::default().into_root_schema_for::<Gateway>().to_value();
+    tidy(&mut schema);
+    schema
+}
+
+/// Takes out what the types say and a writer never writes: what may be left out is not `null`, and a choice
+/// that has no words is none.
+fn tidy(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            if let Some(Value::Array(types)) = map.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [only] = types.as_slice() {
+                    let only = only.clone();
+                    map.insert("type".into(), only);
+                }
+            }
+            if let Some(Value::Array(choices)) = map.get_mut("anyOf") {
+                choices.retain(|choice| choice.get("type").is_none_or(|name| name != "null"));
+                if let [Value::Object(only)] = choices.as_slice() {
+                    let only = only.clone();
+                    map.remove("anyOf");
+                    map.extend(only);
+                }
+            }
+            if let Some(Value::Array(choices)) = map.get_mut("oneOf") {
+                let no_words = |choice: &Value| choice.get("enum") == Some(&Value::Array(Vec::new()));
+                choices.retain(|choice| !no_words(choice));
+            }
+            map.values_mut().for_each(tidy);
+        }
+        Value::Array(list) => list.iter_mut().for_each(tidy),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

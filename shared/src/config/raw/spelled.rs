@@ -1,0 +1,66 @@
+//! Reads values that are spelled in a form of their own, or in a short and a long one.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserializer;
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
+
+/// What can be read from a text, a number or a table; each that is not overridden is refused.
+///
+/// A refusal says what is wrong and never what was written: it may have been a credential.
+pub(super) trait Spelled<'de>: Sized {
+    /// What should stand here.
+    const EXPECTED: &'static str;
+
+    fn from_text(text: &str) -> Result<Self, &'static str>;
+
+    fn from_number(_number: u64) -> Option<Self> {
+        None
+    }
+
+    fn from_table<A: MapAccess<'de>>(_table: A) -> Result<Self, A::Error> {
+        Err(A::Error::invalid_type(Unexpected::Map, &Self::EXPECTED))
+    }
+}
+
+pub(super) fn deserialize<'de, T: Spelled<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    deserializer.deserialize_any(Reader(PhantomData))
+}
+
+struct Reader<T>(PhantomData<T>);
+
+impl<'de, T: Spelled<'de>> Visitor<'de> for Reader<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::EXPECTED)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        T::from_text(text).map_err(E::custom)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
+        T::from_number(number).ok_or_else(|| E::invalid_type(Unexpected::Unsigned(number), &T::EXPECTED))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<T, A::Error> {
+        T::from_table(table)
+    }
+}
+
+/// Makes a [`Spelled`] type readable.
+macro_rules! spelled {
+    ($($name:ty),+) => {$(
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::config::raw::spelled::deserialize(deserializer)
+            }
+        }
+    )+};
+}
+
+pub(super) use spelled;

@@ -1,0 +1,281 @@
+//! What a document means. What is said of a wrong one, and of a hostile one, is in the files below.
+
+mod faults;
+mod hostile;
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+const DEFAULT: &str = include_str!("../../../devserver/default.toml");
+const EXAMPLE: &str = include_str!("../../../devserver/weir.example.toml");
+
+/// The least that holds; what is put in front must be top-level keys, what is put behind tables.
+const LEAST: &str = r#"
+auth = "open"
+[upstream.one]
+dialect = "openai"
+base_url = "https://one.example/v1"
+[[route]]
+model = "*"
+to = ["one"]
+"#;
+
+#[test]
+fn the_default_document_holds_without_a_warning() {
+    let loaded = load(DEFAULT).unwrap();
+    assert_eq!(loaded.warnings, []);
+    let config = loaded.config;
+    assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
+    assert_eq!(config.auth, Auth::Open { on_any_address: false });
+    let models: Vec<_> = config.routes.iter().map(|route| route.pattern.as_str()).collect();
+    assert_eq!(models, ["sim-embedding", "sim-fallback", "sim*"]);
+    assert_eq!(config.aliases["gpt-4o"], "sim");
+    assert_eq!(config.upstreams[0].base_url, "http://127.0.0.1:9/v1");
+    assert_eq!(config.passthrough, Some(UpstreamId(0)));
+}
+
+#[test]
+fn the_example_holds_and_says_which_keys_are_missing() {
+    let loaded = load(EXAMPLE).unwrap();
+    let told: Vec<_> = loaded.warnings.iter().map(|warning| warning.path.as_str()).collect();
+    let expected =
+        ["holysheep", "openai", "azure", "deepseek"].map(|name| format!("upstream.{name}.api_key"));
+    assert_eq!(told, expected);
+    let holysheep = upstream(&loaded.config, "holysheep");
+    assert_eq!(holysheep.base_url, "https://api.holysheep.ai/v1");
+}
+
+#[test]
+fn the_least_document_gets_the_defaults() {
+    let config = load(LEAST).unwrap().config;
+    assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
+    assert!(config.explain);
+    assert_eq!(config.passthrough, Some(UpstreamId(0)));
+    let seconds = Duration::from_secs;
+    let server = Server {
+        max_body: 32 << 20,
+        max_depth: 64,
+        max_n: 128,
+        header_timeout: seconds(10),
+        body_timeout: seconds(30),
+        grace: seconds(30),
+        workers: 0,
+    };
+    assert_eq!(config.server, server);
+    let timeouts =
+        Timeouts { connect: seconds(5), first_byte: seconds(30), idle: seconds(60), total: seconds(600) };
+    assert_eq!(config.upstreams[0].timeouts, timeouts);
+    let route = Route {
+        pattern: Pattern::new("*"),
+        to: vec![Target { upstream: UpstreamId(0), model: None, weight: 1 }],
+        fallback: vec![],
+        fallback_on: vec![
+            Condition::Connect,
+            Condition::Timeout,
+            Condition::RateLimit,
+            Condition::ServerError,
+            Condition::Credentials,
+            Condition::BadAnswer,
+        ],
+        pick: Pick::Weighted,
+        sticky: Sticky::Nothing,
+        on_disconnect: OnDisconnect::Cancel,
+        retry: Retry { attempts: 3, backoff: Duration::from_millis(100), max_wait: seconds(5) },
+        advertise: vec![],
+    };
+    assert_eq!(config.routes, [route]);
+}
+
+#[test]
+fn every_setting_arrives() {
+    let text = r#"
+        listen = "0.0.0.0:80"
+        auth = "open"
+        open_on_any_address = true
+        explain = false
+        passthrough = "two"
+        server = { max_body = 1000, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m", grace = "0s", workers = 4 }
+        [upstream.one]
+        dialect = "azure"
+        base_url = { env = "BASE", default = "https://default.example" }
+        api_version = "2024-10-21"
+        api_key = { env = "KEY" }
+        timeout = { connect = "250ms", first_byte = "2s", idle = "3s", total = "1h" }
+        [upstream.two]
+        dialect = "openai"
+        base_url = "https://two.example/"
+        api_key = { file = "/run/key" }
+        [[route]]
+        model = "a*"
+        to = ["two", { upstream = "one", model = "b", weight = 7 }]
+        fallback = ["one"]
+        fallback_on = ["timeout", "connect", "timeout"]
+        pick = "least-busy"
+        sticky = "caller"
+        on_disconnect = "finish"
+        retry = { attempts = 1, backoff = "1ms", max_wait = "2ms" }
+        advertise = ["abc"]
+    "#;
+    let here = Here {
+        env: BTreeMap::from([("BASE", "https://base.example/x/"), ("KEY", "k1")]),
+        files: BTreeMap::from([("/run/key", "k2\n")]),
+    };
+    let Loaded { config, warnings } = Config::load(&toml(text), &here).unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(config.listen, "0.0.0.0:80".parse().unwrap());
+    assert_eq!(config.auth, Auth::Open { on_any_address: true });
+    assert!(!config.explain);
+    assert_eq!(config.passthrough, Some(UpstreamId(1)));
+    let server = Server {
+        max_body: 1000,
+        max_depth: 8,
+        max_n: 2,
+        header_timeout: Duration::from_secs(1),
+        body_timeout: Duration::from_mins(2),
+        grace: Duration::ZERO,
+        workers: 4,
+    };
+    assert_eq!(config.server, server);
+    let (one, two) = (upstream(&config, "one"), upstream(&config, "two"));
+    assert_eq!(one.dialect, Dialect::Azure { api_version: "2024-10-21".into() });
+    assert_eq!(one.base_url, "https://base.example/x");
+    assert!(matches!(&one.credential, Credential::Known(secret) if secret.expose() == "k1"));
+    assert!(matches!(&two.credential, Credential::Known(secret) if secret.expose() == "k2"));
+    assert_eq!(one.timeouts.connect, Duration::from_millis(250));
+    let route = Route {
+        pattern: Pattern::new("a*"),
+        to: vec![
+            Target { upstream: UpstreamId(1), model: None, weight: 1 },
+            Target { upstream: UpstreamId(0), model: Some("b".into()), weight: 7 },
+        ],
+        fallback: vec![Target { upstream: UpstreamId(0), model: None, weight: 1 }],
+        fallback_on: vec![Condition::Connect, Condition::Timeout],
+        pick: Pick::LeastBusy,
+        sticky: Sticky::Caller,
+        on_disconnect: OnDisconnect::Finish,
+        retry: Retry { attempts: 1, backoff: Duration::from_millis(1), max_wait: Duration::from_millis(2) },
+        advertise: vec!["abc".into()],
+    };
+    assert_eq!(config.routes, [route]);
+}
+
+#[test]
+fn json_and_toml_say_the_same() {
+    for text in [DEFAULT, EXAMPLE, LEAST] {
+        let tree: serde_json::Value = ::toml::from_str(text).unwrap();
+        let json = serde_json::to_string_pretty(&tree).unwrap();
+        let json = Document { name: "weir.toml", text: &json, format: Format::Json };
+        let from_json = Config::load(&json, &Here::default()).unwrap().config;
+        assert_eq!(format!("{from_json:?}"), format!("{:?}", load(text).unwrap().config));
+    }
+}
+
+#[test]
+fn chains_of_aliases_are_followed_to_their_end() {
+    let text = format!("{LEAST}[alias]\na = \"b\"\nb = \"c\"\nc = \"gpt-4o\"\nd = \"b\"");
+    let aliases = load(&text).unwrap().config.aliases;
+    assert!(aliases.values().all(|model| model == "gpt-4o"), "{aliases:?}");
+    assert_eq!(aliases.len(), 4);
+}
+
+#[test]
+fn a_key_belongs_to_a_caller() {
+    let hash = crate::caller::KeyHash::of("sk-weir-1").to_text();
+    let text = format!("{}[key.team-a]\nhash = \"{hash}\"", LEAST.replace("\"open\"", "\"keys\""));
+    let config = load(&text).unwrap().config;
+    let caller = config.keys.find("sk-weir-1").unwrap();
+    assert_eq!((caller.name.as_str(), caller.tenant.as_str()), ("team-a", "team-a"));
+    assert!(caller.may_call("anything", "anything"));
+}
+
+#[test]
+fn calls_without_a_model_go_where_everything_goes() {
+    let second = "[upstream.two]\ndialect = \"openai\"\nbase_url = \"https://two.example\"\n";
+    for (label, text, expected) in [
+        ("the only upstream", LEAST.replace("\"*\"", "\"gpt-*\""), Some(UpstreamId(0))),
+        ("one of two", LEAST.replace("\"*\"", "\"gpt-*\"") + second, None),
+        ("the route for all", LEAST.replace("[\"one\"]", "[\"two\"]") + second, Some(UpstreamId(1))),
+    ] {
+        assert_eq!(load(&text).unwrap().config.passthrough, expected, "{label}");
+    }
+}
+
+#[test]
+fn an_open_gateway_listens_on_loopback_only() {
+    for (text, address, expected) in [
+        (LEAST.into(), "127.0.0.1:1", true),
+        (LEAST.into(), "[::1]:1", true),
+        (LEAST.into(), "0.0.0.0:1", false),
+        (LEAST.into(), "[::]:1", false),
+        (format!("open_on_any_address = true\n{LEAST}"), "0.0.0.0:1", true),
+    ] {
+        let config = load(&text).unwrap().config;
+        let checked = config.check_listen(address.parse().unwrap());
+        assert_eq!(checked.is_ok(), expected, "{address}");
+        if let Err(fault) = checked {
+            assert!(fault.to_string().starts_with("--listen: "), "{fault}");
+        }
+        let own = format!("listen = \"{address}\"\n{text}");
+        assert_eq!(load(&own).is_ok(), expected, "{address}");
+    }
+}
+
+#[test]
+fn the_schema_describes_every_key() {
+    fn undescribed(schema: &serde_json::Value, at: &str, found: &mut Vec<String>) {
+        let properties = schema.get("properties").and_then(|it| it.as_object()).into_iter().flatten();
+        for (key, property) in properties {
+            if property.get("description").is_none() {
+                found.push(format!("{at}.{key}"));
+            }
+        }
+        for (name, definition) in schema.get("$defs").and_then(|it| it.as_object()).into_iter().flatten() {
+            undescribed(definition, name, found);
+        }
+    }
+    let schema = schema();
+    assert_eq!(schema["title"], "weir.toml");
+    assert_eq!(schema["additionalProperties"], false);
+    assert!(!schema.to_string().contains("null"), "{schema:#}");
+    assert_eq!(schema["required"], serde_json::json!(["upstream", "route"]));
+    assert_eq!(schema["$defs"]["Route"]["required"], serde_json::json!(["model", "to"]));
+    let sticky = schema["$defs"]["Sticky"]["oneOf"].as_array().unwrap();
+    assert_eq!(sticky.len(), 1, "{sticky:?}");
+    let mut found = Vec::new();
+    undescribed(&schema, "", &mut found);
+    assert_eq!(found, Vec::<String>::new());
+}
+
+fn upstream<'a>(config: &'a Config, name: &str) -> &'a Upstream {
+    config.upstreams.iter().find(|upstream| upstream.name == name).unwrap()
+}
+
+/// Surroundings in which nothing is found but what is put there.
+#[derive(Default)]
+struct Here {
+    env: BTreeMap<&'static str, &'static str>,
+    files: BTreeMap<&'static str, &'static str>,
+}
+
+impl Surroundings for Here {
+    fn env(&self, name: &str) -> Option<String> {
+        self.env.get(name).map(ToString::to_string)
+    }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        self.files.get(path).map(ToString::to_string).ok_or_else(|| "no such file".into())
+    }
+
+    fn simulated(&self) -> Option<http::Uri> {
+        Some(http::Uri::from_static("http://127.0.0.1:9/v1"))
+    }
+}
+
+fn toml(text: &str) -> Document<'_> {
+    Document { name: "weir.toml", text, format: Format::Toml }
+}
+
+fn load(text: &str) -> Result<Loaded, Faults> {
+    Config::load(&toml(text), &Here::default())
+}

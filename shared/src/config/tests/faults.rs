@@ -1,0 +1,259 @@
+//! What is said of a wrong document.
+
+use super::*;
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let text = r#"
+listen = "localhost:80"
+auth = "key"
+[upstream.openai]
+dialect = "opena1"
+base_url = "https://api.openai.com/v1?x"
+timeout = { connect = 5, firstbyte = "3s", idle = "0s", total = "1 s" }
+[upstream.Bad]
+dialekt = "openai"
+[upstream.az]
+dialect = "azure"
+base_url = { env = "NOPE" }
+[alias]
+a = "b"
+b = "a"
+[[route]]
+model = "gpt-*"
+to = ["opnai", 5, { upstream = "zz", weight = -1 }, { upstream = "az", weight = 9999999 }]
+fallback_on = [
+    "conect",
+    "timeout",
+    "foo",
+]
+[[route]]
+model = "gpt-*"
+to = []
+breaker = { failure_rate = "5" }
+[foo]
+"#;
+    let expected = r#"
+weir.toml:2: listen: not an address and port; write "127.0.0.1:8080" or "[::1]:8080"
+weir.toml:3: auth: unknown auth "key"; did you mean "keys"?
+weir.toml:5: upstream.openai.dialect: unknown dialect "opena1"; did you mean "openai"?
+weir.toml:6: upstream.openai.base_url: a base address has no query (?)
+weir.toml:7: upstream.openai.timeout.connect: expected a duration such as "250ms", "5s", "2m" or "1h", found a number
+weir.toml:7: upstream.openai.timeout.firstbyte: unknown key "firstbyte"; did you mean "first_byte"?
+weir.toml:7: upstream.openai.timeout.total: not a duration; write "250ms", "5s", "2m" or "1h"
+weir.toml:7: upstream.openai.timeout.idle: must be longer than nothing
+weir.toml:8: upstream.Bad: not a name; a letter or digit, then up to 63 more, also ".", "_" and "-"; all lower case
+weir.toml:9: upstream.Bad.dialekt: unknown key "dialekt"; did you mean "dialect"?
+weir.toml:10: upstream.az.api_version: missing: the dialect "azure" needs it; write it as in "2024-10-21"
+weir.toml:12: upstream.az.base_url: the variable "NOPE" is not set, and there is no default; set it, or add default = "…"
+weir.toml:14: alias.a: leads back to itself: "a" → "b" → "a"
+weir.toml:18: route[0].to[1]: expected an upstream's name or { upstream = "NAME", model = "…", weight = 1 }, found a number
+weir.toml:18: route[0].to[2].weight: expected a whole number, zero or more, found a number below zero
+weir.toml:18: route[0].to[0]: unknown upstream "opnai"; did you mean "openai"?
+weir.toml:18: route[0].to[2].upstream: unknown upstream "zz"; did you mean "az"?
+weir.toml:18: route[0].to[3].weight: must be 0 to 1000000
+weir.toml:20: route[0].fallback_on[0]: unknown fallback_on "conect"; did you mean "connect"?
+weir.toml:22: route[0].fallback_on[2]: unknown fallback_on "foo"; use "connect", "timeout", "rate_limit", "server_error", "credentials" or "bad_answer"
+weir.toml:25: route[1].model: route[0] has the same model
+weir.toml:26: route[1].to: leads nowhere; write to = ["UPSTREAM"]
+weir.toml:27: route[1].breaker.failure_rate: not a share; write "5%" or "0.5%", up to "100%"
+weir.toml:28: foo: unknown key "foo""#;
+    let faults = load(text).unwrap_err().to_string();
+    assert_eq!(faults, expected.trim(), "\n{faults}");
+}
+
+#[test]
+fn json_faults_have_lines_too() {
+    let text = r#"{
+  "auth": "open",
+  "upstream": {
+    "one": {
+      "dialect": "opena1",
+      "base_url": "https://one.example",
+      "timeout": {"total": 5}
+    }
+  },
+  "route": [
+    {"model": "a", "to": ["one"]},
+    {"model": "b",
+     "to": ["one",
+            "two"]}
+  ]
+}"#;
+    let document = Document { name: "weir.json", text, format: Format::Json };
+    let faults = Config::load(&document, &Here::default()).unwrap_err().to_string();
+    let expected = r#"
+weir.json:5: upstream.one.dialect: unknown dialect "opena1"; did you mean "openai"?
+weir.json:7: upstream.one.timeout.total: expected a duration such as "250ms", "5s", "2m" or "1h", found a number
+weir.json:14: route[1].to[1]: unknown upstream "two"; the only one is "one""#;
+    assert_eq!(faults, expected.trim(), "\n{faults}");
+}
+
+#[test]
+fn what_cannot_be_read_has_one_fault_with_its_line() {
+    let json = Format::Json;
+    for (format, text, expected) in [
+        (Format::Toml, "a = 1\nb =", "d:2: not TOML: "),
+        (Format::Toml, "a = 1\n\na = 2", "d:3: not TOML: duplicate key"),
+        (Format::Toml, "a = 1\nb = 1979-05-27", "d:2: a date, which has no place here"),
+        (Format::Toml, "b = nan", "d:1: a number that has no end"),
+        (Format::Toml, "b = 99999999999999999999", "d:1: a number that is too large"),
+        (json, "", "d:1: not JSON: EOF while parsing a value"),
+        (json, "{\n\"a\": }", "d:2: not JSON: expected value"),
+        (json, "{\"a\": 1,\n\"b\": {\"c\": 1,\n\"c\": 2}}", "d:3: not JSON: the same key twice in one table"),
+        (json, "{} {}", "d:1: not JSON: trailing characters"),
+        (json, "[]", "d:1: expected a table, found a list"),
+    ] {
+        let document = Document { name: "d", text, format };
+        let faults = Config::load(&document, &Here::default()).unwrap_err();
+        assert!(faults.to_string().starts_with(expected), "{text}: {faults}");
+        assert_eq!(faults.iter().count(), 1, "{text}: {faults}");
+    }
+}
+
+#[test]
+fn single_faults_are_told_and_nothing_else() {
+    let least = |from: &str, to: &str| LEAST.replace(from, to);
+    let more = |text: &str| format!("{LEAST}{text}");
+    let hash = "0".repeat(64);
+    for (text, expected) in [
+        ("auth = \"open\"".into(), "1: upstream: there is no upstream|1: route: there is no route"),
+        (least("\"open\"", "\"keys\""), "2: auth: callers need a key, and there is none"),
+        (least("auth = \"open\"", ""), "1: auth: callers need a key, and there is none"),
+        (least("\"openai\"", "\"azure\""), "3: upstream.one.api_version: missing"),
+        (
+            least("\"openai\"", "\"openai\"\napi_version = \"1\""),
+            "5: upstream.one.api_version: only the dialect",
+        ),
+        (
+            least("\"openai\"", "\"simulated\""),
+            "5: upstream.one.base_url: the simulated provider is built in",
+        ),
+        (least("dialect", "diallect"), "4: upstream.one.diallect: unknown key"),
+        (least("to =", "too ="), "8: route[0].too: unknown key \"too\"; did you mean \"to\"?"),
+        (least("[\"one\"]", "\"one\""), "8: route[0].to: expected a list, found a text"),
+        (least("[[route]]", "[route]"), "6: route: expected a list, found a table; write [[route]]"),
+        (
+            least("[[route]]", "[route]") + "[alias]\nx = \"y\"",
+            "6: route: expected a list, found a table; write [[route]]",
+        ),
+        (least("base_url", "#"), "3: upstream.one.base_url: missing"),
+        (
+            least("\"openai\"", "\"simulatd\"").replace("base_url", "#"),
+            "4: upstream.one.dialect: unknown dialect \"simulatd\"; did you mean \"simulated\"?",
+        ),
+        (least("[\"one\"]", "[{ upstream = \"one\", weight = 0 }]"), "8: route[0].to: leads nowhere"),
+        (least("[\"one\"]", "[{ model = \"x\" }]"), "8: route[0].to[0].upstream: missing"),
+        (least("[\"one\"]", "[\"one\"]\nadvertise = [\"x*\"]"), "9: route[0].advertise[0]: a pattern"),
+        (least("\"*\"", "\"a\"\nadvertise = [\"b\"]"), "8: route[0].advertise[0]: does not match"),
+        (least("\"*\"", "\"\""), "7: route[0].model: a model needs a name"),
+        (
+            least("[\"one\"]", "[\"one\"]\nretry = { attempts = 4 }"),
+            "9: route[0].retry.attempts: must be 1 to 3",
+        ),
+        (least("[\"one\"]", "[\"one\"]\nsticky = \"nothing\""), "9: route[0].sticky: unknown sticky"),
+        (
+            least("[\"one\"]", "[\"one\"]\nbreaker = { open = \"0s\" }"),
+            "9: route[0].breaker.open: must be longer",
+        ),
+        (
+            format!("passthrough = \"on\"{LEAST}"),
+            "1: passthrough: unknown upstream \"on\"; did you mean \"one\"?",
+        ),
+        (format!("server.max_depth = 1000{LEAST}"), "1: server.max_depth: must be 1 to 128"),
+        (format!("server.max_body = 0{LEAST}"), "1: server.max_body: must be at least"),
+        (
+            more("[upstream.one.timeout]\nconnect = \"700s\""),
+            "10: upstream.one.timeout.connect: 700s is longer",
+        ),
+        (more("[upstream.one.api_key]"), "9: upstream.one.api_key: says nothing about where"),
+        (
+            more("[upstream.one.api_key]\nenv = \"A\"\nfile = \"b\""),
+            "9: upstream.one.api_key: names a variable and",
+        ),
+        (more("[alias]\nx = \"x\""), "10: alias.x: leads back to itself: \"x\" → \"x\""),
+        (more("[alias]\n\"x*\" = \"x\""), "10: alias.\"x*\": an alias leads from one model"),
+        (
+            least("\"*\"", "\"a\"") + "[alias]\nx = \"y\"",
+            "10: alias.x: leads to \"y\", which no route answers",
+        ),
+        (
+            more("[store]\nkind = \"redis\"\nurl = \"redis://h\""),
+            "10: store.kind: this version keeps its state",
+        ),
+        (more("[limits.default]\nconcurrent = 0"), "10: limits.default.concurrent: must be at least 1"),
+        (more("[limits.default]\ntokens = \"1/m\""), "10: limits.default.tokens: not a rate"),
+        (more("[key.a]"), "9: key.a.hash: missing"),
+        (more("[key.A]\nhash = \"sha256:0\""), "9: key.A: not a name|10: key.A.hash: not a hash"),
+        (
+            more(&format!("[key.a]\nhash = \"sha256:{hash}\"\n[key.b]\nhash = \"sha256:{hash}\"")),
+            "12: key.b.hash: key.a has the same hash",
+        ),
+    ] {
+        let Err(faults) = load(&text) else { panic!("holds: {text}") };
+        let told: Vec<_> = faults.iter().map(|fault| fault.to_string().replace("weir.toml:", "")).collect();
+        let expected: Vec<_> = expected.split('|').collect();
+        assert_eq!(told.len(), expected.len(), "{text}\n{told:#?}");
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.starts_with(expected), "{text}\n{told}\n{expected}");
+        }
+    }
+}
+
+#[test]
+fn what_should_be_known_is_a_warning() {
+    let least = |from: &str, to: &str| LEAST.replace(from, to);
+    let more = |text: &str| format!("{LEAST}{text}");
+    let later = "accepted, not in force yet";
+    for (text, path, expected) in [
+        (least("[\"one\"]", "[\"one\"]\ncache = { ttl = \"5m\" }"), "route[0].cache", later),
+        (least("[\"one\"]", "[\"one\"]\nbreaker = {}"), "route[0].breaker", later),
+        (more("[limits.default]\nrequests = \"1/min\""), "limits.default", later),
+        (more("[store]\nkind = \"embedded\""), "store", later),
+        (
+            least("\"*\"", "\"a\"") + "[alias]\na = \"a2\"\n[[route]]\nmodel = \"a2\"\nto = [\"one\"]",
+            "alias.a",
+            "hides",
+        ),
+        (
+            more("[upstream.one.api_key]\nenv = \"NOPE\""),
+            "upstream.one.api_key",
+            "the variable \"NOPE\" is not set",
+        ),
+        (
+            more("[upstream.one.api_key]\nenv = \"EMPTY\""),
+            "upstream.one.api_key",
+            "the variable \"EMPTY\" is empty",
+        ),
+        (
+            more("[upstream.one.api_key]\nenv = \"ODD\""),
+            "upstream.one.api_key",
+            "the variable \"ODD\" holds what",
+        ),
+        (
+            more("[upstream.one.api_key]\nfile = \"/no\""),
+            "upstream.one.api_key",
+            "the file \"/no\" cannot be read",
+        ),
+        (
+            least("https://", "http://") + "[upstream.one.api_key]\nenv = \"KEY\"",
+            "upstream.one.base_url",
+            "the key goes over the network unencrypted",
+        ),
+    ] {
+        let here =
+            Here { env: BTreeMap::from([("EMPTY", ""), ("ODD", "a\nb"), ("KEY", "k")]), ..Here::default() };
+        let loaded = Config::load(&toml(&text), &here).unwrap_or_else(|faults| panic!("{text}\n{faults}"));
+        let [warning] = loaded.warnings.as_slice() else { panic!("{text}\n{:#?}", loaded.warnings) };
+        assert_eq!(warning.path, path, "{text}");
+        assert!(warning.problem.starts_with(expected), "{text}\n{warning}");
+    }
+}
+
+#[test]
+fn a_credential_that_is_not_found_leaves_its_upstream_unusable() {
+    let text = format!("{LEAST}[upstream.one.api_key]\nenv = \"NOPE\"");
+    let config = load(&text).unwrap().config;
+    let Credential::Missing { why } = &config.upstreams[0].credential else { panic!("not missing") };
+    assert_eq!(why, "the variable \"NOPE\" is not set");
+}
