@@ -26,9 +26,7 @@ pub(crate) fn run(workspace: &Workspace) -> Outcome {
 
     let gateway = Gateway::start()?;
     let suites = [python::suite(workspace, &python, &gateway), node::suite(workspace, &node, &gateway)];
-    // A gateway that does not stop as it should fails the step even if every test has passed.
-    let stopped = gateway.stop();
-    stopped.and(verdict(suites))
+    verdict(suites, gateway.stop())
 }
 
 /// One suite's end: what it counted, and whether its runner was content.
@@ -51,9 +49,10 @@ impl Ended {
     }
 }
 
-fn verdict(suites: impl IntoIterator<Item = Ended>) -> Outcome {
+/// A gateway that does not stop as it should fails the step even if every test has passed.
+fn verdict(suites: impl IntoIterator<Item = Ended>, stopped: Result<(), Failure>) -> Outcome {
     let mut tally = Tally::default();
-    let mut faults = Vec::new();
+    let mut faults: Vec<String> = stopped.err().map(|failure| failure.message).into_iter().collect();
     for ended in suites {
         tally = tally + ended.tally;
         match ended.outcome {
@@ -69,15 +68,23 @@ fn verdict(suites: impl IntoIterator<Item = Ended>) -> Outcome {
 mod tests {
     use super::*;
 
+    fn passed(count: u32) -> Ended {
+        Ended { suite: "node", tally: Tally { passed: count, failed: 0 }, outcome: Ok(()) }
+    }
+
     #[test]
     fn a_suite_in_which_nothing_ran_is_a_failure() {
-        let none = Ended { suite: "node", tally: Tally::default(), outcome: Ok(()) };
-        assert_eq!(verdict([none]).unwrap_err().message, "node: no test has passed");
+        assert_eq!(verdict([passed(0)], Ok(())).unwrap_err().message, "node: no test has passed");
     }
 
     #[test]
     fn suites_add_up() {
-        let ended = |passed| Ended { suite: "x", tally: Tally { passed, failed: 0 }, outcome: Ok(()) };
-        assert_eq!(verdict([ended(2), ended(3)]).unwrap(), Tally { passed: 5, failed: 0 });
+        assert_eq!(verdict([passed(2), passed(3)], Ok(())).unwrap(), Tally { passed: 5, failed: 0 });
+    }
+
+    #[test]
+    fn a_gateway_that_ends_badly_fails_suites_that_have_passed() {
+        let failure = verdict([passed(2)], Err(Failure::new("ended with 3"))).unwrap_err();
+        assert_eq!(failure.message, "ended with 3");
     }
 }

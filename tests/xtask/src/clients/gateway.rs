@@ -58,6 +58,7 @@ impl Gateway {
             .env("WEIR_BASE_URL", &self.url)
             .env("WEIR_API_KEY", KEY)
             .env("WEIR_RESTRICTED_KEY", RESTRICTED_KEY)
+            .env("NO_PROXY", "127.0.0.1")
     }
 
     /// Asks it to end as a container runtime does.

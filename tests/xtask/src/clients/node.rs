@@ -44,8 +44,10 @@ pub(super) fn suite(workspace: &Workspace, installed: &Path, gateway: &Gateway) 
             return Ended::of_nothing("node", Failure::new(format!("cannot stage {SUITE}: {error}")));
         }
     };
-    let program =
-        workspace.program(node(installed)).args(["--test", "--test-reporter=spec"]).directory(staged.path());
+    let program = workspace
+        .program(node(installed))
+        .args(["--test", "--test-reporter=spec", "--test-timeout=60000"])
+        .directory(staged.path());
     Ended::of("node", program, gateway, count)
 }
 
