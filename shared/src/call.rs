@@ -1,0 +1,372 @@
+//! A call as the gateway understands it: the few fields that route and meter it, and the body as it came.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::endpoint::Operation;
+use crate::json::{self, Fields, Value};
+use crate::refusal::Refusal;
+
+/// A body that was read to be routed.
+#[derive(Debug, Clone)]
+pub struct Call {
+    body: Bytes,
+    /// The name the client sent.
+    pub model: String,
+    /// The name as it stands in the body, and where; a deployment path may say another.
+    sent: Option<String>,
+    model_span: Option<Range<usize>>,
+    pub stream: bool,
+    /// The client asks for usage in its stream.
+    pub wants_usage: bool,
+    usage_edit: Option<(Range<usize>, &'static str)>,
+    object_start: usize,
+    object_is_empty: bool,
+    /// Bytes of the prompt as they stand in the body; what usage is estimated from when none is reported.
+    pub prompt_bytes: usize,
+}
+
+/// Bounds of a body.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub max_depth: u32,
+    pub max_n: u32,
+}
+
+/// Bytes of English text a token stands for, on average; used only where no usage is reported.
+pub const BYTES_PER_TOKEN: usize = 4;
+
+impl Call {
+    /// Reads the body of an understood call. `deployment` is the model of an Azure-style path; it wins.
+    pub fn parse(
+        operation: Operation,
+        deployment: Option<&str>,
+        body: Bytes,
+        bounds: Bounds,
+    ) -> Result<Self, Refusal> {
+        let text = utf8(&body)?;
+        let fields = object(text, bounds)?;
+        check_required(operation, &fields)?;
+        check_count(&fields, "n", bounds.max_n)?;
+        let mut call = Self::from_fields(&fields, deployment)?.ok_or_else(|| Refusal::InvalidParameter {
+            param: "model".into(),
+            problem: "you must provide a model".into(),
+        })?;
+        if call.stream && matches!(operation, Operation::Chat | Operation::Completions) {
+            call.read_stream_options(&fields)?;
+        }
+        call.body = body;
+        Ok(call)
+    }
+
+    /// Reads the JSON body of a call that is passed through: only its model matters. `None` when it names
+    /// none.
+    pub fn peek(deployment: Option<&str>, body: Bytes, bounds: Bounds) -> Result<Option<Self>, Refusal> {
+        let text = utf8(&body)?;
+        let Some(mut call) = Self::from_fields(&object(text, bounds)?, deployment)? else { return Ok(None) };
+        call.body = body;
+        Ok(Some(call))
+    }
+
+    fn from_fields(fields: &Fields<'_>, deployment: Option<&str>) -> Result<Option<Self>, Refusal> {
+        if let Some(key) = fields.duplicate() {
+            return Err(invalid(key, "it is given twice"));
+        }
+        let named = fields.find("model").filter(|value| !value.is_null());
+        let sent: Option<String> = match named {
+            None => None,
+            Some(value) => Some(value.read().ok_or_else(|| invalid("model", "it must be a string"))?),
+        };
+        let Some(model) = deployment.map(str::to_owned).or_else(|| sent.clone()) else { return Ok(None) };
+        check_model(&model)?;
+        let prompt_bytes = ["messages", "input", "prompt", "instructions", "tools"]
+            .iter()
+            .filter_map(|key| fields.find(key))
+            .map(|value| value.text().len())
+            .sum();
+        Ok(Some(Self {
+            body: Bytes::new(),
+            model,
+            sent,
+            model_span: fields.find("model").map(Value::span),
+            stream: flag(fields, "stream")?,
+            wants_usage: true,
+            usage_edit: None,
+            object_start: fields.start(),
+            object_is_empty: fields.is_empty(),
+            prompt_bytes,
+        }))
+    }
+
+    /// Notes whether usage is asked for, and the edit that would ask for it.
+    fn read_stream_options(&mut self, fields: &Fields<'_>) -> Result<(), Refusal> {
+        let at = fields.start();
+        let Some(options) = fields.find("stream_options") else {
+            self.wants_usage = false;
+            self.usage_edit = Some((at..at, r#""stream_options":{"include_usage":true},"#));
+            return Ok(());
+        };
+        if options.is_null() {
+            self.wants_usage = false;
+            self.usage_edit = Some((options.span(), r#"{"include_usage":true}"#));
+            return Ok(());
+        }
+        let inner =
+            Fields::parse(options.text()).map_err(|_| invalid("stream_options", "it must be an object"))?;
+        let base = options.span().start;
+        let Some(flag) = inner.find("include_usage") else {
+            let at = base + inner.start();
+            let text = if inner.is_empty() { r#""include_usage":true"# } else { r#""include_usage":true,"# };
+            self.wants_usage = false;
+            self.usage_edit = Some((at..at, text));
+            return Ok(());
+        };
+        self.wants_usage = flag
+            .read::<Option<bool>>()
+            .ok_or_else(|| invalid("stream_options.include_usage", "it must be a boolean"))?
+            .unwrap_or(false);
+        if !self.wants_usage {
+            let span = flag.span();
+            self.usage_edit = Some((base + span.start..base + span.end, "true"));
+        }
+        Ok(())
+    }
+
+    /// Whether [`Call::body_for`] makes the upstream report usage that the client did not ask for.
+    pub fn injects_usage(&self) -> bool {
+        self.usage_edit.is_some()
+    }
+
+    pub fn body_len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The body for an upstream that calls the model `model`: the bytes that came, but for the model's name
+    /// where it differs and the request for usage.
+    pub fn body_for(&self, model: &str) -> Bytes {
+        let mut edits = Vec::new();
+        match &self.model_span {
+            Some(_) if self.sent.as_deref() == Some(model) => {}
+            Some(span) => edits.push((span.clone(), json::quote(model))),
+            None => {
+                let comma = if self.object_is_empty { "" } else { "," };
+                let at = self.object_start;
+                edits.push((at..at, format!("\"model\":{}{comma}", json::quote(model))));
+            }
+        }
+        if let Some((span, text)) = &self.usage_edit {
+            edits.push((span.clone(), (*text).to_owned()));
+        }
+        if edits.is_empty() {
+            return self.body.clone();
+        }
+        match str::from_utf8(&self.body) {
+            Ok(text) => json::splice(text, edits).into(),
+            // It was read as UTF-8 by `parse`.
+            Err(_) => self.body.clone(),
+        }
+    }
+}
+
+fn utf8(body: &[u8]) -> Result<&str, Refusal> {
+    str::from_utf8(body)
+        .map_err(|e| Refusal::InvalidJson { problem: format!("invalid UTF-8 at byte {}", e.valid_up_to()) })
+}
+
+fn object(text: &str, bounds: Bounds) -> Result<Fields<'_>, Refusal> {
+    if json::depth(text) > bounds.max_depth {
+        return Err(Refusal::TooDeep { limit: bounds.max_depth });
+    }
+    if text.trim_ascii().is_empty() {
+        return Err(Refusal::InvalidJson { problem: "it is empty".into() });
+    }
+    Fields::parse(text).map_err(|e| {
+        let at = format!("line {} column {}", e.line(), e.column());
+        // The parser's own words may quote the body; its category says enough.
+        let problem = match e.classify() {
+            serde_json::error::Category::Eof => format!("it ends too early, at {at}"),
+            serde_json::error::Category::Data => "it is not an object".to_owned(),
+            serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
+                format!("it is not valid JSON at {at}")
+            }
+        };
+        Refusal::InvalidJson { problem }
+    })
+}
+
+fn check_required(operation: Operation, fields: &Fields<'_>) -> Result<(), Refusal> {
+    let required = match operation {
+        Operation::Chat => "messages",
+        Operation::Embeddings => "input",
+        // OpenAI itself lets these be left out.
+        Operation::Completions | Operation::Responses => return Ok(()),
+    };
+    let Some(value) = fields.find(required) else {
+        return Err(invalid(required, "it is missing"));
+    };
+    if operation == Operation::Chat && !value.text().starts_with('[') {
+        return Err(invalid(required, "it must be an array of messages"));
+    }
+    Ok(())
+}
+
+fn check_count(fields: &Fields<'_>, key: &str, limit: u32) -> Result<(), Refusal> {
+    match fields.find(key).map(Value::read::<Option<u64>>) {
+        None | Some(Some(None)) => Ok(()),
+        Some(Some(Some(n))) if (1..=u64::from(limit)).contains(&n) => Ok(()),
+        Some(_) => Err(invalid(key, &format!("it must be a whole number from 1 to {limit}"))),
+    }
+}
+
+/// A name that can stand in a log line, a label and a path.
+pub fn check_model(model: &str) -> Result<(), Refusal> {
+    if model.trim().is_empty() {
+        Err(invalid("model", "it is empty"))
+    } else if model.len() > 256 || model.chars().any(char::is_control) {
+        Err(invalid("model", "it must be at most 256 bytes without control characters"))
+    } else {
+        Ok(())
+    }
+}
+
+fn flag(fields: &Fields<'_>, key: &str) -> Result<bool, Refusal> {
+    match fields.find(key).map(Value::read::<Option<bool>>) {
+        None => Ok(false),
+        Some(Some(value)) => Ok(value.unwrap_or(false)),
+        Some(None) => Err(invalid(key, "it must be a boolean")),
+    }
+}
+
+fn invalid(param: &str, problem: &str) -> Refusal {
+    Refusal::InvalidParameter { param: param.into(), problem: problem.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { max_depth: 64, max_n: 128 };
+
+    fn chat(body: &str) -> Result<Call, Refusal> {
+        Call::parse(Operation::Chat, None, Bytes::copy_from_slice(body.as_bytes()), BOUNDS)
+    }
+
+    #[test]
+    fn an_unchanged_body_is_the_same_bytes() {
+        let body = r#"{ "model" : "gpt-4o", "messages":[] , "x":1e400 }"#;
+        assert_eq!(chat(body).unwrap().body_for("gpt-4o"), body);
+    }
+
+    #[test]
+    fn a_renamed_model_changes_nothing_else() {
+        let body = r#"{ "messages":[{"content":"\"model\":\"a\""}], "model" : "a","temperature":0.10 }"#;
+        let expected = r#"{ "messages":[{"content":"\"model\":\"a\""}], "model" : "b","temperature":0.10 }"#;
+        assert_eq!(chat(body).unwrap().body_for("b"), expected);
+    }
+
+    #[test]
+    fn usage_is_asked_for_in_every_form_of_stream_options() {
+        for (options, expected) in [
+            ("", r#""stream_options":{"include_usage":true},"#),
+            (r#""stream_options":null,"#, r#""stream_options":{"include_usage":true},"#),
+            (r#""stream_options":{},"#, r#""stream_options":{"include_usage":true},"#),
+            (
+                r#""stream_options":{"include_obfuscation":false},"#,
+                r#""stream_options":{"include_usage":true,"include_obfuscation":false},"#,
+            ),
+            (r#""stream_options":{"include_usage":false},"#, r#""stream_options":{"include_usage":true},"#),
+        ] {
+            let body = |options| format!(r#"{{{options}"model":"m","stream":true,"messages":[]}}"#);
+            let call = chat(&body(options)).unwrap();
+            assert!(call.injects_usage() && !call.wants_usage, "{options}");
+            assert_eq!(call.body_for("m"), body(expected), "{options}");
+        }
+        let asked =
+            chat(r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#)
+                .unwrap();
+        assert!(asked.wants_usage && !asked.injects_usage());
+    }
+
+    #[test]
+    fn a_deployment_in_the_path_wins_and_is_put_in() {
+        let body = Bytes::from_static(br#"{"messages":[]}"#);
+        let call = Call::parse(Operation::Chat, Some("gpt-4o"), body, BOUNDS).unwrap();
+        assert_eq!(call.body_for("gpt-4o"), r#"{"model":"gpt-4o","messages":[]}"#);
+        let body = Bytes::from_static(br#"{"model":"x","messages":[]}"#);
+        let call = Call::parse(Operation::Chat, Some("gpt-4o"), body, BOUNDS).unwrap();
+        assert_eq!(call.body_for("gpt-4o"), r#"{"model":"gpt-4o","messages":[]}"#);
+    }
+
+    #[test]
+    fn bad_bodies_are_refused_with_where_and_why() {
+        let deep = format!(r#"{{"model":"m","messages":{}{}}}"#, "[".repeat(65), "]".repeat(65));
+        for (body, expected) in [
+            ("", "it is empty"),
+            ("{", "ends too early, at line 1 column 1"),
+            ("[]", "not an object"),
+            ("{\"model\":\"m\",}", "not valid JSON at line 1 column 14"),
+            (r#"{"messages":[]}"#, "'model': you must provide a model"),
+            (r#"{"model":"","messages":[]}"#, "'model': it is empty"),
+            (r#"{"model":7,"messages":[]}"#, "'model': it must be a string"),
+            ("{\"model\":\"a\\u000ab\",\"messages\":[]}", "without control characters"),
+            (r#"{"model":"a","model":"b","messages":[]}"#, "'model': it is given twice"),
+            (r#"{"model":"m"}"#, "'messages': it is missing"),
+            (r#"{"model":"m","messages":"hi"}"#, "'messages': it must be an array"),
+            (r#"{"model":"m","messages":[],"stream":"yes"}"#, "'stream': it must be a boolean"),
+            (r#"{"model":"m","messages":[],"n":1000000}"#, "'n': it must be a whole number from 1 to 128"),
+            (r#"{"model":"m","messages":[],"n":0}"#, "'n'"),
+            (r#"{"model":"m","messages":[],"n":-1}"#, "'n'"),
+            (
+                r#"{"model":"m","messages":[],"stream":true,"stream_options":[]}"#,
+                "'stream_options': it must be an object",
+            ),
+            (&deep, "nested deeper than 64 levels"),
+        ] {
+            let message = chat(body).unwrap_err().message();
+            assert!(message.contains(expected), "{body}: {message}");
+        }
+        let not_utf8 = Bytes::from_static(b"{\"model\":\"\xff\"}");
+        let message = Call::parse(Operation::Chat, None, not_utf8, BOUNDS).unwrap_err().message();
+        assert!(message.contains("invalid UTF-8 at byte 10"), "{message}");
+    }
+
+    #[test]
+    fn a_parse_error_quotes_nothing_of_the_body() {
+        let message = chat(r#"{"model":"m","messages":[canary]}"#).unwrap_err().message();
+        assert!(!message.contains("canary"), "{message}");
+    }
+
+    #[test]
+    fn a_passthrough_body_may_name_no_model() {
+        let peek = |body: &'static str| Call::peek(None, Bytes::from_static(body.as_bytes()), BOUNDS);
+        assert_eq!(peek(r#"{"model":"dall-e-3"}"#).unwrap().unwrap().model, "dall-e-3");
+        assert!(peek(r#"{"name":"x"}"#).unwrap().is_none());
+        assert!(peek("no json").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _ = Call::parse(Operation::Chat, None, body.into(), BOUNDS);
+        }
+
+        #[test]
+        fn what_is_rewritten_is_the_same_object_but_for_model_and_usage(
+            model in "[a-z0-9/.:\"é-]{1,12}", renamed in "[a-z0-9/.:\"é-]{1,12}", text in ".{0,40}", eighths in any::<i32>(),
+        ) {
+            let mut value = json!({
+                "messages": [{"role": "user", "content": text}], "model": model,
+                "temperature": f64::from(eighths) / 8.0, "stream": true,
+            });
+            let call = chat(&value.to_string()).unwrap();
+            value["model"] = json!(renamed);
+            value["stream_options"] = json!({"include_usage": true});
+            let rewritten: serde_json::Value = serde_json::from_slice(&call.body_for(&renamed)).unwrap();
+            prop_assert_eq!(rewritten, value);
+        }
+    }
+}

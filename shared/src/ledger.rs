@@ -1,0 +1,111 @@
+//! The account of a request: exactly one [`Record`] for each that was admitted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::caller::Caller;
+use crate::config::Condition;
+use crate::time::UnixMillis;
+use crate::usage::Usage;
+
+/// What became of one admitted request. It holds no prompt and no secret, so it may be printed.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// `req_` and 32 hex digits.
+    pub request_id: String,
+    /// W3C trace id, 32 hex digits.
+    pub trace_id: String,
+    pub at: UnixMillis,
+    pub caller: Arc<Caller>,
+    /// `chat`, `embeddings` …, or `passthrough`.
+    pub operation: &'static str,
+    /// The model the client named; empty where a path names none.
+    pub model: String,
+    /// The pattern of the route that served it; empty where none did.
+    pub route: String,
+    /// The upstream that answered, or failed last.
+    pub upstream: String,
+    /// The model as that upstream calls it.
+    pub upstream_model: String,
+    /// The model as the answer calls it.
+    pub response_model: String,
+    pub streamed: bool,
+    /// Status on the wire.
+    pub status: u16,
+    pub ending: Ending,
+    pub usage: Usage,
+    pub attempts: Vec<Attempt>,
+    /// Attempts that went to a route's fallback.
+    pub fallbacks: u32,
+    /// From the first byte of the request's head to the end of the answer.
+    pub took: Duration,
+    /// To the first byte of the answer; `None` when there was none.
+    pub first_byte: Option<Duration>,
+}
+
+/// One try at one upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub upstream: String,
+    /// `None` when no answer came.
+    pub status: Option<u16>,
+    /// `None` when it succeeded, or failed by the caller's own doing.
+    pub failure: Option<Condition>,
+    pub took: Duration,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ending {
+    /// The client has the whole answer.
+    Complete,
+    /// The upstream refused it for the caller's own doing.
+    Rejected,
+    /// No upstream gave an answer.
+    Failed,
+    /// The client left first.
+    ClientGone,
+    /// The answer stopped without its terminator.
+    Truncated,
+    /// The connection broke in the middle of the answer.
+    Reset,
+    /// The upstream fell silent in the middle of the answer.
+    Stalled,
+    /// The deadline passed in the middle of the answer.
+    DeadlinePassed,
+    /// The upstream sent what is no event of its dialect, or one beyond all bounds.
+    Malformed,
+    /// The upstream said in the middle of its answer that it failed.
+    UpstreamError,
+}
+
+impl Ending {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::ClientGone => "client_gone",
+            Self::Truncated => "truncated",
+            Self::Reset => "reset",
+            Self::Stalled => "stalled",
+            Self::DeadlinePassed => "deadline_passed",
+            Self::Malformed => "malformed",
+            Self::UpstreamError => "upstream_error",
+        }
+    }
+}
+
+impl Condition {
+    /// As the configuration, logs and metrics write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::RateLimit => "rate_limit",
+            Self::ServerError => "server_error",
+            Self::Credentials => "credentials",
+            Self::BadAnswer => "bad_answer",
+        }
+    }
+}

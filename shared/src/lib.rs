@@ -1,0 +1,41 @@
+//! Weir's core: everything that decides.
+//!
+//! A request comes in as [`http::Request`], [`handle`] answers it by a [`Config`], and whatever needs a clock,
+//! chance, a store or a wire goes through the [`Platform`] that a shell implements. There is no I/O here, no
+//! clock, no randomness, no environment, no statics and no runtime crate; the same code is compiled into every
+//! shell.
+
+mod address;
+pub mod call;
+pub mod caller;
+pub mod config;
+pub mod endpoint;
+mod explain;
+mod headers;
+mod identity;
+mod intake;
+pub mod json;
+pub mod ledger;
+mod listing;
+mod multipart;
+pub mod pattern;
+mod pipeline;
+pub mod plan;
+pub mod platform;
+mod readiness;
+pub mod refusal;
+pub mod retry;
+pub mod secret;
+mod settlement;
+pub mod sse;
+pub mod standing;
+pub mod stream;
+pub mod time;
+mod trace;
+pub mod usage;
+
+pub use crate::config::Config;
+pub use crate::pipeline::handle;
+pub use crate::platform::Platform;
+pub use crate::settlement::Settlement;
+pub use crate::stream::{Aborted, Body};

@@ -1,0 +1,183 @@
+//! The life of a request: bytes in, parse, identify, open, plan, attempt, reply, close.
+
+mod attempt;
+mod call;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+
+use crate::config::Config;
+use crate::endpoint::{Address, Endpoint};
+use crate::explain::Explanation;
+use crate::ledger::{Ending, Record};
+use crate::platform::{Event, Platform};
+use crate::refusal::Refusal;
+use crate::settlement::{Docket, Settlement, Trail, docket};
+use crate::stream::Body;
+use crate::time::Instant;
+use crate::trace::{Rolls, Trace, request_id};
+use crate::usage::Usage;
+use crate::{headers, identity, listing, readiness};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
+const EXPLAIN: HeaderName = HeaderName::from_static("x-weir-explain");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Answers one request by one configuration.
+///
+/// Gives the answer's future and the settlement. Both may be dropped at any point: dropping the first is how a
+/// client leaves, and the second then closes the books. The shell runs the settlement on its own
+/// (`tokio::spawn`, `waitUntil`, the tail of a handler).
+pub fn handle<P: Platform>(
+    platform: &P,
+    config: Arc<Config>,
+    request: Request<P::Upload>,
+) -> (impl Future<Output = Response<Body<P>>> + use<P>, Settlement<P>) {
+    let (docket, settlement) = docket(platform);
+    (respond(platform.clone(), config, request, docket), settlement)
+}
+
+/// What belongs to one request from its first byte to its last.
+struct Journey<'a, P: Platform> {
+    platform: &'a P,
+    config: &'a Config,
+    started: Instant,
+    request_id: String,
+    trace: Trace,
+    explanation: Option<Explanation>,
+    caller: String,
+    /// From here on there is a record, and what becomes of the request stands in it.
+    is_admitted: bool,
+}
+
+async fn respond<P: Platform>(
+    platform: P,
+    config: Arc<Config>,
+    request: Request<P::Upload>,
+    docket: Docket<P>,
+) -> Response<Body<P>> {
+    let started = platform.now();
+    let (head, upload) = request.into_parts();
+    let wants_explanation = config.explain && head.headers.get(EXPLAIN).is_some_and(|value| value == "1");
+    let mut journey = Journey {
+        platform: &platform,
+        config: &config,
+        started,
+        request_id: request_id(Rolls(platform.roll(), platform.roll())),
+        trace: Trace::continued(&head.headers, Rolls(platform.roll(), platform.roll())),
+        explanation: wants_explanation.then(Explanation::default),
+        caller: String::new(),
+        is_admitted: false,
+    };
+    let answer = journey.serve(&head, upload, docket).await;
+    journey.dress(answer)
+}
+
+impl<P: Platform> Journey<'_, P> {
+    async fn serve(
+        &mut self,
+        head: &Parts,
+        upload: P::Upload,
+        docket: Docket<P>,
+    ) -> Result<Response<Body<P>>, Refusal> {
+        match head.uri.path() {
+            "/health" => return Ok(json(StatusCode::OK, Bytes::from_static(readiness::HEALTH))),
+            "/ready" => {
+                let (status, body) = readiness::readiness(self.platform, self.config).await;
+                return Ok(json(status, body));
+            }
+            _ => {}
+        }
+        if let Some(problem) = headers::ambiguity(&head.headers) {
+            return Err(Refusal::Ambiguous { problem });
+        }
+        let address = Address::parse(&head.method, head.uri.path());
+        let path = || head.uri.path().to_owned();
+        let method = || head.method.clone();
+        if address.endpoint == Endpoint::Unknown {
+            return Err(Refusal::UnknownPath { method: method(), path: path() });
+        }
+        let caller = identity::identify(self.config, &head.headers, head.uri.query())?;
+        self.caller.clone_from(&caller.name);
+        match &address.endpoint {
+            Endpoint::Call(operation) => self.call(*operation, &address, head, caller, upload, docket).await,
+            Endpoint::Passthrough => self.pass_through(&address, head, caller, upload, docket).await,
+            Endpoint::Models => Ok(json(StatusCode::OK, listing::all(self.config, &caller))),
+            Endpoint::Model(id) => Ok(json(StatusCode::OK, listing::one(self.config, &caller, id)?)),
+            Endpoint::WrongMethod { allow } => {
+                Err(Refusal::WrongMethod { method: method(), path: path(), allow })
+            }
+            Endpoint::Unknown => Err(Refusal::UnknownPath { method: method(), path: path() }),
+        }
+    }
+
+    /// A record of the request as far as it is known.
+    fn record(&self, operation: &'static str, caller: Arc<crate::caller::Caller>) -> Record {
+        Record {
+            request_id: self.request_id.clone(),
+            trace_id: self.trace.id.clone(),
+            at: self.platform.wall(),
+            caller,
+            operation,
+            model: String::new(),
+            route: String::new(),
+            upstream: String::new(),
+            upstream_model: String::new(),
+            response_model: String::new(),
+            streamed: false,
+            status: 0,
+            ending: Ending::ClientGone,
+            usage: Usage::NOTHING,
+            attempts: Vec::new(),
+            fallbacks: 0,
+            took: std::time::Duration::ZERO,
+            first_byte: None,
+        }
+    }
+
+    /// From here on the request is settled, whatever happens to it.
+    fn admit(&mut self, docket: Docket<P>, record: Record) -> Trail<P> {
+        self.is_admitted = true;
+        docket.admit(self.platform, record, self.started)
+    }
+
+    /// Puts on what every answer wears.
+    fn dress(self, answer: Result<Response<Body<P>>, Refusal>) -> Response<Body<P>> {
+        let mut response = answer.unwrap_or_else(|refusal| {
+            if !self.is_admitted {
+                let (request_id, caller) = (&self.request_id, &self.caller);
+                self.platform.observe(Event::Refused { request_id, caller, refusal: &refusal });
+            }
+            refused(&refusal)
+        });
+        let headers = response.headers_mut();
+        if let Ok(id) = HeaderValue::try_from(self.request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        let millis = self.platform.now().since(self.started).as_millis();
+        headers.insert(PROCESSING_MS, u64::try_from(millis).unwrap_or(u64::MAX).into());
+        headers.insert(TRACEPARENT, self.trace.to_header());
+        if let Some(explanation) = self.explanation.and_then(|explanation| explanation.to_header()) {
+            headers.insert(EXPLAIN, explanation);
+        }
+        response
+    }
+}
+
+fn json<P: Platform>(status: StatusCode, body: Bytes) -> Response<Body<P>> {
+    let mut response = Response::new(Body::whole(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn refused<P: Platform>(refusal: &Refusal) -> Response<Body<P>> {
+    let mut response = Response::new(Body::whole(refusal.to_body()));
+    *response.status_mut() = refusal.status();
+    *response.headers_mut() = refusal.headers();
+    response
+}

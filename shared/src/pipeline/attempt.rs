@@ -1,0 +1,311 @@
+//! One try at one candidate: send, read the head, and for an answer that is understood enough of the body to
+//! know that it is one. Until then nothing has gone to the client, and a failure can be tried elsewhere unseen.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{Either, select};
+use http::{HeaderValue, Request, Response, StatusCode, header, response};
+
+use super::TRACEPARENT;
+use super::call::{Cargo, Sent};
+use crate::config::{Condition, Config, Credential, Upstream};
+use crate::endpoint::Operation;
+use crate::ledger::{Attempt, Ending};
+use crate::plan::Candidate;
+use crate::platform::{Event, Platform, SendFault};
+use crate::refusal::{Refusal, Rejection};
+use crate::secret::Secret;
+use crate::settlement::Trail;
+use crate::stream::course::{Course, Permit, Reading, Step, Waits};
+use crate::time::Instant;
+use crate::trace::Trace;
+use crate::{address, headers, retry};
+
+/// Bytes of a stream that are held back at most until its first content.
+const HELD_BACK: usize = 64 * 1024;
+
+/// Bytes of a JSON answer that are read before it goes on; a longer one goes on as it comes.
+const HELD_WHOLE: usize = 16 << 20;
+
+/// Bytes of an error answer that are read.
+const LARGEST_ERROR: usize = 64 * 1024;
+
+/// How long an error answer may take once its head is here.
+const ERROR_WAIT: Duration = Duration::from_secs(5);
+
+/// What every attempt at a request shares.
+pub(super) struct Errand<'a, P: Platform> {
+    pub(super) platform: &'a P,
+    pub(super) config: &'a Config,
+    pub(super) trace: &'a Trace,
+    pub(super) sent: Sent<'a, P::Upload>,
+    pub(super) deadline: Instant,
+    pub(super) total: Duration,
+}
+
+/// An answer that may go to the client.
+pub(super) enum Answer<P: Platform> {
+    Whole { head: response::Parts, bytes: Bytes, course: Box<Course<P>> },
+    Flowing { head: response::Parts, held: VecDeque<Bytes>, course: Box<Course<P>> },
+}
+
+/// Why there is none.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// `None` when it is the caller's own doing.
+    pub(super) condition: Option<Condition>,
+    pub(super) retry_after: Option<Duration>,
+    status: Option<StatusCode>,
+    pub(super) refusal: Refusal,
+}
+
+impl<P: Platform> Errand<'_, P> {
+    pub(super) fn left(&self) -> Duration {
+        self.deadline.since(self.platform.now())
+    }
+
+    /// Tries `candidate` and notes how it went.
+    pub(super) async fn attempt(
+        &mut self,
+        candidate: &Candidate,
+        trail: &mut Trail<P>,
+    ) -> Result<Answer<P>, Failure> {
+        let upstream = self.config.upstream(candidate.upstream);
+        if let Some(record) = trail.record() {
+            record.upstream.clone_from(&upstream.name);
+            record.upstream_model.clone_from(&candidate.model);
+        }
+        let started = self.platform.now();
+        let outcome = self.try_once(upstream, &candidate.model).await;
+        let took = self.platform.now().since(started);
+        let (status, failure) = match &outcome {
+            Ok(Answer::Whole { head, .. } | Answer::Flowing { head, .. }) => (Some(head.status), None),
+            Err(failure) => (failure.status, failure.condition),
+        };
+        let name = &upstream.name;
+        self.platform.observe(Event::Answered { upstream: name, after: took, failure });
+        let status = status.map(|status| status.as_u16());
+        trail.attempted(Attempt { upstream: name.clone(), status, failure, took });
+        outcome
+    }
+
+    async fn try_once(&mut self, upstream: &Upstream, model: &str) -> Result<Answer<P>, Failure> {
+        let permit = Permit::new(self.platform, &upstream.name);
+        let (head, download) = self.send(upstream, model).await?.into_parts();
+        let secret = match &upstream.credential {
+            Credential::Known(secret) => Some(secret),
+            Credential::None | Credential::Missing { .. } => None,
+        };
+        let waits = Waits { idle: upstream.timeouts.idle, deadline: self.deadline, total: self.total };
+        let course = |reading, waits| Course::new(permit, download, reading, waits, secret.cloned());
+        let operation = self.sent.cargo.operation();
+        let Cargo::Call { operation: understood, call } = &self.sent.cargo else {
+            let reading = Reading::Bytes { operation };
+            if retry::condition(head.status) == Some(Condition::Credentials) {
+                return Err(Failure::credentials(head.status));
+            }
+            let held = VecDeque::new();
+            return Ok(Answer::Flowing {
+                head: dressed(head),
+                held,
+                course: Box::new(course(reading, waits)),
+            });
+        };
+        if !head.status.is_success() {
+            let waits = Waits { idle: waits.idle.min(ERROR_WAIT), ..waits };
+            let body = read_error(&mut course(Reading::Bytes { operation }, waits)).await;
+            return Err(self.classify(&head, &body, &call.model, secret));
+        }
+        match headers::media_type(&head.headers).as_deref() {
+            Some("text/event-stream") => {
+                let reading = Reading::Events { operation: *understood, strip_usage: call.injects_usage() };
+                begin_stream(head, course(reading, waits)).await
+            }
+            Some(kind) if !call.stream && is_json(kind) => {
+                read_whole(head, course(Reading::Bytes { operation }, waits), *understood).await
+            }
+            Some(_) | None => Err(Failure::bad_answer(&head, "it sent no answer of this API")),
+        }
+    }
+
+    async fn send(&mut self, upstream: &Upstream, model: &str) -> Result<Response<P::Download>, Failure> {
+        let model = Some(model).filter(|model| !model.is_empty());
+        let uri = address::uri(upstream, self.sent.suffix, self.sent.query, model);
+        let payload = self.sent.cargo.payload(model);
+        let (Some(uri), Some(payload)) = (uri, payload) else {
+            return Err(Failure::unsent("the request could not be sent"));
+        };
+        let mut request = Request::new(payload);
+        *request.method_mut() = self.sent.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = self.sent.headers.clone();
+        request.headers_mut().insert(TRACEPARENT, self.trace.to_header());
+        address::show_credential(upstream, request.headers_mut());
+        let patience = upstream.timeouts.first_byte.min(self.left());
+        let answer = pin!(self.platform.send(upstream, request));
+        match select(answer, self.platform.sleep(patience)).await {
+            Either::Left((Ok(response), _)) => Ok(response),
+            Either::Left((Err(fault), _)) => Err(Failure::from(fault)),
+            Either::Right(_) => Err(Failure::timeout(patience)),
+        }
+    }
+
+    /// An error status: whose doing, and what the client is told.
+    fn classify(&self, head: &response::Parts, body: &[u8], model: &str, secret: Option<&Secret>) -> Failure {
+        let status = head.status;
+        let condition = retry::condition(status);
+        let retry_after = retry::retry_after(&head.headers, body, self.platform.wall());
+        let refusal = match condition {
+            None => Refusal::Rejected(Rejection::rebuild(status, body, secret)),
+            Some(Condition::Credentials) => return Failure::credentials(status),
+            Some(Condition::RateLimit) => {
+                Refusal::RateLimited { model: model.to_owned(), retry_after, attempts_used: false }
+            }
+            Some(Condition::Timeout) => Refusal::UpstreamFailed { problem: "it timed out itself" },
+            Some(Condition::Connect | Condition::ServerError) => {
+                Refusal::UpstreamFailed { problem: "it reported an error of its own" }
+            }
+            Some(Condition::BadAnswer) => Refusal::UpstreamFailed {
+                problem: "it sent the request elsewhere, and redirects are not followed",
+            },
+        };
+        Failure { condition, retry_after, status: Some(status), refusal }
+    }
+}
+
+/// Holds a stream back until its first content: until then it can fail over unseen.
+async fn begin_stream<P: Platform>(
+    head: response::Parts,
+    mut course: Course<P>,
+) -> Result<Answer<P>, Failure> {
+    let (mut held, mut size) = (VecDeque::new(), 0);
+    loop {
+        match poll_fn(|cx| course.poll_step(cx)).await {
+            Step::Bytes { bytes, is_content } => {
+                size += bytes.len();
+                held.push_back(bytes);
+                if is_content || size > HELD_BACK {
+                    let mut head = dressed(head);
+                    let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
+                    head.headers.insert(header::CONTENT_TYPE, kind);
+                    head.headers.remove(header::CONTENT_LENGTH);
+                    return Ok(Answer::Flowing { head, held, course: Box::new(course) });
+                }
+            }
+            Step::End { ending, .. } => return Err(Failure::ended(&head, ending)),
+        }
+    }
+}
+
+async fn read_whole<P: Platform>(
+    head: response::Parts,
+    mut course: Course<P>,
+    operation: Operation,
+) -> Result<Answer<P>, Failure> {
+    let (mut held, mut size) = (VecDeque::new(), 0);
+    loop {
+        match poll_fn(|cx| course.poll_step(cx)).await {
+            Step::Bytes { bytes, .. } => {
+                size += bytes.len();
+                held.push_back(bytes);
+                if size > HELD_WHOLE {
+                    return Ok(Answer::Flowing { head: dressed(head), held, course: Box::new(course) });
+                }
+            }
+            Step::End { ending: Ending::Complete, .. } => break,
+            Step::End { ending, .. } => return Err(Failure::ended(&head, ending)),
+        }
+    }
+    let bytes = match held.len() {
+        1 => held.pop_front().unwrap_or_default(),
+        _ => held.into_iter().collect::<Vec<_>>().concat().into(),
+    };
+    let is_encoded = head.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
+    // Nobody asked for a coding; what cannot be read cannot be told from an error, and goes on as it is.
+    if !is_encoded && !course.observer().see_whole(&bytes) {
+        let problem = match operation {
+            Operation::Embeddings => "it sent no embeddings",
+            Operation::Chat | Operation::Completions | Operation::Responses => "it sent no completion",
+        };
+        return Err(Failure::bad_answer(&head, problem));
+    }
+    let mut head = dressed(head);
+    head.headers.remove(header::CONTENT_LENGTH);
+    Ok(Answer::Whole { head, bytes, course: Box::new(course) })
+}
+
+/// What can be had of an error's body; it explains, it decides nothing.
+async fn read_error<P: Platform>(course: &mut Course<P>) -> Bytes {
+    let mut body = BytesMut::new();
+    while let Step::Bytes { bytes, .. } = poll_fn(|cx| course.poll_step(cx)).await {
+        if body.len() + bytes.len() > LARGEST_ERROR {
+            break;
+        }
+        body.extend_from_slice(&bytes);
+    }
+    body.freeze()
+}
+
+/// An upstream's head as it goes to the client.
+fn dressed(mut head: response::Parts) -> response::Parts {
+    head.headers = headers::toward_client(&head.headers);
+    head.version = http::Version::HTTP_11;
+    head
+}
+
+fn is_json(media_type: &str) -> bool {
+    media_type == "application/json"
+        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+}
+
+impl Failure {
+    fn new(condition: Condition, status: Option<StatusCode>, refusal: Refusal) -> Self {
+        Self { condition: Some(condition), retry_after: None, status, refusal }
+    }
+
+    fn unsent(problem: &'static str) -> Self {
+        Self::new(Condition::Connect, None, Refusal::UpstreamFailed { problem })
+    }
+
+    fn timeout(waited: Duration) -> Self {
+        Self::new(Condition::Timeout, None, Refusal::DeadlinePassed { waited })
+    }
+
+    fn credentials(status: StatusCode) -> Self {
+        let problem = "it does not accept the gateway's credential";
+        Self::new(Condition::Credentials, Some(status), Refusal::UpstreamFailed { problem })
+    }
+
+    fn bad_answer(head: &response::Parts, problem: &'static str) -> Self {
+        Self::new(Condition::BadAnswer, Some(head.status), Refusal::UpstreamFailed { problem })
+    }
+
+    /// An answer that ended before anything of it was worth sending.
+    fn ended(head: &response::Parts, ending: Ending) -> Self {
+        let (condition, problem) = match ending {
+            Ending::Reset => (Condition::Connect, "the connection broke in the middle of its answer"),
+            Ending::Stalled => (Condition::Timeout, "it fell silent before its first word"),
+            Ending::DeadlinePassed => (Condition::Timeout, "the deadline passed before its first word"),
+            Ending::Complete | Ending::Rejected | Ending::Failed | Ending::ClientGone | Ending::Truncated => {
+                (Condition::BadAnswer, "its answer stopped before it began")
+            }
+            Ending::Malformed => (Condition::BadAnswer, "it sent what is no event of this API"),
+            Ending::UpstreamError => (Condition::BadAnswer, "it sent an error instead of an answer"),
+        };
+        Self::new(condition, Some(head.status), Refusal::UpstreamFailed { problem })
+    }
+}
+
+impl From<SendFault> for Failure {
+    fn from(fault: SendFault) -> Self {
+        Self::unsent(match fault {
+            SendFault::Connect => "it could not be reached",
+            SendFault::ConnectTimeout => "no connection could be made in time",
+            SendFault::Broken => "the connection broke before it answered",
+        })
+    }
+}

@@ -1,0 +1,381 @@
+//! From an understood request to its answer: read, route, plan, attempt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, Method, Response, header};
+
+use super::Journey;
+use super::attempt::{Answer, Errand, Failure};
+use crate::call::{Bounds, Call};
+use crate::caller::Caller;
+use crate::config::{Condition, OnDisconnect, Pick, Retry, UpstreamId};
+use crate::endpoint::{Address, Operation};
+use crate::ledger::Ending;
+use crate::plan::{self, Candidate, Chance, Plan, Resolved, Role};
+use crate::platform::{Ask, Event, Payload, Platform};
+use crate::refusal::Refusal;
+use crate::retry::{Next, Situation};
+use crate::settlement::{Docket, Trail};
+use crate::stream::Body;
+use crate::{headers, intake, multipart};
+
+/// What a client is told to wait when no upstream may be asked.
+const NO_UPSTREAM_RETRY: Duration = Duration::from_secs(5);
+
+/// What goes upstream, whichever candidate it goes to.
+pub(super) enum Cargo<U> {
+    /// An understood call.
+    Call { operation: Operation, call: Call },
+    /// A JSON body that names a model.
+    Named(Call),
+    /// A form that names a model.
+    Form { body: Bytes, model: std::ops::Range<usize> },
+    /// Bytes that are here as a whole.
+    Whole(Bytes),
+    /// Bytes that are passed on as they come, once.
+    Stream(Option<U>),
+}
+
+impl<U> Cargo<U> {
+    pub(super) fn operation(&self) -> Option<Operation> {
+        match self {
+            Self::Call { operation, .. } => Some(*operation),
+            Self::Named(_) | Self::Form { .. } | Self::Whole(_) | Self::Stream(_) => None,
+        }
+    }
+
+    /// The body for a candidate. `None` when it was sent before and cannot be sent again.
+    pub(super) fn payload(&mut self, model: Option<&str>) -> Option<Payload<U>> {
+        Some(match self {
+            Self::Call { call, .. } | Self::Named(call) => {
+                Payload::Whole(call.body_for(model.unwrap_or(&call.model)))
+            }
+            Self::Form { body, model: span } => Payload::Whole(match model {
+                Some(model) if body[span.clone()] != *model.as_bytes() => {
+                    [&body[..span.start], model.as_bytes(), &body[span.end..]].concat().into()
+                }
+                _ => body.clone(),
+            }),
+            Self::Whole(body) if body.is_empty() => Payload::Empty,
+            Self::Whole(body) => Payload::Whole(body.clone()),
+            Self::Stream(upload) => Payload::Stream(upload.take()?),
+        })
+    }
+
+    fn is_replayable(&self) -> bool {
+        !matches!(self, Self::Stream(_))
+    }
+}
+
+impl<P: Platform> Journey<'_, P> {
+    /// An understood call.
+    pub(super) async fn call(
+        &mut self,
+        operation: Operation,
+        address: &Address,
+        head: &Parts,
+        caller: Arc<Caller>,
+        upload: P::Upload,
+        docket: Docket<P>,
+    ) -> Result<Response<Body<P>>, Refusal> {
+        if headers::media_type(&head.headers).as_deref() != Some("application/json") {
+            let problem = "Send JSON, with the header 'Content-Type: application/json'".into();
+            return Err(Refusal::UnsupportedMedia { problem });
+        }
+        let body = intake::collect(self.platform, &self.config.server, &head.headers, upload).await?;
+        let call = Call::parse(operation, address.deployment.as_deref(), body, self.bounds())?;
+        let model = call.model.clone();
+        let mut record = self.record(operation.name(), caller.clone());
+        record.streamed = call.stream;
+        let prompt_bytes = call.prompt_bytes;
+        let resolved = self.resolve(&caller, &model)?;
+        let mut trail = self.admit(docket, record);
+        trail.prompt_bytes = prompt_bytes;
+        let cargo = Cargo::Call { operation, call };
+        self.route(address, head, &caller, &model, &resolved, cargo, trail).await
+    }
+
+    /// A documented path that is not understood: routed by the model it names, if it names one.
+    pub(super) async fn pass_through(
+        &mut self,
+        address: &Address,
+        head: &Parts,
+        caller: Arc<Caller>,
+        upload: P::Upload,
+        docket: Docket<P>,
+    ) -> Result<Response<Body<P>>, Refusal> {
+        let (model, cargo) = self.read_passthrough(address, head, upload).await?;
+        let record = self.record("passthrough", caller.clone());
+        if let Some(model) = model {
+            let resolved = self.resolve(&caller, &model)?;
+            let trail = self.admit(docket, record);
+            return self.route(address, head, &caller, &model, &resolved, cargo, trail).await;
+        }
+        let unset = || Refusal::NoPassthrough { path: head.uri.path().to_owned() };
+        let upstream = self.config.passthrough.ok_or_else(unset)?;
+        let candidate = Candidate { upstream, model: String::new(), role: Role::Target };
+        let trail = self.admit(docket, record);
+        let opened = Ask { standings: &[], is_request: true };
+        self.platform.open(opened).await;
+        let plan = Plan { candidates: vec![candidate], skipped: Vec::new() };
+        let rules = Rules { retry: &ONCE_MORE, fallback_on: &[], route: "" };
+        self.attempt_all(&rules, &plan, errand_headers(head, address, cargo), trail).await
+    }
+
+    async fn read_passthrough(
+        &self,
+        address: &Address,
+        head: &Parts,
+        upload: P::Upload,
+    ) -> Result<(Option<String>, Cargo<P::Upload>), Refusal> {
+        let deployment = address.deployment.as_deref();
+        let server = &self.config.server;
+        if !has_body(head) {
+            return Ok((deployment.map(str::to_owned), Cargo::Whole(Bytes::new())));
+        }
+        let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let boundary =
+            content_type.and_then(multipart::boundary).filter(|_| names_model_in_form(&address.suffix));
+        if let Some(boundary) = boundary {
+            let body = intake::collect(self.platform, server, &head.headers, upload).await?;
+            let span = multipart::field(&body, boundary, "model");
+            let Some(span) = span else { return Ok((deployment.map(str::to_owned), Cargo::Whole(body))) };
+            let Ok(named) = str::from_utf8(&body[span.clone()]) else {
+                let problem = "it must be text".into();
+                return Err(Refusal::InvalidParameter { param: "model".into(), problem });
+            };
+            crate::call::check_model(named)?;
+            return Ok((Some(deployment.unwrap_or(named).to_owned()), Cargo::Form { body, model: span }));
+        }
+        if headers::media_type(&head.headers).as_deref() == Some("application/json") {
+            let body = intake::collect(self.platform, server, &head.headers, upload).await?;
+            if body.is_empty() {
+                return Ok((deployment.map(str::to_owned), Cargo::Whole(body)));
+            }
+            return Ok(match Call::peek(deployment, body.clone(), self.bounds())? {
+                Some(call) => (Some(call.model.clone()), Cargo::Named(call)),
+                None => (None, Cargo::Whole(body)),
+            });
+        }
+        Ok((deployment.map(str::to_owned), Cargo::Stream(Some(upload))))
+    }
+
+    fn resolve(&mut self, caller: &Caller, model: &str) -> Result<Resolved, Refusal> {
+        if let Some(explanation) = &mut self.explanation {
+            explanation.asked(model);
+        }
+        let resolved = plan::resolve(self.config, caller, model);
+        let resolved = resolved.ok_or_else(|| Refusal::ModelNotFound { model: model.to_owned() })?;
+        if let Some(explanation) = &mut self.explanation {
+            explanation.resolved(self.config, &resolved);
+        }
+        Ok(resolved)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the request's parts, each of another type")]
+    async fn route(
+        &mut self,
+        address: &Address,
+        head: &Parts,
+        caller: &Caller,
+        model: &str,
+        resolved: &Resolved,
+        cargo: Cargo<P::Upload>,
+        mut trail: Trail<P>,
+    ) -> Result<Response<Body<P>>, Refusal> {
+        let route = &self.config.routes[resolved.route];
+        trail.on_disconnect = match cargo {
+            Cargo::Call { .. } => route.on_disconnect,
+            // Nothing is learned from what is not understood.
+            Cargo::Named(_) | Cargo::Form { .. } | Cargo::Whole(_) | Cargo::Stream(_) => OnDisconnect::Cancel,
+        };
+        if let Some(record) = trail.record() {
+            model.clone_into(&mut record.model);
+            record.route = route.pattern.to_string();
+        }
+        let upstreams: Vec<(UpstreamId, &str)> = match route.pick {
+            Pick::Weighted => Vec::new(),
+            Pick::Fastest | Pick::LeastBusy => {
+                let ids = route.to.iter().map(|target| target.upstream);
+                ids.map(|id| (id, self.config.upstream(id).name.as_str())).collect()
+            }
+        };
+        let opened = self.platform.open(Ask { standings: &upstreams, is_request: true }).await;
+        let chance = Chance { roll: self.platform.roll(), now: self.platform.now() };
+        let plan = plan::order(self.config, caller, resolved, &opened.standings, chance);
+        if let Some(explanation) = &mut self.explanation {
+            explanation.planned(self.config, &plan);
+        }
+        let rules =
+            Rules { retry: &route.retry, fallback_on: &route.fallback_on, route: route.pattern.as_str() };
+        self.attempt_all(&rules, &plan, errand_headers(head, address, cargo), trail).await
+    }
+
+    /// Asks one candidate after another until one answers or nothing is left to try.
+    async fn attempt_all(
+        &mut self,
+        rules: &Rules<'_>,
+        plan: &Plan,
+        sent: Sent<'_, P::Upload>,
+        mut trail: Trail<P>,
+    ) -> Result<Response<Body<P>>, Refusal> {
+        let Some(first) = plan.candidates.first() else {
+            let refusal = Refusal::NoUpstream { retry_after: NO_UPSTREAM_RETRY };
+            trail.ended(Ending::Failed, refusal.status().as_u16());
+            return Err(refusal);
+        };
+        let total = self.config.upstream(first.upstream).timeouts.total;
+        let mut errand = Errand {
+            platform: self.platform,
+            config: self.config,
+            trace: &self.trace,
+            sent,
+            deadline: self.started.after(total),
+            total,
+        };
+        let (mut at, mut attempts) = (0, 0);
+        loop {
+            attempts += 1;
+            let candidate = &plan.candidates[at];
+            let outcome = errand.attempt(candidate, &mut trail).await;
+            if let (Some(explanation), Some(record)) = (&mut self.explanation, trail.record()) {
+                explanation.attempted(record);
+            }
+            let failure = match outcome {
+                Ok(answer) => return Ok(deliver(answer, trail)),
+                Err(failure) => failure,
+            };
+            let Some(condition) = failure.condition else {
+                trail.ended(Ending::Rejected, failure.refusal.status().as_u16());
+                return Err(failure.refusal);
+            };
+            let situation = Situation {
+                policy: rules.retry,
+                fallback_on: rules.fallback_on,
+                condition,
+                retry_after: failure.retry_after,
+                attempts,
+                candidate: at,
+                candidates: plan.candidates.len(),
+                left: errand.left(),
+                replayable: errand.sent.cargo.is_replayable(),
+            };
+            let Next::Try { candidate: next, wait } = self.next(&situation).await else {
+                let refusal = failure.spent(attempts >= rules.retry.attempts);
+                trail.ended(Ending::Failed, refusal.status().as_u16());
+                return Err(refusal);
+            };
+            self.note_next(rules.route, plan, at, next, &mut trail);
+            if !wait.is_zero() {
+                self.platform.sleep(wait).await;
+            }
+            at = next;
+        }
+    }
+
+    /// What the policy says, as far as the retry budget allows.
+    async fn next(&self, situation: &Situation<'_>) -> Next {
+        match situation.next(self.platform.roll()) {
+            Next::Try { candidate, wait } if self.platform.withdraw_retry().await => {
+                Next::Try { candidate, wait }
+            }
+            Next::Try { .. } | Next::GiveUp => Next::GiveUp,
+        }
+    }
+
+    fn note_next(&self, route: &str, plan: &Plan, from: usize, to: usize, trail: &mut Trail<P>) {
+        let upstream = &self.config.upstream(plan.candidates[to].upstream).name;
+        if from == to {
+            self.platform.observe(Event::Retried { upstream });
+            return;
+        }
+        self.platform.observe(Event::FellBack { route, upstream });
+        if let Some(record) = trail.record().filter(|_| plan.candidates[to].role == Role::Fallback) {
+            record.fallbacks += 1;
+        }
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds { max_depth: self.config.server.max_depth, max_n: self.config.server.max_n }
+    }
+}
+
+/// How a route wants its attempts made.
+struct Rules<'a> {
+    retry: &'a Retry,
+    fallback_on: &'a [Condition],
+    route: &'a str,
+}
+
+/// For what belongs to no route.
+const ONCE_MORE: Retry =
+    Retry { attempts: 2, backoff: Duration::from_millis(100), max_wait: Duration::from_secs(1) };
+
+/// A client's request as it is sent on.
+pub(super) struct Sent<'a, U> {
+    pub(super) method: &'a Method,
+    pub(super) suffix: &'a str,
+    pub(super) query: Option<&'a str>,
+    pub(super) headers: HeaderMap,
+    pub(super) cargo: Cargo<U>,
+}
+
+fn errand_headers<'a, U>(head: &'a Parts, address: &'a Address, cargo: Cargo<U>) -> Sent<'a, U> {
+    let mut headers = headers::toward_upstream(&head.headers);
+    if let Cargo::Stream(_) = cargo {
+        // What is not read is not decoded, and is as long as it was.
+        for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
+            if let Some(value) = head.headers.get(&name) {
+                headers.insert(name, value.clone());
+            }
+        }
+    }
+    Sent { method: &head.method, suffix: &address.suffix, query: head.uri.query(), headers, cargo }
+}
+
+fn deliver<P: Platform>(answer: Answer<P>, mut trail: Trail<P>) -> Response<Body<P>> {
+    let (mut head, body) = match answer {
+        Answer::Whole { head, bytes, mut course } => {
+            trail.note_usage(&mut course);
+            trail.sent_first_byte();
+            drop(course);
+            trail.ended(Ending::Complete, head.status.as_u16());
+            (head, Body::whole(bytes))
+        }
+        Answer::Flowing { head, held, course } => {
+            if let Some(record) = trail.record() {
+                record.status = head.status.as_u16();
+            }
+            (head, Body::flowing(held, *course, trail))
+        }
+    };
+    head.extensions.clear();
+    Response::from_parts(head, body)
+}
+
+fn has_body(head: &Parts) -> bool {
+    head.headers.contains_key(header::TRANSFER_ENCODING)
+        || head.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
+        // HTTP/2 needs neither header.
+        || (head.version == http::Version::HTTP_2 && head.headers.contains_key(header::CONTENT_TYPE))
+}
+
+/// Forms of these paths name a model; others are uploads, and large.
+fn names_model_in_form(suffix: &str) -> bool {
+    ["/audio/", "/images/", "/videos"].iter().any(|prefix| suffix.starts_with(prefix))
+}
+
+impl Failure {
+    /// The refusal, knowing whether the gateway has used all its attempts.
+    fn spent(self, all_used: bool) -> Refusal {
+        match self.refusal {
+            Refusal::RateLimited { model, retry_after, .. } => {
+                Refusal::RateLimited { model, retry_after, attempts_used: all_used }
+            }
+            refusal => refusal,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a shell provides: time, chance, the store, the wire. The words are the domain's.
+//!
+//! Nothing here asks for `Send`. A shell whose runtime needs it has types that are, and the future of
+//! [`crate::handle`] is then `Send` as well; a shell full of `Rc` compiles just so. Generic code spawns nothing.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use crate::config::{Condition, Upstream, UpstreamId};
+use crate::ledger::Record;
+use crate::refusal::Refusal;
+use crate::standing::Standing;
+use crate::time::{Instant, UnixMillis};
+
+/// A shell, as the core sees it. A clone is another handle to the same shell.
+#[expect(async_fn_in_trait, reason = "whether the futures are Send is the implementing shell's business")]
+pub trait Platform: Clone + Unpin + 'static {
+    /// A client's request body.
+    type Upload: Stream<Item = Result<Bytes, Broken>> + Unpin + 'static;
+    /// An upstream's answer. Dropping it cancels the call.
+    type Download: Stream<Item = Result<Bytes, Broken>> + Unpin + 'static;
+    type Sleep: Future<Output = ()> + Unpin + 'static;
+
+    fn now(&self) -> Instant;
+
+    fn wall(&self) -> UnixMillis;
+
+    /// 64 random bits.
+    fn roll(&self) -> u64;
+
+    fn sleep(&self, span: Duration) -> Self::Sleep;
+
+    /// The one operation on the store before the upstream call.
+    async fn open(&self, ask: Ask<'_>) -> Opened;
+
+    /// Spends one retry of the budget, if there is one.
+    async fn withdraw_retry(&self) -> bool;
+
+    /// Sends a request whose URI is absolute; gives the head of the answer. The shell bounds the connect by the
+    /// upstream's timeout and follows no redirect; the core bounds the rest.
+    async fn send(
+        &self,
+        upstream: &Upstream,
+        request: http::Request<Payload<Self::Upload>>,
+    ) -> Result<http::Response<Self::Download>, SendFault>;
+
+    /// The one operation on the store after the last byte.
+    async fn close(&self, record: Record);
+
+    /// Something happened that is counted, not decided upon. Called from `Drop` too: it must not block.
+    fn observe(&self, event: Event<'_>);
+}
+
+/// A body that will not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken;
+
+/// What `open` is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// Whose standing is wanted.
+    pub standings: &'a [(UpstreamId, &'a str)],
+    /// A request is admitted with this: it counts for the retry budget.
+    pub is_request: bool,
+}
+
+/// What the store says before the upstream call.
+#[derive(Clone, Debug, Default)]
+pub struct Opened {
+    pub standings: Vec<(UpstreamId, Standing)>,
+}
+
+/// The body of a request to an upstream.
+#[derive(Debug)]
+pub enum Payload<U> {
+    Empty,
+    Whole(Bytes),
+    /// Passed on as it comes; it can be sent once.
+    Stream(U),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendFault {
+    /// Nothing listens there, the name does not resolve, TLS fails.
+    Connect,
+    ConnectTimeout,
+    /// The connection broke before the head of the answer.
+    Broken,
+}
+
+/// What is counted.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A request goes to an upstream.
+    Started { upstream: &'a str },
+    /// The first byte of an answer came, or the attempt failed.
+    Answered { upstream: &'a str, after: Duration, failure: Option<Condition> },
+    /// The upstream is done with it, or it was cancelled.
+    Over { upstream: &'a str },
+    /// The same upstream is asked once more.
+    Retried { upstream: &'a str },
+    /// The next candidate is asked.
+    FellBack { route: &'a str, upstream: &'a str },
+    /// A request was not admitted.
+    Refused { request_id: &'a str, caller: &'a str, refusal: &'a Refusal },
+}

@@ -1,0 +1,57 @@
+//! `GET /health` and `GET /ready`.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::config::{Config, Credential, UpstreamId};
+use crate::platform::{Ask, Platform};
+
+/// The process answers: that is all liveness may depend on.
+pub(crate) const HEALTH: &[u8] = br#"{"status":"ok"}"#;
+
+#[derive(Serialize)]
+struct Readiness<'a> {
+    status: &'static str,
+    upstreams: BTreeMap<&'a str, State<'a>>,
+}
+
+#[derive(Serialize)]
+struct State<'a> {
+    usable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+    in_flight: u64,
+    /// Moving average; 0 before the first call and long after the last.
+    time_to_first_byte_ms: u64,
+}
+
+/// Ready when at least one upstream may be asked.
+pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (StatusCode, Bytes) {
+    let ids: Vec<_> =
+        config.upstreams.iter().enumerate().map(|(at, u)| (UpstreamId(at), u.name.as_str())).collect();
+    let opened = platform.open(Ask { standings: &ids, is_request: false }).await;
+    let now = platform.now();
+    let mut upstreams = BTreeMap::new();
+    for (id, name) in ids {
+        let why = match &config.upstream(id).credential {
+            Credential::None | Credential::Known(_) => None,
+            Credential::Missing { why } => Some(why.as_str()),
+        };
+        let standing = opened.standings.iter().find(|(of, _)| *of == id).map(|(_, s)| *s).unwrap_or_default();
+        let state = State {
+            usable: why.is_none(),
+            why,
+            in_flight: standing.in_flight,
+            time_to_first_byte_ms: standing.cost(now) / 1000,
+        };
+        upstreams.insert(name, state);
+    }
+    let is_ready = upstreams.values().any(|state| state.usable);
+    let (code, status) =
+        if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
+    let body = serde_json::to_vec(&Readiness { status, upstreams }).unwrap_or_default();
+    (code, body.into())
+}

@@ -1,0 +1,484 @@
+//! Every answer that is an error, and its one conversion to the wire.
+//!
+//! A variant says whose fault it is and whether asking again can help. Messages name what the caller sent or
+//! did, never an upstream's address, a credential or a prompt.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde::Serialize;
+
+use crate::endpoint::Operation;
+use crate::secret::Secret;
+
+/// Why a request is not answered with what it asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    // The caller's own doing: asking again without a change is useless.
+    InvalidJson {
+        problem: String,
+    },
+    InvalidParameter {
+        param: String,
+        problem: String,
+    },
+    TooDeep {
+        limit: u32,
+    },
+    TooLarge {
+        limit: u64,
+    },
+    UnsupportedMedia {
+        problem: String,
+    },
+    Ambiguous {
+        problem: &'static str,
+    },
+    TooSlow,
+    NoKey,
+    WrongKey {
+        shown: String,
+    },
+    KeyInQuery {
+        param: String,
+    },
+    ModelNotFound {
+        model: String,
+    },
+    NoPassthrough {
+        path: String,
+    },
+    UnknownPath {
+        method: Method,
+        path: String,
+    },
+    WrongMethod {
+        method: Method,
+        path: String,
+        allow: &'static str,
+    },
+    /// The upstream's verdict on the caller's request, rebuilt.
+    Rejected(Rejection),
+    /// A fault of ours.
+    Internal,
+    // The upstream's: asking again may help.
+    RateLimited {
+        model: String,
+        retry_after: Option<Duration>,
+        attempts_used: bool,
+    },
+    UpstreamFailed {
+        problem: &'static str,
+    },
+    NoUpstream {
+        retry_after: Duration,
+    },
+    DeadlinePassed {
+        waited: Duration,
+    },
+    Stalled {
+        waited: Duration,
+    },
+}
+
+/// What an upstream said of a request it would not serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    pub status: StatusCode,
+    pub message: String,
+    pub kind: String,
+    pub param: Option<String>,
+    pub code: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: ErrorBody<'a>,
+}
+
+/// All four keys are always present.
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    message: &'a str,
+    r#type: &'a str,
+    param: Option<&'a str>,
+    code: Option<&'a str>,
+}
+
+/// Retry-After is never longer than clients are known to wait.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(1);
+
+impl Refusal {
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::InvalidJson { .. }
+            | Self::InvalidParameter { .. }
+            | Self::TooDeep { .. }
+            | Self::Ambiguous { .. } => StatusCode::BAD_REQUEST,
+            Self::NoKey | Self::WrongKey { .. } | Self::KeyInQuery { .. } => StatusCode::UNAUTHORIZED,
+            Self::ModelNotFound { .. } | Self::NoPassthrough { .. } | Self::UnknownPath { .. } => {
+                StatusCode::NOT_FOUND
+            }
+            Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMedia { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Rejected(rejection) => rejection.status,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::UpstreamFailed { .. } => StatusCode::BAD_GATEWAY,
+            Self::NoUpstream { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::DeadlinePassed { .. } | Self::Stalled { .. } => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    fn kind(&self) -> &str {
+        match self {
+            Self::Rejected(rejection) => &rejection.kind,
+            Self::RateLimited { .. } => "requests",
+            Self::Internal | Self::UpstreamFailed { .. } | Self::NoUpstream { .. } => "server_error",
+            Self::DeadlinePassed { .. } | Self::Stalled { .. } => "timeout_error",
+            Self::InvalidJson { .. }
+            | Self::InvalidParameter { .. }
+            | Self::TooDeep { .. }
+            | Self::TooLarge { .. }
+            | Self::UnsupportedMedia { .. }
+            | Self::Ambiguous { .. }
+            | Self::TooSlow
+            | Self::NoKey
+            | Self::WrongKey { .. }
+            | Self::KeyInQuery { .. }
+            | Self::ModelNotFound { .. }
+            | Self::NoPassthrough { .. }
+            | Self::UnknownPath { .. }
+            | Self::WrongMethod { .. } => "invalid_request_error",
+        }
+    }
+
+    /// The machine-readable word for it, as clients know it.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::InvalidJson { .. } | Self::TooDeep { .. } => Some("invalid_json"),
+            Self::InvalidParameter { .. } => Some("invalid_value"),
+            Self::TooLarge { .. } => Some("request_too_large"),
+            Self::TooSlow | Self::DeadlinePassed { .. } | Self::Stalled { .. } => Some("request_timeout"),
+            Self::WrongKey { .. } => Some("invalid_api_key"),
+            Self::ModelNotFound { .. } => Some("model_not_found"),
+            Self::Rejected(rejection) => rejection.code.as_deref(),
+            Self::RateLimited { .. } => Some("rate_limit_exceeded"),
+            Self::UpstreamFailed { .. } => Some("upstream_error"),
+            Self::NoUpstream { .. } => Some("circuit_open"),
+            Self::UnsupportedMedia { .. }
+            | Self::Ambiguous { .. }
+            | Self::NoKey
+            | Self::KeyInQuery { .. }
+            | Self::NoPassthrough { .. }
+            | Self::UnknownPath { .. }
+            | Self::WrongMethod { .. }
+            | Self::Internal => None,
+        }
+    }
+
+    fn param(&self) -> Option<&str> {
+        match self {
+            Self::InvalidParameter { param, .. } => Some(param),
+            Self::ModelNotFound { .. } => Some("model"),
+            Self::Rejected(rejection) => rejection.param.as_deref(),
+            _ => None,
+        }
+    }
+
+    pub fn message(&self) -> String {
+        match self {
+            Self::InvalidJson { problem } => {
+                format!("We could not parse the JSON body of your request: {problem}.")
+            }
+            Self::InvalidParameter { param, problem } => format!("Invalid value for '{param}': {problem}."),
+            Self::TooDeep { limit } => {
+                format!("The JSON body of your request is nested deeper than {limit} levels.")
+            }
+            Self::TooLarge { limit } => {
+                format!("The body of your request is too large: at most {limit} bytes are taken, decoded.")
+            }
+            Self::UnsupportedMedia { problem } => format!("{problem}."),
+            Self::Ambiguous { problem } => format!("Your request is ambiguous: {problem}."),
+            Self::TooSlow => "Your request was not sent completely in time.".into(),
+            Self::NoKey => {
+                "You didn't provide an API key. You need to provide your API key in an Authorization \
+                            header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
+                    .into()
+            }
+            Self::WrongKey { shown } => format!("Incorrect API key provided: {shown}."),
+            Self::KeyInQuery { param } => format!(
+                "An API key must not be sent in the query ('{param}'): use the Authorization header. Treat \
+                 the key as exposed and replace it."
+            ),
+            Self::ModelNotFound { model } => {
+                format!("The model `{model}` does not exist or you do not have access to it.")
+            }
+            Self::NoPassthrough { path } => format!(
+                "No upstream is set for {path}: it names no model, and the configuration has no `passthrough`."
+            ),
+            Self::UnknownPath { method, path } => format!("Invalid URL ({method} {path})"),
+            Self::WrongMethod { method, path, allow } => {
+                format!("Not allowed to {method} on {path}; allowed: {allow}.")
+            }
+            Self::Rejected(rejection) => rejection.message.clone(),
+            Self::Internal => "The gateway had an error while processing your request.".into(),
+            Self::RateLimited { model, retry_after, .. } => {
+                let mut text = format!("Rate limit reached for {model} at the upstream.");
+                if let Some(wait) = retry_after {
+                    let _ = write!(text, " Please try again in {}.", go_duration(*wait));
+                }
+                text
+            }
+            Self::UpstreamFailed { problem } => format!("The upstream gave no usable answer: {problem}."),
+            Self::NoUpstream { .. } => "No upstream for this model is available at the moment.".into(),
+            Self::DeadlinePassed { waited } => {
+                format!("Request timed out: no answer within {}.", go_duration(*waited))
+            }
+            Self::Stalled { waited } => {
+                format!("The upstream fell silent for {} in the middle of its answer.", go_duration(*waited))
+            }
+        }
+    }
+
+    /// The error body in the caller's dialect.
+    pub fn to_body(&self) -> Bytes {
+        let message = self.message();
+        let error =
+            ErrorBody { message: &message, r#type: self.kind(), param: self.param(), code: self.code() };
+        // Strings alone cannot fail to serialise.
+        serde_json::to_vec(&Envelope { error }).unwrap_or_default().into()
+    }
+
+    /// The error event in the caller's dialect, for an answer that has begun. `sequence` is its number, where
+    /// the dialect numbers events. No terminator follows it.
+    pub fn to_event(&self, operation: Operation, sequence: u64) -> Bytes {
+        let text = match operation {
+            Operation::Responses => {
+                let event = serde_json::json!({
+                    "type": "error", "code": self.code(), "message": self.message(),
+                    "param": self.param(), "sequence_number": sequence,
+                });
+                format!("event: error\ndata: {event}\n\n")
+            }
+            Operation::Chat | Operation::Completions | Operation::Embeddings => {
+                format!("data: {}\n\n", String::from_utf8_lossy(&self.to_body()))
+            }
+        };
+        text.into()
+    }
+
+    /// The headers that belong to it.
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(wait) = self.retry_after() {
+            let wait = wait.min(LONGEST_RETRY_AFTER);
+            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            headers.insert(RETRY_AFTER, millis.div_ceil(1000).into());
+            headers.insert("retry-after-ms", millis.into());
+        }
+        if self.retry_is_useless() {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        if let Self::WrongMethod { allow, .. } = self {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        headers
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } => *retry_after,
+            Self::NoUpstream { retry_after } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// Useless, or already done: the gateway has used its own attempts.
+    fn retry_is_useless(&self) -> bool {
+        match self {
+            Self::RateLimited { attempts_used, .. } => *attempts_used,
+            Self::UpstreamFailed { .. } | Self::DeadlinePassed { .. } => true,
+            Self::Rejected(rejection) => rejection.status == StatusCode::CONFLICT,
+            _ => false,
+        }
+    }
+}
+
+impl Rejection {
+    /// Rebuilds an upstream's error body: the four fields and nothing else, with the credential that was
+    /// shown to this upstream masked should it be quoted.
+    pub fn rebuild(status: StatusCode, body: &[u8], secret: Option<&Secret>) -> Self {
+        let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+        let error = parsed.as_ref().and_then(|body| body.get("error"));
+        let text = |key: &str| match error?.get(key)? {
+            serde_json::Value::String(text) => {
+                Some(secret.map_or_else(|| text.clone(), |secret| secret.scrub(text)))
+            }
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let plain = || error?.as_str().map(|text| secret.map_or_else(|| text.into(), |s| s.scrub(text)));
+        Self {
+            status,
+            message: text("message")
+                .or_else(plain)
+                .unwrap_or_else(|| format!("The upstream refused the request with status {status}.")),
+            kind: text("type").unwrap_or_else(|| "invalid_request_error".into()),
+            param: text("param"),
+            code: text("code"),
+        }
+    }
+}
+
+/// A key as it may be shown: what helps its owner to recognise it, and no more.
+pub fn mask(key: &str) -> String {
+    let chars: Vec<char> = key.chars().filter(char::is_ascii_graphic).collect();
+    if chars.len() < 16 {
+        return "***".into();
+    }
+    let (head, tail) = (&chars[..8], &chars[chars.len() - 4..]);
+    head.iter().chain(&['*'; 3]).chain(tail).collect()
+}
+
+/// A duration as Go writes it: `120ms`, `1.5s`, `6m0s`, `1m42.653s`.
+pub fn go_duration(span: Duration) -> String {
+    let millis = span.as_millis();
+    if millis < 1000 {
+        return format!("{millis}ms");
+    }
+    let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
+    let mut seconds = format!("{}.{:03}", millis / 1000 % 60, millis % 1000);
+    seconds.truncate(seconds.trim_end_matches('0').trim_end_matches('.').len());
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_refusal() -> Vec<(Refusal, u16, &'static str, Option<&'static str>)> {
+        let get = Method::GET;
+        let second = Duration::from_secs(1);
+        vec![
+            (
+                Refusal::InvalidJson { problem: "x".into() },
+                400,
+                "invalid_request_error",
+                Some("invalid_json"),
+            ),
+            (
+                Refusal::InvalidParameter { param: "n".into(), problem: "x".into() },
+                400,
+                "invalid_request_error",
+                Some("invalid_value"),
+            ),
+            (Refusal::TooDeep { limit: 64 }, 400, "invalid_request_error", Some("invalid_json")),
+            (Refusal::TooLarge { limit: 1 }, 413, "invalid_request_error", Some("request_too_large")),
+            (Refusal::UnsupportedMedia { problem: "x".into() }, 415, "invalid_request_error", None),
+            (Refusal::Ambiguous { problem: "x" }, 400, "invalid_request_error", None),
+            (Refusal::TooSlow, 408, "invalid_request_error", Some("request_timeout")),
+            (Refusal::NoKey, 401, "invalid_request_error", None),
+            (
+                Refusal::WrongKey { shown: "***".into() },
+                401,
+                "invalid_request_error",
+                Some("invalid_api_key"),
+            ),
+            (Refusal::KeyInQuery { param: "key".into() }, 401, "invalid_request_error", None),
+            (
+                Refusal::ModelNotFound { model: "m".into() },
+                404,
+                "invalid_request_error",
+                Some("model_not_found"),
+            ),
+            (Refusal::NoPassthrough { path: "/v1/files".into() }, 404, "invalid_request_error", None),
+            (
+                Refusal::UnknownPath { method: get.clone(), path: "/v1/x".into() },
+                404,
+                "invalid_request_error",
+                None,
+            ),
+            (
+                Refusal::WrongMethod { method: get, path: "/v1/embeddings".into(), allow: "POST" },
+                405,
+                "invalid_request_error",
+                None,
+            ),
+            (
+                Refusal::RateLimited { model: "m".into(), retry_after: None, attempts_used: true },
+                429,
+                "requests",
+                Some("rate_limit_exceeded"),
+            ),
+            (Refusal::Internal, 500, "server_error", None),
+            (Refusal::UpstreamFailed { problem: "x" }, 502, "server_error", Some("upstream_error")),
+            (Refusal::NoUpstream { retry_after: second }, 503, "server_error", Some("circuit_open")),
+            (Refusal::DeadlinePassed { waited: second }, 504, "timeout_error", Some("request_timeout")),
+            (Refusal::Stalled { waited: second }, 504, "timeout_error", Some("request_timeout")),
+        ]
+    }
+
+    #[test]
+    fn each_refusal_has_its_shape_on_the_wire() {
+        for (refusal, status, kind, code) in every_refusal() {
+            assert_eq!(refusal.status().as_u16(), status, "{refusal:?}");
+            let body: serde_json::Value = serde_json::from_slice(&refusal.to_body()).unwrap();
+            let error = body["error"].as_object().unwrap();
+            assert_eq!(error.keys().collect::<Vec<_>>(), ["code", "message", "param", "type"], "{refusal:?}");
+            assert_eq!(error["type"], kind, "{refusal:?}");
+            assert_eq!(error["code"].as_str(), code, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_whole_seconds_and_at_most_a_minute() {
+        for (wait, seconds, millis) in [(1, "1", "1"), (1500, "2", "1500"), (90_000, "60", "60000")] {
+            let wait = Duration::from_millis(wait);
+            let headers = Refusal::NoUpstream { retry_after: wait }.headers();
+            assert_eq!(headers["retry-after"], seconds);
+            assert_eq!(headers["retry-after-ms"], millis);
+        }
+    }
+
+    #[test]
+    fn a_key_is_shown_masked() {
+        assert_eq!(mask("sk-invalid-1234567890c66a"), "sk-inval***c66a");
+        assert_eq!(mask("short"), "***");
+        assert_eq!(mask("sk-\r\n"), "***");
+    }
+
+    #[test]
+    fn a_rebuilt_rejection_quotes_no_credential() {
+        let body = br#"{"error":{"message":"no sk-canary here","type":"t","param":null,"code":7,"x":1}}"#;
+        let rejection = Rejection::rebuild(StatusCode::BAD_REQUEST, body, Some(&Secret::new("sk-canary")));
+        assert_eq!(rejection.message, "no *** here");
+        assert_eq!(rejection.code.as_deref(), Some("7"));
+        let html = Rejection::rebuild(StatusCode::BAD_REQUEST, b"<html>", None);
+        assert_eq!(html.message, "The upstream refused the request with status 400 Bad Request.");
+    }
+
+    #[test]
+    fn durations_read_as_go_writes_them() {
+        for (millis, text) in [
+            (0, "0ms"),
+            (120, "120ms"),
+            (1500, "1.5s"),
+            (60_000, "1m0s"),
+            (102_653, "1m42.653s"),
+            (3_600_000, "1h0m0s"),
+        ] {
+            assert_eq!(go_duration(Duration::from_millis(millis)), text);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The books of one admitted request, closed exactly once whatever happens to it.
+//!
+//! [`Trail`] travels with the request; wherever the request ends, or is dropped, the trail hands the record to
+//! the [`Settlement`], which the shell runs on its own: it outlives a client that leaves.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use futures_util::future::select;
+
+use crate::config::OnDisconnect;
+use crate::ledger::{Attempt, Ending, Record};
+use crate::platform::Platform;
+use crate::stream::course::{Course, Step};
+use crate::time::Instant;
+
+/// How long a connection is read on for its end, so that it can be used again.
+const READ_ON: Duration = Duration::from_secs(1);
+
+/// What is left to do when the answer has gone, or the client has. Run it to its end, beside the body or
+/// after it; it is short unless a route says `on_disconnect = "finish"`.
+#[must_use = "accounting happens when this is run"]
+pub struct Settlement<P: Platform> {
+    platform: P,
+    left: oneshot::Receiver<Left<P>>,
+}
+
+impl<P: Platform> fmt::Debug for Settlement<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settlement").finish_non_exhaustive()
+    }
+}
+
+/// The request as it was left.
+struct Left<P: Platform> {
+    record: Record,
+    started: Instant,
+    prompt_bytes: usize,
+    /// The rest of the upstream's answer, if anyone should read it.
+    rest: Option<(Course<P>, Rest)>,
+}
+
+enum Rest {
+    /// The answer is complete: only the connection's sake.
+    OfConnection,
+    /// The client has gone, the answer is wanted for its usage.
+    OfAnswer,
+}
+
+/// What is noted of a request on its way.
+pub(crate) struct Trail<P: Platform> {
+    platform: P,
+    /// Taken by whatever ends the request first.
+    hand_over: Option<(oneshot::Sender<Left<P>>, Box<Record>)>,
+    started: Instant,
+    pub(crate) prompt_bytes: usize,
+    pub(crate) on_disconnect: OnDisconnect,
+}
+
+/// The two ends of the hand-over: until the request is admitted there is nothing to settle.
+pub(crate) struct Docket<P: Platform>(oneshot::Sender<Left<P>>);
+
+pub(crate) fn docket<P: Platform>(platform: &P) -> (Docket<P>, Settlement<P>) {
+    let (send, left) = oneshot::channel();
+    (Docket(send), Settlement { platform: platform.clone(), left })
+}
+
+impl<P: Platform> Docket<P> {
+    /// The request is admitted.
+    pub(crate) fn admit(self, platform: &P, record: Record, started: Instant) -> Trail<P> {
+        Trail {
+            platform: platform.clone(),
+            hand_over: Some((self.0, Box::new(record))),
+            started,
+            prompt_bytes: 0,
+            on_disconnect: OnDisconnect::Cancel,
+        }
+    }
+}
+
+impl<P: Platform> Trail<P> {
+    /// The record, until the request has ended.
+    pub(crate) fn record(&mut self) -> Option<&mut Record> {
+        self.hand_over.as_mut().map(|(_, record)| &mut **record)
+    }
+
+    pub(crate) fn attempted(&mut self, attempt: Attempt) {
+        if let Some(record) = self.record() {
+            record.upstream.clone_from(&attempt.upstream);
+            record.attempts.push(attempt);
+        }
+    }
+
+    pub(crate) fn sent_first_byte(&mut self) {
+        let since = self.platform.now().since(self.started);
+        if let Some(record) = self.record() {
+            record.first_byte.get_or_insert(since);
+        }
+    }
+
+    /// It ends with an answer that is here as a whole, or with none.
+    pub(crate) fn ended(mut self, ending: Ending, status: u16) {
+        if let Some(record) = self.record() {
+            record.status = status;
+        }
+        self.hand_over(ending, None);
+    }
+
+    /// The answer that went by has ended.
+    pub(crate) fn answered(mut self, ending: Ending, mut course: Course<P>) {
+        self.note_usage(&mut course);
+        let rest = (ending == Ending::Complete && !course.is_drained).then_some((course, Rest::OfConnection));
+        self.hand_over(ending, rest);
+    }
+
+    /// The client left before the answer's end. Unless the route wants it finished, the upstream call is
+    /// cancelled here and now.
+    pub(crate) fn client_left(mut self, mut course: Course<P>) {
+        self.note_usage(&mut course);
+        let rest = match self.on_disconnect {
+            OnDisconnect::Cancel => None,
+            OnDisconnect::Finish => Some((course, Rest::OfAnswer)),
+        };
+        self.hand_over(Ending::ClientGone, rest);
+    }
+
+    pub(crate) fn note_usage(&mut self, course: &mut Course<P>) {
+        let prompt_bytes = self.prompt_bytes;
+        if let Some(record) = self.record() {
+            record.usage = course.usage(prompt_bytes);
+            course.observer().model().unwrap_or_default().clone_into(&mut record.response_model);
+        }
+    }
+
+    fn hand_over(&mut self, ending: Ending, rest: Option<(Course<P>, Rest)>) {
+        let Some((send, mut record)) = self.hand_over.take() else { return };
+        record.ending = ending;
+        record.took = self.platform.now().since(self.started);
+        let left = Left { record: *record, started: self.started, prompt_bytes: self.prompt_bytes, rest };
+        // A settlement that nobody runs has no reader, and then nobody keeps books.
+        let _ = send.send(left);
+    }
+}
+
+impl<P: Platform> Drop for Trail<P> {
+    /// The request was dropped on its way: the client left before there was an answer.
+    fn drop(&mut self) {
+        self.hand_over(Ending::ClientGone, None);
+    }
+}
+
+impl<P: Platform> Settlement<P> {
+    /// Waits for the request's end, then closes its books.
+    pub async fn run(self) {
+        let Self { platform, left } = self;
+        // Refused before it was admitted: nothing is owed.
+        let Ok(Left { mut record, started, prompt_bytes, rest }) = left.await else { return };
+        match rest {
+            None => platform.close(record).await,
+            Some((mut course, Rest::OfConnection)) => {
+                platform.close(record).await;
+                let end = pin!(read_to_end(&mut course));
+                // Out of time, it costs a connection and nothing else.
+                let _ = select(end, platform.sleep(READ_ON)).await;
+            }
+            Some((mut course, Rest::OfAnswer)) => {
+                read_to_end(&mut course).await;
+                record.usage = course.usage(prompt_bytes);
+                record.took = platform.now().since(started);
+                platform.close(record).await;
+            }
+        }
+    }
+}
+
+/// The course bounds each of its waits, and the whole.
+async fn read_to_end<P: Platform>(course: &mut Course<P>) {
+    while let Step::Bytes { .. } = poll_fn(|cx| course.poll_step(cx)).await {}
+}

@@ -1,0 +1,226 @@
+//! Server-sent events, read beside the bytes (WHATWG HTML, 9.2.6).
+//!
+//! [`Splitter`] cuts what comes, in whatever chunks it comes, at the borders of events; the bytes stay as
+//! they are. [`frames`] looks into them.
+
+use std::borrow::Cow;
+
+use bytes::{Bytes, BytesMut};
+use memchr::memchr2;
+
+/// Holds back the part of an event that has not come completely.
+#[derive(Debug)]
+pub struct Splitter {
+    partial: BytesMut,
+    /// Where the last, unfinished line of `partial` begins.
+    line: usize,
+    limit: usize,
+}
+
+/// One event is larger than the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge;
+
+impl Splitter {
+    /// `limit` bounds the bytes of one event.
+    pub fn new(limit: usize) -> Self {
+        Self { partial: BytesMut::new(), line: 0, limit }
+    }
+
+    /// Takes the bytes that came; gives all whole events there are by now, in one piece, untouched. The rest
+    /// is kept.
+    pub fn push(&mut self, mut chunk: Bytes) -> Result<Bytes, TooLarge> {
+        let whole = if self.partial.is_empty() {
+            let (end, _) = last_border(&chunk, 0);
+            let whole = chunk.split_to(end);
+            self.partial.extend_from_slice(&chunk);
+            self.line = last_border(&chunk, 0).1;
+            whole
+        } else {
+            self.partial.extend_from_slice(&chunk);
+            let (end, line) = last_border(&self.partial, self.line);
+            let whole = self.partial.split_to(end).freeze();
+            self.line = line - end;
+            whole
+        };
+        if self.partial.len() > self.limit { Err(TooLarge) } else { Ok(whole) }
+    }
+
+    /// Bytes that are held back.
+    pub fn held(&self) -> usize {
+        self.partial.len()
+    }
+
+    /// What is left when nothing more comes: an event that lacks its blank line.
+    pub fn take_rest(&mut self) -> Bytes {
+        self.line = 0;
+        self.partial.split().freeze()
+    }
+}
+
+/// Where the last whole event in `bytes` ends, and where the unfinished line behind it begins. `line` is the
+/// beginning of a line, from which to look.
+fn last_border(bytes: &[u8], mut line: usize) -> (usize, usize) {
+    let mut border = 0;
+    while let Some((content, next)) = line_end(bytes, line) {
+        if content == line {
+            border = next;
+        }
+        line = next;
+    }
+    (border, line.max(border))
+}
+
+/// The end of the line that begins at `from`, without and with its terminator. A carriage return that is the
+/// last byte may be half of a CRLF, so it ends no line yet.
+fn line_end(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
+    let at = from + memchr2(b'\n', b'\r', &bytes[from..])?;
+    match (bytes[at], bytes.get(at + 1)) {
+        (b'\n', _) => Some((at, at + 1)),
+        (_, Some(b'\n')) => Some((at, at + 2)),
+        (_, Some(_)) => Some((at, at + 1)),
+        (_, None) => None,
+    }
+}
+
+/// One event.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// All its bytes, the blank line included.
+    pub raw: &'a [u8],
+    /// Its data lines, joined by line feeds; `None` when it has none (a comment).
+    pub data: Option<Cow<'a, [u8]>>,
+    /// Its name, when it says one.
+    pub event: Option<&'a [u8]>,
+}
+
+/// The events of a block that [`Splitter::push`] gave.
+pub fn frames(block: &[u8]) -> impl Iterator<Item = Frame<'_>> {
+    let mut rest = block;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (frame, length) = frame(rest);
+        rest = &rest[length..];
+        Some(frame)
+    })
+}
+
+/// Reads one event, up to its blank line or the end; gives its length too.
+pub fn frame(bytes: &[u8]) -> (Frame<'_>, usize) {
+    let (mut data, mut event, mut line) = (None::<Cow<'_, [u8]>>, None, 0);
+    while line < bytes.len() {
+        let (content, next) = line_end(bytes, line).unwrap_or_else(|| {
+            let end = bytes.len();
+            (end - usize::from(bytes[end - 1] == b'\r'), end)
+        });
+        let text = &bytes[line..content];
+        line = next;
+        if text.is_empty() {
+            break;
+        }
+        let colon = memchr::memchr(b':', text);
+        let name = &text[..colon.unwrap_or(text.len())];
+        let value = colon.map_or(&[][..], |at| &text[at + 1..]);
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        match name {
+            b"data" => match &mut data {
+                None => data = Some(Cow::Borrowed(value)),
+                Some(data) => {
+                    let data = data.to_mut();
+                    data.push(b'\n');
+                    data.extend_from_slice(value);
+                }
+            },
+            b"event" => event = Some(value),
+            _ => {}
+        }
+    }
+    (Frame { raw: &bytes[..line], data, event }, line)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn events_come_out_whole_and_untouched() {
+        let mut splitter = Splitter::new(1024);
+        let push =
+            |splitter: &mut Splitter, text: &'static str| splitter.push(Bytes::from_static(text.as_bytes()));
+        assert_eq!(push(&mut splitter, "data: 1\n\ndata: 2\n\nda").unwrap(), "data: 1\n\ndata: 2\n\n");
+        assert_eq!(push(&mut splitter, "ta: 3\n").unwrap(), "");
+        assert_eq!(push(&mut splitter, "\n").unwrap(), "data: 3\n\n");
+        assert_eq!(splitter.held(), 0);
+    }
+
+    #[test]
+    fn an_event_beyond_the_limit_is_an_error() {
+        let mut splitter = Splitter::new(8);
+        assert_eq!(splitter.push(Bytes::from_static(b"data: 12345")), Err(TooLarge));
+    }
+
+    #[test]
+    fn frames_read_as_the_standard_says() {
+        for (text, data, event) in [
+            ("data: a\n\n", Some("a"), None),
+            ("data:a\r\n\r\n", Some("a"), None),
+            ("data:  a\r\r", Some(" a"), None),
+            (": ping\n\n", None, None),
+            ("event: x\ndata: a\ndata: b\nid: 1\n\n", Some("a\nb"), Some("x")),
+            ("data\n\n", Some(""), None),
+            ("data: cut", Some("cut"), None),
+            ("\n", None, None),
+        ] {
+            let (frame, length) = frame(text.as_bytes());
+            assert_eq!(frame.data.as_deref(), data.map(str::as_bytes), "{text:?}");
+            assert_eq!(frame.event, event.map(str::as_bytes), "{text:?}");
+            assert_eq!(length, text.len(), "{text:?}");
+        }
+    }
+
+    fn stream() -> impl Strategy<Value = String> {
+        let ending = prop_oneof![Just("\n"), Just("\r\n"), Just("\r")];
+        let line =
+            prop_oneof![Just("data: {\"a\":1}"), Just(": ping"), Just("event: x"), Just(""), Just("data:é")];
+        proptest::collection::vec((line, ending), 0..24)
+            .prop_map(|lines| lines.into_iter().flat_map(|(line, ending)| [line, ending]).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn the_bytes_are_the_same_under_every_chunking(text in stream(), cuts in proptest::collection::vec(1_usize..9, 0..64)) {
+            let bytes = Bytes::from(text);
+            let mut whole = Splitter::new(usize::MAX);
+            let mut expected = whole.push(bytes.clone()).unwrap().to_vec();
+            let mut splitter = Splitter::new(usize::MAX);
+            let (mut out, mut rest, mut blocks) = (Vec::new(), bytes.clone(), Vec::new());
+            let mut cuts = cuts.into_iter().cycle();
+            while !rest.is_empty() {
+                let chunk = rest.split_to(cuts.next().unwrap_or(1).min(rest.len()));
+                let block = splitter.push(chunk).unwrap();
+                blocks.extend(frames(&block).map(|frame| frame.data.map(Cow::into_owned)));
+                out.extend_from_slice(&block);
+            }
+            // Up to a carriage return at the very end that may still become a CRLF.
+            prop_assert!(expected.len() >= out.len() || out.len() - expected.len() <= 1);
+            let read: Vec<_> = frames(&out).map(|frame| frame.data.map(Cow::into_owned)).collect();
+            prop_assert_eq!(read, blocks);
+            out.extend_from_slice(&splitter.take_rest());
+            expected.extend_from_slice(&whole.take_rest());
+            prop_assert_eq!(&out, &expected);
+            prop_assert_eq!(&out[..], &bytes[..]);
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..128)) {
+            let mut splitter = Splitter::new(64);
+            if let Ok(block) = splitter.push(Bytes::from(bytes)) {
+                prop_assert_eq!(frames(&block).map(|f| f.raw.len()).sum::<usize>(), block.len());
+            }
+        }
+    }
+}

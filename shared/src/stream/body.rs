@@ -1,0 +1,127 @@
+//! The body of an answer, and the hand-over of the books when it ends or the client leaves.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use crate::ledger::Ending;
+use crate::platform::Platform;
+use crate::settlement::Trail;
+use crate::stream::course::{Course, Step};
+
+/// What a shell sends to the client.
+pub struct Body<P: Platform>(Content<P>);
+
+enum Content<P: Platform> {
+    Whole(Option<Bytes>),
+    Flowing(Box<Flowing<P>>),
+}
+
+/// An answer on its way, with what was held back until it was worth sending.
+struct Flowing<P: Platform> {
+    held: VecDeque<Bytes>,
+    /// Taken when the answer ends, or by `Drop` when the client leaves.
+    open: Option<(Course<P>, Trail<P>)>,
+}
+
+/// The answer cannot be completed and its form has no words for that: the connection must be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aborted;
+
+impl fmt::Display for Aborted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the upstream's answer broke off")
+    }
+}
+
+impl std::error::Error for Aborted {}
+
+impl<P: Platform> fmt::Debug for Body<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.0 {
+            Content::Whole(_) => "whole",
+            Content::Flowing(_) => "flowing",
+        };
+        f.debug_tuple("Body").field(&kind).finish()
+    }
+}
+
+impl<P: Platform> Body<P> {
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Self(Content::Whole((!bytes.is_empty()).then_some(bytes)))
+    }
+
+    pub(crate) fn flowing(held: VecDeque<Bytes>, course: Course<P>, trail: Trail<P>) -> Self {
+        Self(Content::Flowing(Box::new(Flowing { held, open: Some((course, trail)) })))
+    }
+}
+
+impl<P: Platform> Flowing<P> {
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+        if let Some(bytes) = self.held.pop_front() {
+            if let Some((_, trail)) = &mut self.open {
+                trail.sent_first_byte();
+            }
+            return Poll::Ready(Some(Ok(bytes)));
+        }
+        let Some((course, trail)) = &mut self.open else { return Poll::Ready(None) };
+        match ready!(course.poll_step(cx)) {
+            Step::Bytes { bytes, .. } => {
+                trail.sent_first_byte();
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Step::End { ending, notice } => {
+                if let Some((course, trail)) = self.open.take() {
+                    trail.answered(ending, course);
+                }
+                match notice {
+                    Some(notice) => Poll::Ready(Some(Ok(notice))),
+                    None if ending == Ending::Complete => Poll::Ready(None),
+                    None => Poll::Ready(Some(Err(Aborted))),
+                }
+            }
+        }
+    }
+}
+
+impl<P: Platform> Drop for Flowing<P> {
+    fn drop(&mut self) {
+        if let Some((course, trail)) = self.open.take() {
+            trail.client_left(course);
+        }
+    }
+}
+
+impl<P: Platform> http_body::Body for Body<P> {
+    type Data = Bytes;
+    type Error = Aborted;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut self.get_mut().0 {
+            Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Flowing(flowing) => {
+                flowing.poll_bytes(cx).map(|step| step.map(|bytes| bytes.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.0, Content::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Content::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Content::Flowing(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! An upstream's answer on its way: bytes in, whole events out, each wait bounded.
+//!
+//! A [`Course`] yields what may go to the client and then, once, how it ended. It holds the upstream's
+//! connection: dropping it cancels the call. Before the first byte goes to the client an ending is a failed
+//! attempt like any other; behind it, the ending's notice is the last thing the client reads.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream as _;
+
+use crate::endpoint::Operation;
+use crate::ledger::Ending;
+use crate::platform::{Broken, Event, Platform};
+use crate::refusal::{Refusal, Rejection};
+use crate::secret::Secret;
+use crate::sse::{self, Splitter};
+use crate::stream::observer::{Meaning, Observer, Passage};
+use crate::time::Instant;
+use crate::usage::Usage;
+
+/// The largest event that is read; beyond it the answer ends as malformed.
+const LARGEST_EVENT: usize = 1 << 20;
+
+/// How an answer is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// As events of an operation's dialect, held to the contract.
+    Events { operation: Operation, strip_usage: bool },
+    /// As bytes: the transport alone says whether they are complete.
+    Bytes { operation: Option<Operation> },
+}
+
+/// Bounds of the waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits {
+    pub(crate) idle: Duration,
+    /// When the whole call has to be over, and how long it was given.
+    pub(crate) deadline: Instant,
+    pub(crate) total: Duration,
+}
+
+/// One step of an answer.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// `is_content`: the client has waited for what is in here.
+    Bytes { bytes: Bytes, is_content: bool },
+    /// `notice` tells the client in its dialect; without one, an ending that is not complete is an abort.
+    End { ending: Ending, notice: Option<Bytes> },
+}
+
+/// A call in flight at an upstream, counted as long as it lives.
+pub(crate) struct Permit<P: Platform> {
+    platform: P,
+    upstream: String,
+}
+
+impl<P: Platform> Permit<P> {
+    pub(crate) fn new(platform: &P, upstream: &str) -> Self {
+        platform.observe(Event::Started { upstream });
+        Self { platform: platform.clone(), upstream: upstream.to_owned() }
+    }
+}
+
+impl<P: Platform> Drop for Permit<P> {
+    fn drop(&mut self) {
+        self.platform.observe(Event::Over { upstream: &self.upstream });
+    }
+}
+
+pub(crate) struct Course<P: Platform> {
+    platform: P,
+    download: P::Download,
+    reading: Reading,
+    splitter: Splitter,
+    observer: Observer,
+    waits: Waits,
+    timer: Option<P::Sleep>,
+    last: Instant,
+    /// Decided, but behind bytes that go first.
+    end: Option<(Ending, Option<Bytes>)>,
+    /// The credential that was shown, to be masked should the upstream quote it.
+    secret: Option<Secret>,
+    /// Nothing more comes from the upstream.
+    pub(crate) is_drained: bool,
+    _permit: Permit<P>,
+}
+
+impl<P: Platform> Course<P> {
+    pub(crate) fn new(
+        permit: Permit<P>,
+        download: P::Download,
+        reading: Reading,
+        waits: Waits,
+        secret: Option<Secret>,
+    ) -> Self {
+        let (operation, strip_usage) = match reading {
+            Reading::Events { operation, strip_usage } => (operation, strip_usage),
+            Reading::Bytes { operation } => (operation.unwrap_or(Operation::Responses), false),
+        };
+        Self {
+            last: permit.platform.now(),
+            platform: permit.platform.clone(),
+            download,
+            reading,
+            splitter: Splitter::new(LARGEST_EVENT),
+            observer: Observer::new(operation, strip_usage),
+            waits,
+            timer: None,
+            end: None,
+            secret,
+            is_drained: false,
+            _permit: permit,
+        }
+    }
+
+    pub(crate) fn observer(&mut self) -> &mut Observer {
+        &mut self.observer
+    }
+
+    pub(crate) fn usage(&self, prompt_bytes: usize) -> Usage {
+        self.observer.usage(prompt_bytes)
+    }
+
+    /// The next step. Not to be polled again after [`Step::End`].
+    pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        loop {
+            if let Some((ending, notice)) = self.end.take() {
+                return Poll::Ready(Step::End { ending, notice });
+            }
+            match Pin::new(&mut self.download).poll_next(cx) {
+                Poll::Ready(Some(Ok(chunk))) => {
+                    self.last = self.platform.now();
+                    if let Some(step) = self.digest(chunk) {
+                        if self.end.is_some() && !self.is_drained {
+                            // The end of the transport mostly comes with the last event; seeing it lets the
+                            // connection be used again.
+                            self.is_drained =
+                                matches!(Pin::new(&mut self.download).poll_next(cx), Poll::Ready(None));
+                        }
+                        return Poll::Ready(step);
+                    }
+                }
+                Poll::Ready(Some(Err(Broken))) => {
+                    self.is_drained = true;
+                    self.end_with(Ending::Reset);
+                }
+                Poll::Ready(None) => {
+                    self.is_drained = true;
+                    if let Some(step) = self.digest_rest() {
+                        return Poll::Ready(step);
+                    }
+                }
+                Poll::Pending => match self.poll_waits(cx) {
+                    Poll::Ready(ending) => self.end_with(ending),
+                    Poll::Pending => return Poll::Pending,
+                },
+            }
+        }
+    }
+
+    /// One timer serves both waits: it is set anew when it fires, not with every chunk.
+    fn poll_waits(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        loop {
+            if let Some(timer) = &mut self.timer
+                && Pin::new(timer).poll(cx).is_pending()
+            {
+                return Poll::Pending;
+            }
+            let now = self.platform.now();
+            let silent = now.since(self.last);
+            if now >= self.waits.deadline {
+                return Poll::Ready(Ending::DeadlinePassed);
+            }
+            if silent >= self.waits.idle {
+                return Poll::Ready(Ending::Stalled);
+            }
+            let wait = self.waits.idle.saturating_sub(silent).min(self.waits.deadline.since(now));
+            self.timer = Some(self.platform.sleep(wait));
+        }
+    }
+
+    fn digest(&mut self, chunk: Bytes) -> Option<Step> {
+        match self.reading {
+            Reading::Bytes { .. } => Some(Step::Bytes { bytes: chunk, is_content: true }),
+            Reading::Events { .. } => {
+                let Ok(block) = self.splitter.push(chunk) else {
+                    self.end_with(Ending::Malformed);
+                    return None;
+                };
+                self.read_block(&block)
+            }
+        }
+    }
+
+    /// The transport has ended; what does that mean?
+    fn digest_rest(&mut self) -> Option<Step> {
+        match self.reading {
+            Reading::Bytes { .. } => {
+                self.end = Some((Ending::Complete, None));
+                None
+            }
+            Reading::Events { .. } => {
+                // A last event may lack its blank line. A terminator counts all the same; anything else may be
+                // half of something.
+                let rest = self.splitter.take_rest();
+                let (frame, _) = sse::frame(&rest);
+                if !rest.is_empty() && self.observer.see(&frame).0 == Meaning::Terminator {
+                    self.end = Some((Ending::Complete, None));
+                    let bytes = [&rest, b"\n\n".as_slice()].concat().into();
+                    return Some(Step::Bytes { bytes, is_content: true });
+                }
+                self.end_with(Ending::Truncated);
+                None
+            }
+        }
+    }
+
+    /// Reads the events of a block. The block itself goes on as it is, unless something in it must not.
+    fn read_block(&mut self, block: &Bytes) -> Option<Step> {
+        let (mut is_content, mut kept, mut edited) = (false, 0, None::<BytesMut>);
+        for frame in sse::frames(block) {
+            let (meaning, passage) = self.observer.see(&frame);
+            match meaning {
+                Meaning::Preamble => {}
+                Meaning::Content => is_content = true,
+                Meaning::Terminator => {
+                    is_content = true;
+                    self.end = Some((Ending::Complete, None));
+                }
+                Meaning::Malformed => self.end_with(Ending::Malformed),
+                Meaning::Failure => self.end_with_failure(frame.data.as_deref().unwrap_or_default()),
+            }
+            let is_told = matches!(meaning, Meaning::Malformed | Meaning::Failure);
+            let passage = if is_told { Passage::Drop } else { passage };
+            if passage != Passage::AsItIs && edited.is_none() {
+                edited = Some(BytesMut::from(&block[..kept]));
+            }
+            match (&mut edited, passage) {
+                (Some(out), Passage::AsItIs) => out.extend_from_slice(frame.raw),
+                (Some(out), Passage::Instead(bytes)) => out.extend_from_slice(&bytes),
+                (_, Passage::Drop | Passage::Instead(_) | Passage::AsItIs) => {}
+            }
+            kept += frame.raw.len();
+            if self.end.is_some() {
+                break;
+            }
+        }
+        let bytes = edited.map_or_else(|| block.slice(..kept), BytesMut::freeze);
+        (!bytes.is_empty()).then_some(Step::Bytes { bytes, is_content })
+    }
+
+    fn end_with(&mut self, ending: Ending) {
+        let problem = match ending {
+            Ending::Truncated => "its answer stopped before it was complete",
+            Ending::Reset => "the connection broke in the middle of its answer",
+            Ending::Malformed => "it sent what is no event of this API",
+            Ending::Stalled => {
+                return self.end_with_notice(ending, &Refusal::Stalled { waited: self.waits.idle });
+            }
+            Ending::DeadlinePassed => {
+                return self.end_with_notice(ending, &Refusal::DeadlinePassed { waited: self.waits.total });
+            }
+            Ending::Complete
+            | Ending::Rejected
+            | Ending::Failed
+            | Ending::ClientGone
+            | Ending::UpstreamError => "it failed",
+        };
+        self.end_with_notice(ending, &Refusal::UpstreamFailed { problem });
+    }
+
+    /// The upstream's own error event, rebuilt.
+    fn end_with_failure(&mut self, data: &[u8]) {
+        let mut rejection = Rejection::rebuild(
+            http::StatusCode::BAD_GATEWAY,
+            error_of(data).as_bytes(),
+            self.secret.as_ref(),
+        );
+        "server_error".clone_into(&mut rejection.kind);
+        rejection.code.get_or_insert_with(|| "upstream_error".into());
+        self.end_with_notice(Ending::UpstreamError, &Refusal::Rejected(rejection));
+    }
+
+    fn end_with_notice(&mut self, ending: Ending, refusal: &Refusal) {
+        let notice = match self.reading {
+            Reading::Events { operation, .. } => {
+                Some(refusal.to_event(operation, self.observer.next_sequence()))
+            }
+            Reading::Bytes { .. } => None,
+        };
+        self.end = Some((ending, notice));
+    }
+}
+
+/// The error inside an event of any dialect, in an envelope: chat says `{"error":…}`, responses say
+/// `{"type":"error","message":…}` or `{"type":"response.failed","response":{"error":…}}`.
+fn error_of(data: &[u8]) -> String {
+    let value: serde_json::Value = serde_json::from_slice(data).unwrap_or_default();
+    let error =
+        [value.get("error"), value.pointer("/response/error")].into_iter().flatten().find(|e| !e.is_null());
+    let mut error = error.unwrap_or(&value).clone();
+    if let Some(fields) = error.as_object_mut() {
+        fields.retain(|key, _| matches!(key.as_str(), "message" | "code" | "param"));
+    }
+    serde_json::json!({ "error": error }).to_string()
+}
