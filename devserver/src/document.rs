@@ -1,0 +1,59 @@
+//! The configuration's document and what it refers to, read from this machine.
+
+use std::path::Path;
+
+use weir::Config;
+use weir::config::{Document, Faults, Format, Loaded, Surroundings};
+
+/// What the gateway serves when it is given no file.
+const BUILT_IN: &str = include_str!("../default.toml");
+
+/// Environment variables and files of this process.
+#[derive(Debug, Clone)]
+pub(crate) struct Machine {
+    pub(crate) simulated: http::Uri,
+}
+
+impl Surroundings for Machine {
+    fn env(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn file(&self, path: &str) -> Result<String, String> {
+        std::fs::read_to_string(path).map_err(|e| e.to_string())
+    }
+
+    fn simulated(&self) -> Option<http::Uri> {
+        Some(self.simulated.clone())
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub(crate) enum Unloadable {
+    Unreadable(String),
+    Faulty(Faults),
+}
+
+impl std::fmt::Display for Unloadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreadable(why) => f.write_str(why),
+            Self::Faulty(faults) => faults.fmt(f),
+        }
+    }
+}
+
+/// Reads and checks a file, or what is built in.
+pub(crate) fn load(file: Option<&Path>, machine: &Machine) -> Result<Loaded, Unloadable> {
+    let Some(path) = file else {
+        let built_in = Document { name: "built-in", text: BUILT_IN, format: Format::Toml };
+        return Config::load(&built_in, machine).map_err(Unloadable::Faulty);
+    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Unloadable::Unreadable(format!("{}: {e}", path.display())))?;
+    let is_json = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+    let format = if is_json { Format::Json } else { Format::Toml };
+    let document = Document { name: &path.display().to_string(), text: &text, format };
+    Config::load(&document, machine).map_err(Unloadable::Faulty)
+}

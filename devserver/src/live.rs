@@ -1,0 +1,109 @@
+//! The configuration in force, and how it is replaced: whole, or not at all.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use weir::Config;
+use weir::config::Auth;
+
+use crate::cli::Failed;
+use crate::document::{self, Machine};
+use crate::native::Process;
+
+/// Editors write a file in several steps; one reading for all of them.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Every request takes one configuration when it comes and keeps it to its end.
+#[derive(Debug)]
+pub(crate) struct Live {
+    current: ArcSwap<Config>,
+    file: Option<PathBuf>,
+    machine: Machine,
+}
+
+impl Live {
+    /// Loads the first configuration, which has to be good.
+    pub(crate) fn load(file: Option<PathBuf>, machine: Machine) -> Result<Self, Failed> {
+        let loaded = document::load(file.as_deref(), &machine).map_err(|e| Failed(e.to_string()))?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(Self { current: ArcSwap::from_pointee(loaded.config), file, machine })
+    }
+
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.current.load_full()
+    }
+
+    /// Reads the file again; a bad one changes nothing.
+    fn reload(&self, process: &Process) {
+        let refused = |why: &dyn std::fmt::Display| {
+            tracing::error!("configuration refused, the last good one stays:\n{why}");
+            process.metrics.reloaded("refused");
+        };
+        let loaded = match document::load(self.file.as_deref(), &self.machine) {
+            Ok(loaded) => loaded,
+            Err(why) => return refused(&why),
+        };
+        let (old, new) = (self.config(), &loaded.config);
+        if matches!(new.auth, Auth::Open { .. }) && matches!(old.auth, Auth::Keys) {
+            tracing::warn!("authentication is now open: whoever reaches the gateway may call");
+        }
+        if new.listen != old.listen {
+            tracing::warn!(from = %old.listen, to = %new.listen, "`listen` needs a restart");
+        }
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        self.current.store(Arc::new(loaded.config));
+        process.metrics.reloaded("taken");
+        tracing::info!("configuration taken");
+    }
+
+    /// Reads the file again whenever it changes, and on SIGHUP.
+    pub(crate) async fn follow(self: Arc<Self>, process: Arc<Process>) -> Result<(), Failed> {
+        let mut hangup = signal(SignalKind::hangup()).map_err(|e| Failed::because("no signal handler", e))?;
+        let changed = Arc::new(Notify::new());
+        let _watcher = self.watch(&changed)?;
+        loop {
+            tokio::select! {
+                () = changed.notified() => tokio::time::sleep(SETTLE).await,
+                received = hangup.recv() => if received.is_none() { return Ok(()) },
+            }
+            self.reload(&process);
+        }
+    }
+
+    /// Watches the folder, not the file: editors and Kubernetes replace files by renaming.
+    fn watch(&self, changed: &Arc<Notify>) -> Result<Option<RecommendedWatcher>, Failed> {
+        let Some(file) = &self.file else { return Ok(None) };
+        let failed = |e: notify::Error| Failed::because("the configuration cannot be watched", e);
+        let folder = match file.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => std::path::Path::new("."),
+        };
+        let changed = Arc::clone(changed);
+        let mut seen = fingerprint(file);
+        let path = file.clone();
+        let mut watcher = notify::recommended_watcher(move |_: notify::Result<notify::Event>| {
+            let now = fingerprint(&path);
+            if now != seen {
+                seen = now;
+                changed.notify_one();
+            }
+        })
+        .map_err(failed)?;
+        watcher.watch(folder, RecursiveMode::NonRecursive).map_err(failed)?;
+        Ok(Some(watcher))
+    }
+}
+
+/// What the file holds, so that other files of its folder and our own reading cause nothing.
+fn fingerprint(file: &std::path::Path) -> Option<Vec<u8>> {
+    std::fs::read(file).ok()
+}

@@ -1,0 +1,310 @@
+//! What `/metrics` shows, in the names of OpenTelemetry's GenAI conventions where they have one.
+//!
+//! Labels are names from the configuration or from short lists, never what a client or an upstream makes up:
+//! no caller can make the registry grow, and no prompt can get into it.
+
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use weir::ledger::Record;
+use weir::platform::Event;
+use weir::usage::Source;
+
+use crate::books::Books;
+
+/// Seconds, from a cache's answer to a reasoning model's.
+const SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0,
+    320.0,
+];
+
+/// Tokens of a call.
+const TOKENS: &[f64] =
+    &[1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262_144.0, 1_048_576.0];
+
+#[derive(Clone, Copy, Debug)]
+struct Buckets(&'static [f64]);
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(self.0.iter().copied())
+    }
+}
+
+type Histograms<L> = Family<L, Histogram, Buckets>;
+
+/// A call, as the GenAI conventions label it.
+#[expect(clippy::struct_field_names, reason = "they are the conventions' names")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    gen_ai_operation_name: &'static str,
+    gen_ai_provider_name: String,
+    /// The route's pattern: clients can make up any number of names that a glob matches.
+    gen_ai_request_model: String,
+}
+
+#[expect(clippy::struct_field_names, reason = "they are the conventions' names")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallTokens {
+    gen_ai_operation_name: &'static str,
+    gen_ai_provider_name: String,
+    gen_ai_request_model: String,
+    gen_ai_token_type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Upstream {
+    upstream: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Attempt {
+    upstream: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Fallback {
+    route: String,
+    upstream: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    route: String,
+    ending: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    route: String,
+    upstream: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    status: u16,
+    code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Usage {
+    source: &'static str,
+}
+
+/// Everything that is counted.
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// Requests whose books are open.
+    pub(crate) in_flight: Gauge,
+    requests: Family<Answered, Counter>,
+    refusals: Family<Refused, Counter>,
+    attempts: Family<Attempt, Counter>,
+    upstream_in_flight: Family<Upstream, Gauge>,
+    retries: Family<Upstream, Counter>,
+    fallbacks: Family<Fallback, Counter>,
+    streams: Family<Ended, Counter>,
+    usage_sources: Family<Usage, Counter>,
+    duration: Histograms<Route>,
+    first_byte: Histograms<Route>,
+    operation_duration: Histograms<Call>,
+    token_usage: Histograms<CallTokens>,
+    upstream_first_byte: Histograms<Upstream>,
+    per_output_token: Histograms<Call>,
+    reloads: Family<Outcome, Counter>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let seconds = || Buckets(SECONDS);
+        let mut metrics = Self {
+            registry: Registry::default(),
+            in_flight: Gauge::default(),
+            requests: Family::default(),
+            refusals: Family::default(),
+            attempts: Family::default(),
+            upstream_in_flight: Family::default(),
+            retries: Family::default(),
+            fallbacks: Family::default(),
+            streams: Family::default(),
+            usage_sources: Family::default(),
+            duration: Family::new_with_constructor(seconds()),
+            first_byte: Family::new_with_constructor(seconds()),
+            operation_duration: Family::new_with_constructor(seconds()),
+            token_usage: Family::new_with_constructor(Buckets(TOKENS)),
+            upstream_first_byte: Family::new_with_constructor(seconds()),
+            per_output_token: Family::new_with_constructor(seconds()),
+            reloads: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("weir_in_flight", "Requests being answered", self.in_flight.clone());
+        r.register("weir_requests", "Admitted requests, by how they were answered", self.requests.clone());
+        r.register("weir_refusals", "Requests that were not admitted", self.refusals.clone());
+        r.register("weir_upstream_attempts", "Tries at upstreams", self.attempts.clone());
+        r.register("weir_upstream_in_flight", "Calls at upstreams", self.upstream_in_flight.clone());
+        r.register("weir_retries", "Calls tried again at the same upstream", self.retries.clone());
+        r.register("weir_fallbacks", "Calls taken on to the next candidate", self.fallbacks.clone());
+        r.register("weir_streams_ended", "Streamed answers, by how they ended", self.streams.clone());
+        r.register("weir_usage", "Admitted requests, by who reported usage", self.usage_sources.clone());
+        r.register("weir_config_reloads", "Configurations read again", self.reloads.clone());
+        let s = Unit::Seconds;
+        let duration = self.duration.clone();
+        r.register_with_unit("weir_request_duration", "First byte in to last byte out", s, duration);
+        let s = Unit::Seconds;
+        let first_byte = self.first_byte.clone();
+        r.register_with_unit("weir_time_to_first_byte", "First byte in to first byte out", s, first_byte);
+        // The conventions' names carry no unit.
+        r.register(
+            "gen_ai_client_operation_duration",
+            "Duration of a call in seconds",
+            self.operation_duration.clone(),
+        );
+        r.register("gen_ai_client_token_usage", "Tokens of a call", self.token_usage.clone());
+        r.register(
+            "gen_ai_server_time_to_first_token",
+            "Wait for an upstream's first content in seconds",
+            self.upstream_first_byte.clone(),
+        );
+        r.register(
+            "gen_ai_server_request_duration",
+            "Duration of a call at the gateway in seconds",
+            self.operation_duration.clone(),
+        );
+        r.register(
+            "gen_ai_server_time_per_output_token",
+            "Seconds for each token of a stream after the first",
+            self.per_output_token.clone(),
+        );
+    }
+
+    pub(crate) fn observe(&self, event: &Event<'_>) {
+        let upstream = |name: &str| Upstream { upstream: name.to_owned() };
+        match *event {
+            Event::Started { upstream: name } => {
+                self.upstream_in_flight.get_or_create(&upstream(name)).inc();
+            }
+            Event::Over { upstream: name } => {
+                self.upstream_in_flight.get_or_create(&upstream(name)).dec();
+            }
+            Event::Answered { upstream: name, after, failure } => {
+                let outcome = failure.map_or("answered", weir::config::Condition::name);
+                self.attempts.get_or_create(&Attempt { upstream: name.to_owned(), outcome }).inc();
+                if failure.is_none() {
+                    self.upstream_first_byte.get_or_create(&upstream(name)).observe(after.as_secs_f64());
+                }
+            }
+            Event::Retried { upstream: name } => {
+                self.retries.get_or_create(&upstream(name)).inc();
+            }
+            Event::FellBack { route, upstream } => {
+                let labels = Fallback { route: route.to_owned(), upstream: upstream.to_owned() };
+                self.fallbacks.get_or_create(&labels).inc();
+            }
+            Event::Refused { refusal, .. } => {
+                let code = refusal.code().unwrap_or("none").to_owned();
+                let labels = Refused { status: refusal.status().as_u16(), code };
+                self.refusals.get_or_create(&labels).inc();
+            }
+        }
+    }
+
+    pub(crate) fn record(&self, record: &Record) {
+        let route = || Route { route: record.route.clone() };
+        let answered = Answered {
+            route: record.route.clone(),
+            upstream: record.upstream.clone(),
+            status: record.status,
+        };
+        self.requests.get_or_create(&answered).inc();
+        self.usage_sources.get_or_create(&Usage { source: record.usage.source.name() }).inc();
+        self.duration.get_or_create(&route()).observe(record.took.as_secs_f64());
+        if let Some(first_byte) = record.first_byte {
+            self.first_byte.get_or_create(&route()).observe(first_byte.as_secs_f64());
+        }
+        if record.streamed {
+            let ended = Ended { route: record.route.clone(), ending: record.ending.name() };
+            self.streams.get_or_create(&ended).inc();
+        }
+        let call = Call {
+            gen_ai_operation_name: record.operation,
+            gen_ai_provider_name: record.upstream.clone(),
+            gen_ai_request_model: record.route.clone(),
+        };
+        self.operation_duration.get_or_create(&call).observe(record.took.as_secs_f64());
+        self.record_tokens(record, &call);
+    }
+
+    fn record_tokens(&self, record: &Record, call: &Call) {
+        if record.usage.source == Source::Nothing {
+            return;
+        }
+        for (gen_ai_token_type, tokens) in [("input", record.usage.input), ("output", record.usage.output)] {
+            let labels = CallTokens {
+                gen_ai_operation_name: call.gen_ai_operation_name,
+                gen_ai_provider_name: call.gen_ai_provider_name.clone(),
+                gen_ai_request_model: call.gen_ai_request_model.clone(),
+                gen_ai_token_type,
+            };
+            self.token_usage.get_or_create(&labels).observe(as_f64(tokens.0));
+        }
+        let behind_first = record.usage.output.0.saturating_sub(1);
+        if let Some(first_byte) = record.first_byte.filter(|_| record.streamed && behind_first > 0) {
+            let each: Duration = record.took.saturating_sub(first_byte);
+            self.per_output_token.get_or_create(call).observe(each.as_secs_f64() / as_f64(behind_first));
+        }
+    }
+
+    pub(crate) fn reloaded(&self, outcome: &'static str) {
+        self.reloads.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// The whole registry in the text form of OpenMetrics, and what the ledger's ring holds.
+    pub(crate) fn print(&self, books: &Books) -> Result<String, fmt::Error> {
+        let mut out = String::with_capacity(16 * 1024);
+        text::encode_registry(&mut out, &self.registry)?;
+        let recent: Family<Outcome, Gauge> = Family::default();
+        for (outcome, count) in books.endings() {
+            recent.get_or_create(&Outcome { outcome }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let mut registry = Registry::default();
+        registry.register("weir_ledger_recent", "Last records of the ledger, by how they ended", recent);
+        text::encode_registry(&mut out, &registry)?;
+        text::encode_eof(&mut out)?;
+        Ok(out)
+    }
+}
+
+/// Exact up to 2^53, which no call's tokens reach.
+fn as_f64(count: u64) -> f64 {
+    u32::try_from(count).map_or(f64::MAX, f64::from)
+}

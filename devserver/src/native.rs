@@ -1,0 +1,149 @@
+//! The native server as the core's platform.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hyper::body::Incoming;
+use weir::Platform;
+use weir::config::Upstream;
+use weir::ledger::Record;
+use weir::platform::{Ask, Event, Opened, Payload, SendFault};
+use weir::time::{Instant, UnixMillis};
+
+use crate::body::{Chunks, Parcel};
+use crate::books::{self, Books};
+use crate::client::Clients;
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+/// What the whole process shares.
+#[derive(Debug)]
+pub(crate) struct Process {
+    origin: std::time::Instant,
+    pub(crate) store: Store,
+    pub(crate) metrics: Metrics,
+    pub(crate) books: Books,
+    rolls: AtomicU64,
+}
+
+/// A worker's handle to the process, with connections of its own.
+#[derive(Clone)]
+pub(crate) struct Native {
+    pub(crate) process: Arc<Process>,
+    clients: Arc<Clients>,
+}
+
+impl fmt::Debug for Native {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Native").finish_non_exhaustive()
+    }
+}
+
+impl Process {
+    pub(crate) fn new() -> Result<Self, getrandom::Error> {
+        let origin = std::time::Instant::now();
+        Ok(Self {
+            origin,
+            store: Store::new(Instant::default()),
+            metrics: Metrics::default(),
+            books: Books::default(),
+            rolls: AtomicU64::new(getrandom::u64()?),
+        })
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Native {
+    pub(crate) fn new(process: Arc<Process>, clients: Clients) -> Self {
+        Self { process, clients: Arc::new(clients) }
+    }
+}
+
+impl Platform for Native {
+    type Upload = Chunks<axum::body::Body>;
+    type Download = Chunks<Incoming>;
+    type Sleep = Pin<Box<tokio::time::Sleep>>;
+
+    fn now(&self) -> Instant {
+        self.process.now()
+    }
+
+    fn wall(&self) -> UnixMillis {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// `SplitMix64` from a random seed: good for spreading load and naming requests, not for keys.
+    fn roll(&self) -> u64 {
+        let mut z = self.process.rolls.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn sleep(&self, span: Duration) -> Self::Sleep {
+        Box::pin(tokio::time::sleep(span))
+    }
+
+    async fn open(&self, ask: Ask<'_>) -> Opened {
+        self.process.store.open(ask, self.now())
+    }
+
+    async fn withdraw_retry(&self) -> bool {
+        self.process.store.withdraw_retry(self.now())
+    }
+
+    async fn send(
+        &self,
+        upstream: &Upstream,
+        request: http::Request<Payload<Self::Upload>>,
+    ) -> Result<http::Response<Self::Download>, SendFault> {
+        let response = self.clients.send(upstream.timeouts.connect, request.map(Parcel)).await?;
+        Ok(response.map(Chunks))
+    }
+
+    async fn close(&self, record: Record) {
+        self.process.metrics.record(&record);
+        books::log(&record);
+        self.process.books.write(record);
+    }
+
+    fn observe(&self, event: Event<'_>) {
+        self.process.metrics.observe(&event);
+        let store = &self.process.store;
+        match event {
+            Event::Started { upstream } => store.start(upstream),
+            Event::Over { upstream } => store.finish(upstream),
+            Event::Answered { upstream, after, failure } => {
+                store.sample(upstream, after, failure.is_some(), self.now());
+            }
+            Event::Retried { .. } | Event::FellBack { .. } => {}
+            Event::Refused { request_id, caller, refusal } => {
+                let (status, code) = (refusal.status().as_u16(), refusal.code().unwrap_or_default());
+                tracing::info!(request_id, caller, status, code, "refused");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Compiles only if the answer's future, its body and the settlement may cross threads here. The core asks
+    /// for none of it: `tests/portability` has a platform full of `Rc`.
+    #[expect(dead_code, reason = "it is compiled, not run")]
+    fn everything_is_send(native: &Native, config: Arc<weir::Config>, body: axum::body::Body) {
+        fn assert_send<T: Send + 'static>(_: T) {}
+        let (answer, settlement) = weir::handle(native, config, http::Request::new(Chunks(body)));
+        assert_send(answer);
+        assert_send(settlement.run());
+        assert_send(None::<weir::Body<Native>>);
+    }
+}

@@ -1,0 +1,195 @@
+//! A thread that serves connections: one runtime, one set of upstream connections, no hand-over in between.
+
+use std::convert::Infallible;
+use std::net::TcpStream;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use futures_util::FutureExt as _;
+use http::{HeaderValue, StatusCode, header};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::mpsc;
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use weir::refusal::Refusal;
+
+use crate::body::Chunks;
+use crate::live::Live;
+use crate::native::Native;
+
+/// Most header fields a request may have, and most bytes of its head.
+const MOST_HEADERS: usize = 128;
+const LARGEST_HEAD: u32 = 64 * 1024;
+
+/// What a worker's requests share.
+#[derive(Clone)]
+struct Desk {
+    native: Native,
+    live: Arc<Live>,
+    settlements: TaskTracker,
+}
+
+/// Where the acceptor brings connections.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    connections: mpsc::UnboundedSender<TcpStream>,
+    /// Connections at this worker.
+    pub(crate) load: Arc<AtomicUsize>,
+}
+
+impl Inbox {
+    /// `false` when the worker has gone.
+    pub(crate) fn give(&self, connection: TcpStream) -> bool {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        self.connections.send(connection).is_ok()
+    }
+}
+
+/// How the process ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    /// Nothing new comes.
+    pub(crate) stop: CancellationToken,
+    /// The grace is over.
+    pub(crate) abort: CancellationToken,
+}
+
+pub(crate) fn inbox() -> (Inbox, mpsc::UnboundedReceiver<TcpStream>) {
+    let (connections, received) = mpsc::unbounded_channel();
+    (Inbox { connections, load: Arc::default() }, received)
+}
+
+/// Serves what comes in until it is told to stop and all is finished, or to abort.
+pub(crate) async fn work(
+    native: Native,
+    live: Arc<Live>,
+    mut connections: mpsc::UnboundedReceiver<TcpStream>,
+    load: Arc<AtomicUsize>,
+    ending: Ending,
+) {
+    let settlements = TaskTracker::new();
+    let desk = Desk { native, live, settlements: settlements.clone() };
+    let router = Router::new().route("/metrics", get(metrics)).fallback(gateway).with_state(desk.clone());
+    let graceful = GracefulShutdown::new();
+    loop {
+        let connection = tokio::select! {
+            () = ending.stop.cancelled() => break,
+            connection = connections.recv() => connection,
+        };
+        let Some(connection) = connection else { break };
+        let (router, watcher, load) = (router.clone(), graceful.watcher(), Leaver(Arc::clone(&load)));
+        let (header, write) = {
+            let config = desk.live.config();
+            (config.server.header_timeout, config.server.body_timeout)
+        };
+        tokio::spawn(async move {
+            let _load = load;
+            let Ok(stream) = tokio::net::TcpStream::from_std(connection) else { return };
+            // A socket that cannot have Nagle's algorithm off is dead, and the first read says so.
+            let _ = stream.set_nodelay(true);
+            let server = server(header);
+            let io = TokioIo::new(Box::pin(patient(stream, write)));
+            let connection = server.serve_connection(io, TowerToHyperService::new(router));
+            // It ends in an error whenever the client breaks off.
+            let _ = watcher.watch(connection).await;
+        });
+    }
+    let finished = async {
+        graceful.shutdown().await;
+        settlements.close();
+        settlements.wait().await;
+    };
+    tokio::select! {
+        () = finished => {}
+        () = ending.abort.cancelled() => {}
+    }
+}
+
+/// A connection that is left counts no more.
+struct Leaver(Arc<AtomicUsize>);
+
+impl Drop for Leaver {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn server(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_headers(MOST_HEADERS)
+        .max_buf_size(LARGEST_HEAD as usize)
+        .pipeline_flush(true);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(LARGEST_HEAD)
+        .max_concurrent_streams(256)
+        .keep_alive_interval(Some(Duration::from_secs(30)));
+    server
+}
+
+/// Gives up on a client that takes nothing for so long. Reading has bounds of its own, by request.
+fn patient(stream: tokio::net::TcpStream, write: Duration) -> TimeoutStream<tokio::net::TcpStream> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(write));
+    stream
+}
+
+async fn gateway(State(desk): State<Desk>, request: Request) -> Result<Response, Infallible> {
+    let gauge = InFlight::new(&desk.native);
+    let (answer, settlement) = weir::handle(&desk.native, desk.live.config(), request.map(Chunks));
+    desk.settlements.spawn(async move {
+        let _gauge = gauge;
+        settlement.run().await;
+    });
+    // A panic hurts this request and no other.
+    let answer = AssertUnwindSafe(answer).catch_unwind().await;
+    Ok(answer.map_or_else(|_| internal_error(), |response| response.map(axum::body::Body::new)))
+}
+
+/// Counts a request until its books are closed.
+struct InFlight(prometheus_client::metrics::gauge::Gauge);
+
+impl InFlight {
+    fn new(native: &Native) -> Self {
+        let gauge = native.process.metrics.in_flight.clone();
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn internal_error() -> Response {
+    let refusal = Refusal::Internal;
+    (refusal.status(), refusal.headers(), refusal.to_body()).into_response()
+}
+
+async fn metrics(State(desk): State<Desk>) -> Response {
+    let process = &desk.native.process;
+    match process.metrics.print(&process.books) {
+        Ok(text) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], text).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
