@@ -32,7 +32,6 @@ const ENDS_HERE_INBOUND: &[&str] = &[
     "origin",
     "referer",
     "traceparent",
-    "tracestate",
     "via",
     "x-api-key",
     "x-goog-api-key",

@@ -1,35 +1,60 @@
 //! Who sent this request, by whichever header its client uses.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, header};
 
 use crate::caller::Caller;
 use crate::config::{Auth, Config};
 use crate::endpoint;
-use crate::refusal::{Refusal, mask};
+use crate::refusal::Refusal;
 
 /// Query parameters by which clients of other APIs send keys. Queries end up in logs, so keys in them are
 /// refused even when they are right.
 const KEY_PARAMETERS: &[&str] = &["key", "api_key", "api-key", "apikey", "access_token", "token"];
 
 /// The caller, or why it is none.
-pub(crate) fn identify(
-    config: &Config,
-    headers: &HeaderMap,
-    query: Option<&str>,
-) -> Result<Arc<Caller>, Refusal> {
-    if let Some(param) = query.and_then(key_parameter) {
+pub(crate) fn identify(config: &Config, head: &Parts) -> Result<Arc<Caller>, Refusal> {
+    if let Some(param) = head.uri.query().and_then(key_parameter) {
         return Err(Refusal::KeyInQuery { param });
     }
     match config.auth {
-        Auth::Open { .. } => Ok(Arc::new(Caller::anyone())),
+        Auth::Open { on_any_address } => match foreign_host(head).filter(|_| !on_any_address) {
+            Some(host) => Err(Refusal::ForeignHost { host }),
+            None => Ok(Arc::new(Caller::anyone())),
+        },
         Auth::Keys => {
-            let key = key(headers).ok_or(Refusal::NoKey)?;
+            let key = key(&head.headers).ok_or(Refusal::NoKey)?;
             let found = config.keys.find(key).cloned();
             found.ok_or_else(|| Refusal::WrongKey { shown: mask(key) })
         }
     }
+}
+
+/// A key as it may be shown: what helps its owner to recognise it, and no more.
+fn mask(key: &str) -> String {
+    let chars: Vec<char> = key.chars().filter(char::is_ascii_graphic).collect();
+    if chars.len() < 16 {
+        return "***".into();
+    }
+    let (head, tail) = (&chars[..8], &chars[chars.len() - 4..]);
+    head.iter().chain(&['*'; 3]).chain(tail).collect()
+}
+
+/// The host that was asked for, unless it is this machine. Whoever names none is no browser.
+fn foreign_host(head: &Parts) -> Option<String> {
+    let named = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = head.uri.authority().map(Authority::as_str).or(named)?;
+    let parsed = authority.parse::<Authority>().ok();
+    let host = parsed.as_ref().map_or(authority, Authority::host).to_ascii_lowercase();
+    let is_loopback = match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    };
+    (!is_loopback).then_some(host)
 }
 
 fn key(headers: &HeaderMap) -> Option<&str> {
@@ -70,6 +95,33 @@ mod tests {
             headers.insert(name, HeaderValue::from_static(value));
             assert_eq!(key(&headers), expected, "{name}: {value}");
         }
+    }
+
+    #[test]
+    fn a_key_is_shown_masked() {
+        assert_eq!(mask("sk-invalid-1234567890c66a"), "sk-inval***c66a");
+        assert_eq!(mask("short"), "***");
+        assert_eq!(mask("sk-\r\n"), "***");
+    }
+
+    #[test]
+    fn only_names_of_this_machine_are_its_own() {
+        for (host, is_foreign) in [
+            ("localhost:8080", false),
+            ("LOCALHOST", false),
+            ("weir.localhost", false),
+            ("127.0.0.1:8080", false),
+            ("[::1]:8080", false),
+            ("evil.example:8080", true),
+            ("localhost.evil.example", true),
+            ("127.0.0.1.evil.example", true),
+            ("192.168.1.7", true),
+            ("@@", true),
+        ] {
+            let request = http::Request::builder().header("host", host).body(()).unwrap();
+            assert_eq!(foreign_host(&request.into_parts().0).is_some(), is_foreign, "{host}");
+        }
+        assert_eq!(foreign_host(&http::Request::new(()).into_parts().0), None);
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl<P: Platform> Journey<'_, P> {
         if address.endpoint == Endpoint::Unknown {
             return Err(Refusal::UnknownPath { method: method(), path: path() });
         }
-        let caller = identity::identify(self.config, &head.headers, head.uri.query())?;
+        let caller = identity::identify(self.config, head)?;
         self.caller.clone_from(&caller.name);
         match &address.endpoint {
             Endpoint::Call(operation) => self.call(*operation, &address, head, caller, upload, docket).await,

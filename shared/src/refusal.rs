@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::endpoint::Operation;
 use crate::secret::Secret;
+use crate::time::go_duration;
 
 /// Why a request is not answered with what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +45,11 @@ pub enum Refusal {
     },
     KeyInQuery {
         param: String,
+    },
+    /// A gateway without keys answers to names of this machine only: a web page can make a name of its own
+    /// lead here (DNS rebinding), and its visitors' browsers would then call.
+    ForeignHost {
+        host: String,
     },
     ModelNotFound {
         model: String,
@@ -119,6 +125,7 @@ impl Refusal {
             | Self::TooDeep { .. }
             | Self::Ambiguous { .. } => StatusCode::BAD_REQUEST,
             Self::NoKey | Self::WrongKey { .. } | Self::KeyInQuery { .. } => StatusCode::UNAUTHORIZED,
+            Self::ForeignHost { .. } => StatusCode::FORBIDDEN,
             Self::ModelNotFound { .. } | Self::NoPassthrough { .. } | Self::UnknownPath { .. } => {
                 StatusCode::NOT_FOUND
             }
@@ -151,6 +158,7 @@ impl Refusal {
             | Self::NoKey
             | Self::WrongKey { .. }
             | Self::KeyInQuery { .. }
+            | Self::ForeignHost { .. }
             | Self::ModelNotFound { .. }
             | Self::NoPassthrough { .. }
             | Self::UnknownPath { .. }
@@ -166,6 +174,7 @@ impl Refusal {
             Self::TooLarge { .. } => Some("request_too_large"),
             Self::TooSlow | Self::DeadlinePassed { .. } | Self::Stalled { .. } => Some("request_timeout"),
             Self::WrongKey { .. } => Some("invalid_api_key"),
+            Self::ForeignHost { .. } => Some("permission_denied"),
             Self::ModelNotFound { .. } => Some("model_not_found"),
             Self::Rejected(rejection) => rejection.code.as_deref(),
             Self::RateLimited { .. } => Some("rate_limit_exceeded"),
@@ -215,6 +224,9 @@ impl Refusal {
             Self::KeyInQuery { param } => format!(
                 "An API key must not be sent in the query ('{param}'): use the Authorization header. Treat \
                  the key as exposed and replace it."
+            ),
+            Self::ForeignHost { host } => format!(
+                "This gateway asks for no key, so it answers to names of its own machine only, not to {host}."
             ),
             Self::ModelNotFound { model } => {
                 format!("The model `{model}` does not exist or you do not have access to it.")
@@ -337,32 +349,6 @@ impl Rejection {
     }
 }
 
-/// A key as it may be shown: what helps its owner to recognise it, and no more.
-pub fn mask(key: &str) -> String {
-    let chars: Vec<char> = key.chars().filter(char::is_ascii_graphic).collect();
-    if chars.len() < 16 {
-        return "***".into();
-    }
-    let (head, tail) = (&chars[..8], &chars[chars.len() - 4..]);
-    head.iter().chain(&['*'; 3]).chain(tail).collect()
-}
-
-/// A duration as Go writes it: `120ms`, `1.5s`, `6m0s`, `1m42.653s`.
-pub fn go_duration(span: Duration) -> String {
-    let millis = span.as_millis();
-    if millis < 1000 {
-        return format!("{millis}ms");
-    }
-    let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
-    let mut seconds = format!("{}.{:03}", millis / 1000 % 60, millis % 1000);
-    seconds.truncate(seconds.trim_end_matches('0').trim_end_matches('.').len());
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m{seconds}s"),
-        _ => format!("{hours}h{minutes}m{seconds}s"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -396,6 +382,12 @@ mod tests {
                 Some("invalid_api_key"),
             ),
             (Refusal::KeyInQuery { param: "key".into() }, 401, "invalid_request_error", None),
+            (
+                Refusal::ForeignHost { host: "evil.example".into() },
+                403,
+                "invalid_request_error",
+                Some("permission_denied"),
+            ),
             (
                 Refusal::ModelNotFound { model: "m".into() },
                 404,
@@ -452,13 +444,6 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_shown_masked() {
-        assert_eq!(mask("sk-invalid-1234567890c66a"), "sk-inval***c66a");
-        assert_eq!(mask("short"), "***");
-        assert_eq!(mask("sk-\r\n"), "***");
-    }
-
-    #[test]
     fn a_rebuilt_rejection_quotes_no_credential() {
         let body = br#"{"error":{"message":"no sk-canary here","type":"t","param":null,"code":7,"x":1}}"#;
         let rejection = Rejection::rebuild(StatusCode::BAD_REQUEST, body, Some(&Secret::new("sk-canary")));
@@ -466,19 +451,5 @@ mod tests {
         assert_eq!(rejection.code.as_deref(), Some("7"));
         let html = Rejection::rebuild(StatusCode::BAD_REQUEST, b"<html>", None);
         assert_eq!(html.message, "The upstream refused the request with status 400 Bad Request.");
-    }
-
-    #[test]
-    fn durations_read_as_go_writes_them() {
-        for (millis, text) in [
-            (0, "0ms"),
-            (120, "120ms"),
-            (1500, "1.5s"),
-            (60_000, "1m0s"),
-            (102_653, "1m42.653s"),
-            (3_600_000, "1h0m0s"),
-        ] {
-            assert_eq!(go_duration(Duration::from_millis(millis)), text);
-        }
     }
 }

@@ -36,3 +36,38 @@ impl UnixMillis {
         self.0 / 1000
     }
 }
+
+/// A duration as Go writes it: `120ms`, `1.5s`, `6m0s`, `1m42.653s`.
+pub fn go_duration(span: Duration) -> String {
+    let millis = span.as_millis();
+    if millis < 1000 {
+        return format!("{millis}ms");
+    }
+    let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
+    let mut seconds = format!("{}.{:03}", millis / 1000 % 60, millis % 1000);
+    seconds.truncate(seconds.trim_end_matches('0').trim_end_matches('.').len());
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_go_writes_them() {
+        for (millis, text) in [
+            (0, "0ms"),
+            (120, "120ms"),
+            (1500, "1.5s"),
+            (60_000, "1m0s"),
+            (102_653, "1m42.653s"),
+            (3_600_000, "1h0m0s"),
+        ] {
+            assert_eq!(go_duration(Duration::from_millis(millis)), text);
+        }
+    }
+}

@@ -116,7 +116,8 @@ impl<P: Platform> Errand<'_, P> {
             });
         };
         if !head.status.is_success() {
-            let waits = Waits { idle: waits.idle.min(ERROR_WAIT), ..waits };
+            let deadline = self.platform.now().after(ERROR_WAIT).min(self.deadline);
+            let waits = Waits { deadline, ..waits };
             let body = read_error(&mut course(Reading::Bytes { operation }, waits)).await;
             return Err(self.classify(&head, &body, &call.model, secret));
         }
