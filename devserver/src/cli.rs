@@ -76,9 +76,22 @@ pub(crate) enum KeyCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct NewKey {
-    /// The caller's name.
-    #[arg(long, default_value = "team-a")]
+    /// The caller's name: lower-case letters, digits, `.`, `_` and `-`.
+    #[arg(long, default_value = "team-a", value_parser = caller_name)]
     pub(crate) name: String,
+}
+
+/// The rule that weir.toml has for names.
+fn caller_name(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_good = text.len() <= 64
+        && text.starts_with(is_plain)
+        && text.chars().all(|c| is_plain(c) || matches!(c, '.' | '_' | '-'));
+    if is_good {
+        Ok(text.to_owned())
+    } else {
+        Err("1 to 64 of a-z, 0-9, '.', '_', '-'; first a letter or digit".into())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

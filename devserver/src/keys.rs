@@ -13,10 +13,12 @@ const LENGTH: usize = 43;
 pub(crate) fn print_new(flags: &NewKey) -> Result<(), Failed> {
     let key = new_key().map_err(|e| Failed::because("no randomness", e))?;
     let (name, hash) = (&flags.name, KeyHash::of(&key).to_text());
+    // A bare dot would begin a table inside a table.
+    let table = if name.contains('.') { format!("\"{name}\"") } else { name.clone() };
     say(format_args!(
         "The key, shown this once; hand it to the caller:\n\n  {key}\n\n\
          Its lines for weir.toml, which hold only its hash:\n\n\
-         [key.{name}]\nhash   = \"{hash}\"\ntenant = \"{name}\"\nmodels = [\"*\"]"
+         [key.{table}]\nhash   = \"{hash}\"\ntenant = \"{name}\"\nmodels = [\"*\"]"
     ));
     Ok(())
 }
