@@ -95,9 +95,9 @@ impl<P: Platform> Trail<P> {
     }
 
     pub(crate) fn sent_first_byte(&mut self) {
-        let since = self.platform.now().since(self.started);
-        if let Some(record) = self.record() {
-            record.first_byte.get_or_insert(since);
+        let Some((_, record)) = self.hand_over.as_mut() else { return };
+        if record.first_byte.is_none() {
+            record.first_byte = Some(self.platform.now().since(self.started));
         }
     }
 

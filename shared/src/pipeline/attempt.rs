@@ -146,7 +146,13 @@ impl<P: Platform> Errand<'_, P> {
         *request.headers_mut() = self.sent.headers.clone();
         request.headers_mut().insert(TRACEPARENT, self.trace.to_header());
         address::show_credential(upstream, request.headers_mut());
-        let patience = upstream.timeouts.first_byte.min(self.left());
+        // An upload that is passed on takes its own time, and no answer comes before its end.
+        let patience = match self.sent.cargo {
+            Cargo::Stream(_) => self.left(),
+            Cargo::Call { .. } | Cargo::Named(_) | Cargo::Form { .. } | Cargo::Whole(_) => {
+                upstream.timeouts.first_byte.min(self.left())
+            }
+        };
         let answer = pin!(self.platform.send(upstream, request));
         match select(answer, self.platform.sleep(patience)).await {
             Either::Left((Ok(response), _)) => Ok(response),
