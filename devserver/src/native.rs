@@ -9,8 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hyper::body::Incoming;
 use weir::Platform;
 use weir::config::Upstream;
-use weir::ledger::Record;
-use weir::platform::{Ask, Event, Opened, Payload, SendFault};
+use weir::platform::{Ask, Closing, Event, Opened, Payload, SendFault};
 use weir::time::{Instant, UnixMillis};
 
 use crate::body::{Chunks, Parcel};
@@ -108,7 +107,9 @@ impl Platform for Native {
         Ok(response.map(Chunks))
     }
 
-    async fn close(&self, record: Record) {
+    async fn close(&self, closing: Closing) {
+        self.process.store.settle(&closing, self.now());
+        let record = closing.record;
         self.process.metrics.record(&record);
         books::log(&record);
         self.process.books.write(record);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use weir::platform::{Ask, Opened};
+use weir::accounts::Accounts;
+use weir::platform::{Ask, Closing, Opened};
 use weir::retry::RetryBudget;
 use weir::standing::Standing;
 use weir::time::Instant;
@@ -14,23 +15,49 @@ use weir::time::Instant;
 pub(crate) struct Store {
     standings: Mutex<BTreeMap<String, Standing>>,
     retries: Mutex<RetryBudget>,
+    accounts: Mutex<Accounts>,
 }
+
+/// Accounts at most: some 300 bytes each.
+const MOST_ACCOUNTS: usize = 100_000;
 
 impl Store {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { standings: Mutex::default(), retries: Mutex::new(RetryBudget::new(now)) }
+        Self {
+            standings: Mutex::default(),
+            retries: Mutex::new(RetryBudget::new(now)),
+            accounts: Mutex::new(Accounts::new(MOST_ACCOUNTS)),
+        }
     }
 
     pub(crate) fn open(&self, ask: Ask<'_>, now: Instant) -> Opened {
-        if ask.is_request {
+        let mut opened = Opened::default();
+        if let Some(reservation) = ask.reservation {
             lock(&self.retries).deposit(now);
+            if !reservation.scopes.is_empty() {
+                let mut accounts = lock(&self.accounts);
+                match accounts.reserve(reservation, now) {
+                    Ok(left) => opened.left = left,
+                    Err(denied) => {
+                        opened.left = accounts.left(reservation, now);
+                        opened.denied = Some(denied);
+                        return opened;
+                    }
+                }
+            }
         }
-        if ask.standings.is_empty() {
-            return Opened::default();
+        if !ask.standings.is_empty() {
+            let known = lock(&self.standings);
+            let standing = |name: &str| known.get(name).copied().unwrap_or_default();
+            opened.standings = ask.standings.iter().map(|(id, name)| (*id, standing(name))).collect();
         }
-        let known = lock(&self.standings);
-        let standing = |name: &str| known.get(name).copied().unwrap_or_default();
-        Opened { standings: ask.standings.iter().map(|(id, name)| (*id, standing(name))).collect() }
+        opened
+    }
+
+    pub(crate) fn settle(&self, closing: &Closing, now: Instant) {
+        if !closing.reservation.scopes.is_empty() {
+            lock(&self.accounts).settle(closing, now);
+        }
     }
 
     pub(crate) fn withdraw_retry(&self, now: Instant) -> bool {

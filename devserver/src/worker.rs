@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use weir::platform::Peer;
 use weir::refusal::Refusal;
 
 use crate::body::Chunks;
@@ -87,7 +88,10 @@ pub(crate) async fn work(
             connection = connections.recv() => connection,
         };
         let Some(connection) = connection else { break };
-        let (router, watcher, load) = (router.clone(), graceful.watcher(), Leaver(Arc::clone(&load)));
+        let (watcher, load) = (graceful.watcher(), Leaver(Arc::clone(&load)));
+        // Without one the client has left already.
+        let Ok(peer) = connection.peer_addr() else { continue };
+        let router = router.clone().layer(axum::Extension(Peer(peer.ip().to_canonical())));
         let (header, write) = {
             let config = desk.live.config();
             (config.server.header_timeout, config.server.body_timeout)

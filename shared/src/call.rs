@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::endpoint::Operation;
 use crate::json::{self, Fields, Value};
 use crate::refusal::Refusal;
+use crate::usage::Tokens;
 
 /// A body that was read to be routed.
 #[derive(Debug, Clone)]
@@ -25,7 +26,19 @@ pub struct Call {
     object_is_empty: bool,
     /// Bytes of the prompt as they stand in the body; what usage is estimated from when none is reported.
     pub prompt_bytes: usize,
+    /// The longest answer the client allows, all choices together; `None` when it does not say.
+    max_output: Option<u64>,
 }
+
+/// What a call uses at least, and what is set aside for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    pub least: Tokens,
+    pub wanted: Tokens,
+}
+
+/// Tokens that are set aside for an answer whose length the client does not bound.
+const UNBOUNDED_OUTPUT: u64 = 1024;
 
 /// Bounds of a body.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +109,7 @@ impl Call {
             object_start: fields.start(),
             object_is_empty: fields.is_empty(),
             prompt_bytes,
+            max_output: max_output(fields),
         }))
     }
 
@@ -138,8 +152,15 @@ impl Call {
         self.usage_edit.is_some()
     }
 
-    pub fn body_len(&self) -> usize {
-        self.body.len()
+    /// What to reserve: the prompt and the longest answer.
+    pub fn estimate(&self, operation: Operation) -> Estimate {
+        let prompt = Tokens::estimate(self.prompt_bytes);
+        let plus = |output| Tokens(prompt.0.saturating_add(output));
+        match (operation, self.max_output) {
+            (Operation::Embeddings, _) => Estimate { least: prompt, wanted: prompt },
+            (_, Some(output)) => Estimate { least: plus(output), wanted: plus(output) },
+            (_, None) => Estimate { least: prompt, wanted: plus(UNBOUNDED_OUTPUT) },
+        }
     }
 
     /// The body for an upstream that calls the model `model`: the bytes that came, but for the model's name
@@ -217,6 +238,14 @@ fn check_count(fields: &Fields<'_>, key: &str, limit: u32) -> Result<(), Refusal
         Some(Some(Some(n))) if (1..=u64::from(limit)).contains(&n) => Ok(()),
         Some(_) => Err(invalid(key, &format!("it must be a whole number from 1 to {limit}"))),
     }
+}
+
+/// A bound that cannot be read is the upstream's to refuse.
+fn max_output(fields: &Fields<'_>) -> Option<u64> {
+    let number = |key| fields.find(key).and_then(Value::read::<u64>);
+    let names = ["max_completion_tokens", "max_output_tokens", "max_tokens"];
+    let output = names.into_iter().find_map(number)?;
+    Some(output.saturating_mul(number("n").unwrap_or(1)))
 }
 
 /// A name that can stand in a log line, a label and a path.

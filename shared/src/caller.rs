@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::config::Limits;
 use crate::pattern::Pattern;
 
 /// Who a key belongs to.
@@ -16,12 +17,13 @@ pub struct Caller {
     pub tenant: String,
     /// What it may call; a name or what an alias makes of it must match one. Empty means nothing.
     pub models: Vec<Pattern>,
+    pub limits: Limits,
 }
 
 impl Caller {
-    /// The one caller of a gateway with `auth = "open"`.
-    pub fn anyone() -> Self {
-        Self { name: "anyone".into(), tenant: "default".into(), models: vec![Pattern::new("*")] }
+    /// Everyone, at a gateway with `auth = "open"`; the limits are each client address's.
+    pub fn anyone(limits: Limits) -> Self {
+        Self { name: "anyone".into(), tenant: "default".into(), models: vec![Pattern::new("*")], limits }
     }
 
     /// Whether it may call the model it `asked` for, which is `resolved` behind the aliases.
@@ -77,6 +79,11 @@ impl Keyring {
         self.0.is_empty()
     }
 
+    /// Everyone with a key, in no order that means anything.
+    pub fn callers(&self) -> impl Iterator<Item = &Caller> {
+        self.0.iter().map(|(_, caller)| &**caller)
+    }
+
     /// Finds by hash, then compares the whole hash in constant time: what time tells is about a hash that
     /// the client cannot choose.
     pub fn find(&self, key: &str) -> Option<&Arc<Caller>> {
@@ -102,7 +109,7 @@ mod tests {
 
     #[test]
     fn keys_that_share_a_prefix_are_told_apart() {
-        let caller = |name: &str| Arc::new(Caller { name: name.into(), ..Caller::anyone() });
+        let caller = |name: &str| Arc::new(Caller { name: name.into(), ..Caller::anyone(Limits::default()) });
         let ring = Keyring::new(vec![
             (KeyHash::of("sk-weir-aaaa"), caller("a")),
             (KeyHash::of("sk-weir-aaab"), caller("b")),
@@ -114,7 +121,7 @@ mod tests {
 
     #[test]
     fn an_alias_or_its_target_may_be_granted() {
-        let caller = Caller { models: vec![Pattern::new("fast")], ..Caller::anyone() };
+        let caller = Caller { models: vec![Pattern::new("fast")], ..Caller::anyone(Limits::default()) };
         assert!(caller.may_call("fast", "gpt-4o"));
         assert!(!caller.may_call("gpt-4o", "gpt-4o"));
     }

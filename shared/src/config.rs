@@ -24,6 +24,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::caller::Keyring;
+use crate::limit::Rate;
 use crate::pattern::Pattern;
 use crate::secret::Secret;
 
@@ -43,6 +44,8 @@ pub struct Config {
     /// Where a documented path that names no model goes (`GET /v1/files`).
     pub passthrough: Option<UpstreamId>,
     pub keys: Keyring,
+    /// Of a caller that has none of its own, and of each client address where no key is asked for.
+    pub limits: Limits,
 }
 
 /// Who may call.
@@ -71,6 +74,8 @@ pub struct Server {
     pub grace: Duration,
     /// Threads that serve; 0 means one a core.
     pub workers: usize,
+    /// Proxies in front that are believed about the client's address. Default 0.
+    pub trusted_proxies: usize,
 }
 
 /// Index of an upstream in [`Config::upstreams`].
@@ -140,6 +145,40 @@ pub struct Route {
     pub retry: Retry,
     /// Names that `GET /v1/models` lists for a glob.
     pub advertise: Vec<String>,
+    /// Of all callers together.
+    pub limits: Limits,
+}
+
+/// How much may be asked for. The default limits nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// All of them hold.
+    pub requests: Vec<Rate>,
+    /// Prompt and answer together.
+    pub tokens: Vec<Rate>,
+    /// Calls at the same time.
+    pub concurrent: Option<u64>,
+    pub on_store_loss: OnStoreLoss,
+}
+
+/// What happens when the store that counts cannot be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnStoreLoss {
+    /// Calls are refused.
+    Closed,
+    /// Calls are let through uncounted.
+    Open,
+    /// Each process counts for itself, up to its share of the limit.
+    #[default]
+    Local,
+}
+
+impl Limits {
+    /// Nothing is limited, so nothing has to be counted.
+    pub fn is_unlimited(&self) -> bool {
+        self.requests.is_empty() && self.tokens.is_empty() && self.concurrent.is_none()
+    }
 }
 
 /// A deployment: an upstream and that upstream's own name for the model.

@@ -24,7 +24,7 @@ pub(crate) fn identify(config: &Config, head: &Parts) -> Result<Arc<Caller>, Ref
     match config.auth {
         Auth::Open { on_any_address } => match foreign_host(head).filter(|_| !on_any_address) {
             Some(host) => Err(Refusal::ForeignHost { host }),
-            None => Ok(Arc::new(Caller::anyone())),
+            None => Ok(Arc::new(Caller::anyone(config.limits.clone()))),
         },
         Auth::Keys => {
             let key = key(&head.headers).ok_or(Refusal::NoKey)?;

@@ -5,6 +5,8 @@
 //! clock, no randomness, no environment, no statics and no runtime crate; the same code is compiled into every
 //! shell.
 
+pub mod account;
+pub mod accounts;
 mod address;
 pub mod call;
 pub mod caller;
@@ -16,6 +18,7 @@ mod identity;
 mod intake;
 pub mod json;
 pub mod ledger;
+pub mod limit;
 mod listing;
 mod multipart;
 pub mod pattern;

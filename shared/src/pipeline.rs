@@ -2,22 +2,25 @@
 
 mod attempt;
 mod call;
+mod reserve;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 
+use crate::account::Left;
 use crate::config::Config;
 use crate::endpoint::{Address, Endpoint};
 use crate::explain::Explanation;
 use crate::ledger::{Ending, Record};
-use crate::platform::{Event, Platform};
+use crate::limit::Allowance;
+use crate::platform::{Event, Platform, Reservation};
 use crate::refusal::Refusal;
 use crate::settlement::{Docket, Settlement, Trail, docket};
 use crate::stream::Body;
-use crate::time::Instant;
+use crate::time::{Instant, go_duration};
 use crate::trace::{Rolls, Trace, request_id};
 use crate::usage::Usage;
 use crate::{headers, identity, listing, readiness};
@@ -52,6 +55,8 @@ struct Journey<'a, P: Platform> {
     caller: String,
     /// From here on there is a record, and what becomes of the request stands in it.
     is_admitted: bool,
+    /// What is left of its limits.
+    left: Left,
 }
 
 async fn respond<P: Platform>(
@@ -72,6 +77,7 @@ async fn respond<P: Platform>(
         explanation: wants_explanation.then(Explanation::default),
         caller: String::new(),
         is_admitted: false,
+        left: Left::default(),
     };
     let answer = journey.serve(&head, upload, docket).await;
     journey.dress(answer)
@@ -140,9 +146,9 @@ impl<P: Platform> Journey<'_, P> {
     }
 
     /// From here on the request is settled, whatever happens to it.
-    fn admit(&mut self, docket: Docket<P>, record: Record) -> Trail<P> {
+    fn admit(&mut self, docket: Docket<P>, record: Record, reservation: Reservation) -> Trail<P> {
         self.is_admitted = true;
-        docket.admit(self.platform, record, self.started)
+        docket.admit(self.platform, record, reservation, self.started)
     }
 
     /// Puts on what every answer wears.
@@ -161,10 +167,28 @@ impl<P: Platform> Journey<'_, P> {
         let millis = self.platform.now().since(self.started).as_millis();
         headers.insert(PROCESSING_MS, u64::try_from(millis).unwrap_or(u64::MAX).into());
         headers.insert(TRACEPARENT, self.trace.to_header());
+        tell_limits(&self.left, headers);
         if let Some(explanation) = self.explanation.and_then(|explanation| explanation.to_header()) {
             headers.insert(EXPLAIN, explanation);
         }
         response
+    }
+}
+
+/// Limits in the form that clients read.
+fn tell_limits(left: &Left, headers: &mut HeaderMap) {
+    for (what, allowance) in [("requests", left.requests), ("tokens", left.tokens)] {
+        let Some(Allowance { limit, remaining, reset }) = allowance else { continue };
+        let values = [
+            ("limit", HeaderValue::from(limit)),
+            ("remaining", HeaderValue::from(remaining)),
+            ("reset", HeaderValue::try_from(go_duration(reset)).unwrap_or(HeaderValue::from_static("0ms"))),
+        ];
+        for (part, value) in values {
+            if let Ok(name) = HeaderName::try_from(format!("x-ratelimit-{part}-{what}")) {
+                headers.insert(name, value);
+            }
+        }
     }
 }
 

@@ -3,16 +3,19 @@
 //! Nothing here asks for `Send`. A shell whose runtime needs it has types that are, and the future of
 //! [`crate::handle`] is then `Send` as well; a shell full of `Rc` compiles just so. Generic code spawns nothing.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
 
-use crate::config::{Condition, Upstream, UpstreamId};
+use crate::account::{Denied, Left, Scope, Want};
+use crate::config::{Condition, Limits, Upstream, UpstreamId};
 use crate::ledger::Record;
 use crate::refusal::Refusal;
 use crate::standing::Standing;
 use crate::time::{Instant, UnixMillis};
+use crate::usage::Tokens;
 
 /// A shell, as the core sees it. A clone is another handle to the same shell.
 #[expect(async_fn_in_trait, reason = "whether the futures are Send is the implementing shell's business")]
@@ -47,7 +50,7 @@ pub trait Platform: Clone + Unpin + 'static {
     ) -> Result<http::Response<Self::Download>, SendFault>;
 
     /// The one operation on the store after the last byte.
-    async fn close(&self, record: Record);
+    async fn close(&self, closing: Closing);
 
     /// Something happened that is counted, not decided upon. Called from `Drop` too: it must not block.
     fn observe(&self, event: Event<'_>);
@@ -62,15 +65,40 @@ pub struct Broken;
 pub struct Ask<'a> {
     /// Whose standing is wanted.
     pub standings: &'a [(UpstreamId, &'a str)],
-    /// A request is admitted with this: it counts for the retry budget.
-    pub is_request: bool,
+    /// The request that comes with it, which counts for the retry budget; `None` when somebody only looks.
+    pub reservation: Option<&'a Reservation>,
+}
+
+/// What a request reserves before its upstream call, and settles behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    pub want: Want,
+    /// In which accounts, under which limits; a scope without limits is left out.
+    pub scopes: Vec<(Scope, Limits)>,
 }
 
 /// What the store says before the upstream call.
 #[derive(Clone, Debug, Default)]
 pub struct Opened {
     pub standings: Vec<(UpstreamId, Standing)>,
+    /// Nothing is reserved, in no scope.
+    pub denied: Option<Denied>,
+    /// The least that is left in any of the scopes.
+    pub left: Left,
 }
+
+/// What is done after the last byte.
+#[derive(Clone, Debug)]
+pub struct Closing {
+    pub record: Record,
+    pub reservation: Reservation,
+    /// What the reservation turned out to be.
+    pub used: Tokens,
+}
+
+/// Who is at the other end of the connection: an extension of the request, put there by the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
 
 /// The body of a request to an upstream.
 #[derive(Debug)]

@@ -32,7 +32,7 @@ struct State<'a> {
 pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (StatusCode, Bytes) {
     let ids: Vec<_> =
         config.upstreams.iter().enumerate().map(|(at, u)| (UpstreamId(at), u.name.as_str())).collect();
-    let opened = platform.open(Ask { standings: &ids, is_request: false }).await;
+    let opened = platform.open(Ask { standings: &ids, reservation: None }).await;
     let now = platform.now();
     let mut upstreams = BTreeMap::new();
     for (id, name) in ids {

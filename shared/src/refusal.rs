@@ -11,7 +11,9 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
+use crate::account::{Denied, Measure};
 use crate::endpoint::Operation;
+use crate::limit::Denial;
 use crate::secret::Secret;
 use crate::time::go_duration;
 
@@ -71,6 +73,11 @@ pub enum Refusal {
     /// A fault of ours.
     Internal,
     // The upstream's: asking again may help.
+    /// A limit of the gateway's own.
+    Limited {
+        model: String,
+        denied: Denied,
+    },
     RateLimited {
         model: String,
         retry_after: Option<Duration>,
@@ -135,7 +142,7 @@ impl Refusal {
             Self::UnsupportedMedia { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Rejected(rejection) => rejection.status,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Limited { .. } | Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::UpstreamFailed { .. } => StatusCode::BAD_GATEWAY,
             Self::NoUpstream { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::DeadlinePassed { .. } | Self::Stalled { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -145,7 +152,8 @@ impl Refusal {
     fn kind(&self) -> &str {
         match self {
             Self::Rejected(rejection) => &rejection.kind,
-            Self::RateLimited { .. } => "requests",
+            Self::Limited { denied: Denied { measure: Measure::Tokens(_), .. }, .. } => "tokens",
+            Self::Limited { .. } | Self::RateLimited { .. } => "requests",
             Self::Internal | Self::UpstreamFailed { .. } | Self::NoUpstream { .. } => "server_error",
             Self::DeadlinePassed { .. } | Self::Stalled { .. } => "timeout_error",
             Self::InvalidJson { .. }
@@ -177,7 +185,7 @@ impl Refusal {
             Self::ForeignHost { .. } => Some("permission_denied"),
             Self::ModelNotFound { .. } => Some("model_not_found"),
             Self::Rejected(rejection) => rejection.code.as_deref(),
-            Self::RateLimited { .. } => Some("rate_limit_exceeded"),
+            Self::Limited { .. } | Self::RateLimited { .. } => Some("rate_limit_exceeded"),
             Self::UpstreamFailed { .. } => Some("upstream_error"),
             Self::NoUpstream { .. } => Some("circuit_open"),
             Self::UnsupportedMedia { .. }
@@ -240,6 +248,7 @@ impl Refusal {
             }
             Self::Rejected(rejection) => rejection.message.clone(),
             Self::Internal => "The gateway had an error while processing your request.".into(),
+            Self::Limited { model, denied } => limited(model, denied),
             Self::RateLimited { model, retry_after, .. } => {
                 let mut text = format!("Rate limit reached for {model} at the upstream.");
                 if let Some(wait) = retry_after {
@@ -306,6 +315,10 @@ impl Refusal {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::Limited { denied, .. } => match denied.denial {
+                Denial::NotYet { wait } => Some(wait),
+                Denial::Never => None,
+            },
             Self::RateLimited { retry_after, .. } => *retry_after,
             Self::NoUpstream { retry_after } => Some(*retry_after),
             _ => None,
@@ -315,11 +328,44 @@ impl Refusal {
     /// Useless, or already done: the gateway has used its own attempts.
     fn retry_is_useless(&self) -> bool {
         match self {
+            Self::Limited { denied, .. } => denied.denial == Denial::Never,
             Self::RateLimited { attempts_used, .. } => *attempts_used,
             Self::UpstreamFailed { .. } | Self::DeadlinePassed { .. } => true,
             Self::Rejected(rejection) => rejection.status == StatusCode::CONFLICT,
             _ => false,
         }
+    }
+}
+
+/// As the clients' own providers put it, so that whatever reads the text finds its numbers.
+fn limited(model: &str, denied: &Denied) -> String {
+    let (what, unit, limit) = match denied.measure {
+        Measure::Requests(rate) => ("requests", "R", (rate.count, Some(rate.per))),
+        Measure::Tokens(rate) => ("tokens", "T", (rate.count, Some(rate.per))),
+        Measure::Concurrent(most) => ("concurrent requests", "", (most, None)),
+    };
+    let (limit, per) = limit;
+    let span = per.map(|per| match per.as_secs() {
+        1 => ("sec", "S"),
+        60 => ("min", "M"),
+        3600 => ("hour", "H"),
+        _ => ("day", "D"),
+    });
+    let measure = match span {
+        Some((name, letter)) => format!("{what} per {name} ({unit}P{letter})"),
+        None => what.to_owned(),
+    };
+    let Denied { used, requested, .. } = denied;
+    match denied.denial {
+        Denial::NotYet { wait } => format!(
+            "Rate limit reached for {model} on {measure}: Limit {limit}, Used {used}, Requested {requested}. \
+             Please try again in {}.",
+            go_duration(wait)
+        ),
+        Denial::Never => format!(
+            "Request too large for {model} on {measure}: Limit {limit}, Requested {requested}. It can never \
+             fit: ask for fewer tokens."
+        ),
     }
 }
 

@@ -13,9 +13,10 @@ use futures_util::future::select;
 
 use crate::config::OnDisconnect;
 use crate::ledger::{Attempt, Ending, Record};
-use crate::platform::Platform;
+use crate::platform::{Closing, Platform, Reservation};
 use crate::stream::course::{Course, Step};
 use crate::time::Instant;
+use crate::usage::{Source, Tokens};
 
 /// How long a connection is read on for its end, so that it can be used again.
 const READ_ON: Duration = Duration::from_secs(1);
@@ -37,6 +38,7 @@ impl<P: Platform> fmt::Debug for Settlement<P> {
 /// The request as it was left.
 struct Left<P: Platform> {
     record: Record,
+    reservation: Reservation,
     started: Instant,
     prompt_bytes: usize,
     /// The rest of the upstream's answer, if anyone should read it.
@@ -55,6 +57,7 @@ pub(crate) struct Trail<P: Platform> {
     platform: P,
     /// Taken by whatever ends the request first.
     hand_over: Option<(oneshot::Sender<Left<P>>, Box<Record>)>,
+    reservation: Reservation,
     started: Instant,
     pub(crate) prompt_bytes: usize,
     pub(crate) on_disconnect: OnDisconnect,
@@ -70,9 +73,16 @@ pub(crate) fn docket<P: Platform>(platform: &P) -> (Docket<P>, Settlement<P>) {
 
 impl<P: Platform> Docket<P> {
     /// The request is admitted.
-    pub(crate) fn admit(self, platform: &P, record: Record, started: Instant) -> Trail<P> {
+    pub(crate) fn admit(
+        self,
+        platform: &P,
+        record: Record,
+        reservation: Reservation,
+        started: Instant,
+    ) -> Trail<P> {
         Trail {
             platform: platform.clone(),
+            reservation,
             hand_over: Some((self.0, Box::new(record))),
             started,
             prompt_bytes: 0,
@@ -139,7 +149,10 @@ impl<P: Platform> Trail<P> {
         let Some((send, mut record)) = self.hand_over.take() else { return };
         record.ending = ending;
         record.took = self.platform.now().since(self.started);
-        let left = Left { record: *record, started: self.started, prompt_bytes: self.prompt_bytes, rest };
+        let reservation =
+            Reservation { scopes: std::mem::take(&mut self.reservation.scopes), ..self.reservation };
+        let (started, prompt_bytes) = (self.started, self.prompt_bytes);
+        let left = Left { record: *record, reservation, started, prompt_bytes, rest };
         // A settlement that nobody runs has no reader, and then nobody keeps books.
         let _ = send.send(left);
     }
@@ -157,11 +170,11 @@ impl<P: Platform> Settlement<P> {
     pub async fn run(self) {
         let Self { platform, left } = self;
         // Refused before it was admitted: nothing is owed.
-        let Ok(Left { mut record, started, prompt_bytes, rest }) = left.await else { return };
+        let Ok(Left { mut record, reservation, started, prompt_bytes, rest }) = left.await else { return };
         match rest {
-            None => platform.close(record).await,
+            None => platform.close(closing(record, reservation)).await,
             Some((mut course, Rest::OfConnection)) => {
-                platform.close(record).await;
+                platform.close(closing(record, reservation)).await;
                 let end = pin!(read_to_end(&mut course));
                 // Out of time, it costs a connection and nothing else.
                 let _ = select(end, platform.sleep(READ_ON)).await;
@@ -170,10 +183,21 @@ impl<P: Platform> Settlement<P> {
                 read_to_end(&mut course).await;
                 record.usage = course.usage(prompt_bytes);
                 record.took = platform.now().since(started);
-                platform.close(record).await;
+                platform.close(closing(record, reservation)).await;
             }
         }
     }
+}
+
+/// What was used in the end: what is known of it; nothing, where no upstream gave an answer; and where nothing is
+/// known of an answer, the reservation stands.
+fn closing(record: Record, reservation: Reservation) -> Closing {
+    let used = match (record.usage.source, record.ending) {
+        (Source::Reported | Source::Counted, _) => Tokens(record.usage.input.0 + record.usage.output.0),
+        (Source::Nothing, Ending::Rejected | Ending::Failed) => Tokens(0),
+        (Source::Nothing, _) => reservation.want.tokens,
+    };
+    Closing { record, reservation, used }
 }
 
 /// The course bounds each of its waits, and the whole.

@@ -12,6 +12,7 @@ mod policy;
 mod route;
 mod upstream;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::fault::{Fault, Faults, Problem};
 use super::path::Path;
 use super::report::Report;
 use super::source::{Document, Surroundings};
-use super::{Auth, Config, Route, Server, UpstreamId, raw, source};
+use super::{Auth, Config, Limits, Route, Server, UpstreamId, raw, source};
 use crate::caller::Keyring;
 
 /// A configuration that holds, and what should be known about it.
@@ -73,12 +74,8 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     let all_known = written > 0 && routes.len() == written && report.is_whole(&root.key("route"));
     let aliases = alias::aliases(&raw.alias, all_known.then_some(routes.as_slice()), report);
     let passthrough = passthrough(raw.passthrough.as_deref(), &names, &routes, report);
-    for (name, limits) in &raw.limits {
-        let path = root.key("limits").key(name);
-        check_name(name, &path, report);
-        policy::limits(limits, &path, report);
-    }
-    let keys = Keyring::new(key::keys(raw.key, report));
+    let limits = default_limits(raw.limits, report);
+    let keys = Keyring::new(key::keys(raw.key, &limits, report));
 
     routes.sort_by_key(|route| route.pattern.precedence());
     Config {
@@ -91,7 +88,18 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
         routes,
         passthrough,
         keys,
+        limits,
     }
+}
+
+fn default_limits(mut raw: BTreeMap<String, raw::Limits>, report: &mut Report<'_>) -> Limits {
+    let table = Path::ROOT.key("limits");
+    let limits = raw.remove("default").map(|limits| policy::limits(limits, &table.key("default"), report));
+    for name in raw.keys() {
+        let problem = Problem::new("nothing refers to it").hint("only [limits.default] has a meaning");
+        report.fault(&table.key(name), problem);
+    }
+    limits.unwrap_or_else(policy::default_limits)
 }
 
 fn listen(text: Option<&str>, report: &mut Report<'_>) -> SocketAddr {
@@ -150,11 +158,12 @@ fn server(raw: &raw::Server, report: &mut Report<'_>) -> Server {
     let max_depth = number("max_depth", raw.max_depth, 64, (1, 128));
     let max_n = number("max_n", raw.max_n, 128, (1, 1_000_000));
     let workers = number("workers", raw.workers, 0, (0, 1024)) as usize;
+    let trusted_proxies = number("trusted_proxies", raw.trusted_proxies, 0, (0, 16)) as usize;
     let max_body = raw.max_body.map_or(32 << 20, |size| size.0);
     if !(1..=1 << 30).contains(&max_body) {
         report.fault(&path.key("max_body"), "must be at least 1 byte and at most 1GiB");
     }
-    Server { max_body, max_depth, max_n, header_timeout, body_timeout, grace, workers }
+    Server { max_body, max_depth, max_n, header_timeout, body_timeout, grace, workers, trusted_proxies }
 }
 
 fn passthrough(

@@ -17,8 +17,8 @@ use serde_json::Value;
 
 pub(super) use self::reference::{ApiKey, BaseUrl, Target, TargetTable};
 pub(super) use self::tree::parse;
-pub(super) use self::unit::{Rate, Share, Size, Time};
-use super::{Condition, OnDisconnect, Pick, Sticky};
+pub(super) use self::unit::{Rates, Share, Size, Time};
+use super::{Condition, OnDisconnect, OnStoreLoss, Pick, Sticky};
 
 /// What a Weir gateway does: where it listens, who may call it, and which models lead to which upstreams.
 ///
@@ -92,6 +92,9 @@ pub(super) struct Server {
     pub(super) grace: Option<Time>,
     /// Threads that serve; 0, the default, is one a core.
     pub(super) workers: Option<u64>,
+    /// Proxies in front that add to `x-forwarded-for`: the client's address is that many from its right.
+    /// Default 0: the connection's own address.
+    pub(super) trusted_proxies: Option<u64>,
 }
 
 /// Where state is kept.
@@ -187,6 +190,8 @@ pub(super) struct Route {
     pub(super) cache: Option<Cache>,
     /// When an upstream that fails is left alone for a while.
     pub(super) breaker: Option<Breaker>,
+    /// What all callers together may ask of this route.
+    pub(super) limits: Option<Limits>,
 }
 
 /// How often and how patiently a call is tried again.
@@ -229,29 +234,15 @@ pub(super) struct Breaker {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
-    /// Calls, such as `1000/min`.
-    #[expect(dead_code, reason = "checked by being read; used once limits are in force")]
-    pub(super) requests: Option<Rate>,
-    /// Tokens, prompt and answer together, such as `2000000/min`.
-    #[expect(dead_code, reason = "checked by being read; used once limits are in force")]
-    pub(super) tokens: Option<Rate>,
+    /// Calls, such as `1000/min`, or `100/s, 1000/min` where both hold, or `unlimited`. Default `1000/min` for
+    /// callers; what is left out of a key or a route is not limited there.
+    pub(super) requests: Option<Rates>,
+    /// Tokens, prompt and answer together, such as `2000000/min`. Default: unlimited.
+    pub(super) tokens: Option<Rates>,
     /// Calls at the same time.
     pub(super) concurrent: Option<u64>,
     /// What happens when the store that counts cannot be reached. Default `local`.
-    #[expect(dead_code, reason = "checked by being read; used once limits are in force")]
     pub(super) on_store_loss: Option<OnStoreLoss>,
-}
-
-/// What happens when the store that counts cannot be reached.
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum OnStoreLoss {
-    /// Calls are refused.
-    Closed,
-    /// Calls are let through uncounted.
-    Open,
-    /// Each process counts for itself, up to its share of the limit.
-    Local,
 }
 
 /// A key that a caller shows. `weir key new` makes one and prints this table.

@@ -61,6 +61,7 @@ fn the_least_document_gets_the_defaults() {
         body_timeout: seconds(30),
         grace: seconds(30),
         workers: 0,
+        trusted_proxies: 0,
     };
     assert_eq!(config.server, server);
     let timeouts =
@@ -83,8 +84,11 @@ fn the_least_document_gets_the_defaults() {
         on_disconnect: OnDisconnect::Cancel,
         retry: Retry { attempts: 3, backoff: Duration::from_millis(100), max_wait: seconds(5) },
         advertise: vec![],
+        limits: Limits::default(),
     };
     assert_eq!(config.routes, [route]);
+    let requests = vec![Rate { count: 1000, per: Duration::from_mins(1) }];
+    assert_eq!(config.limits, Limits { requests, ..Limits::default() });
 }
 
 #[test]
@@ -95,7 +99,7 @@ fn every_setting_arrives() {
         open_on_any_address = true
         explain = false
         passthrough = "two"
-        server = { max_body = 1000, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m", grace = "0s", workers = 4 }
+        server = { max_body = 1000, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m", grace = "0s", workers = 4, trusted_proxies = 1 }
         [upstream.one]
         dialect = "azure"
         base_url = { env = "BASE", default = "https://default.example" }
@@ -116,6 +120,11 @@ fn every_setting_arrives() {
         on_disconnect = "finish"
         retry = { attempts = 1, backoff = "1ms", max_wait = "2ms" }
         advertise = ["abc"]
+        limits = { concurrent = 9 }
+        [limits.default]
+        requests = "100/s, 1000/min"
+        concurrent = 3
+        on_store_loss = "closed"
     "#;
     let here = Here {
         env: BTreeMap::from([("BASE", "https://base.example/x/"), ("KEY", "k1")]),
@@ -135,6 +144,7 @@ fn every_setting_arrives() {
         body_timeout: Duration::from_mins(2),
         grace: Duration::ZERO,
         workers: 4,
+        trusted_proxies: 1,
     };
     assert_eq!(config.server, server);
     let (one, two) = (upstream(&config, "one"), upstream(&config, "two"));
@@ -156,8 +166,30 @@ fn every_setting_arrives() {
         on_disconnect: OnDisconnect::Finish,
         retry: Retry { attempts: 1, backoff: Duration::from_millis(1), max_wait: Duration::from_millis(2) },
         advertise: vec!["abc".into()],
+        limits: Limits { concurrent: Some(9), ..Limits::default() },
     };
     assert_eq!(config.routes, [route]);
+    let rate = |count, seconds| Rate { count, per: Duration::from_secs(seconds) };
+    let limits = Limits {
+        requests: vec![rate(100, 1), rate(1000, 60)],
+        tokens: vec![],
+        concurrent: Some(3),
+        on_store_loss: OnStoreLoss::Closed,
+    };
+    assert_eq!(config.limits, limits);
+}
+
+#[test]
+fn a_key_has_its_own_limits_or_those_of_all() {
+    let hash = |digit: &str| format!("hash = \"sha256:{}\"", digit.repeat(64));
+    let (a, b) = (hash("a"), hash("b"));
+    let text = format!(
+        "{LEAST}[limits.default]\ntokens = \"5/s\"\n[key.a]\n{a}\n[key.b]\n{b}\nlimits = {{ requests = \"unlimited\" }}"
+    );
+    let config = load(&text).unwrap().config;
+    let limits: BTreeMap<_, _> = config.keys.callers().map(|c| (c.name.as_str(), c.limits.clone())).collect();
+    assert_eq!(limits["a"].tokens, [Rate { count: 5, per: Duration::from_secs(1) }]);
+    assert_eq!(limits["b"], Limits::default());
 }
 
 #[test]

@@ -9,17 +9,18 @@ use http::{HeaderMap, Method, Response, header};
 
 use super::Journey;
 use super::attempt::{Answer, Errand, Failure};
-use crate::call::{Bounds, Call};
+use crate::call::{Bounds, Call, Estimate};
 use crate::caller::Caller;
 use crate::config::{Condition, OnDisconnect, Pick, Retry, UpstreamId};
 use crate::endpoint::{Address, Operation};
-use crate::ledger::Ending;
+use crate::ledger::{Ending, Record};
 use crate::plan::{self, Candidate, Chance, Plan, Resolved, Role};
-use crate::platform::{Ask, Event, Payload, Platform};
+use crate::platform::{Event, Payload, Platform};
 use crate::refusal::Refusal;
 use crate::retry::{Next, Situation};
 use crate::settlement::{Docket, Trail};
 use crate::stream::Body;
+use crate::usage::Tokens;
 use crate::{headers, intake, multipart};
 
 /// What a client is told to wait when no upstream may be asked.
@@ -90,12 +91,9 @@ impl<P: Platform> Journey<'_, P> {
         let model = call.model.clone();
         let mut record = self.record(operation.name(), caller.clone());
         record.streamed = call.stream;
-        let prompt_bytes = call.prompt_bytes;
         let resolved = self.resolve(&caller, &model)?;
-        let mut trail = self.admit(docket, record);
-        trail.prompt_bytes = prompt_bytes;
-        let cargo = Cargo::Call { operation, call };
-        self.route(address, head, &caller, &model, &resolved, cargo, trail).await
+        let errand = sent(head, address, Cargo::Call { operation, call });
+        self.route(&model, &resolved, errand, head, record, docket).await
     }
 
     /// A documented path that is not understood: routed by the model it names, if it names one.
@@ -109,20 +107,21 @@ impl<P: Platform> Journey<'_, P> {
     ) -> Result<Response<Body<P>>, Refusal> {
         let (model, cargo) = self.read_passthrough(address, head, upload).await?;
         let record = self.record("passthrough", caller.clone());
+        let errand = sent(head, address, cargo);
         if let Some(model) = model {
             let resolved = self.resolve(&caller, &model)?;
-            let trail = self.admit(docket, record);
-            return self.route(address, head, &caller, &model, &resolved, cargo, trail).await;
+            return self.route(&model, &resolved, errand, head, record, docket).await;
         }
         let unset = || Refusal::NoPassthrough { path: head.uri.path().to_owned() };
         let upstream = self.config.passthrough.ok_or_else(unset)?;
         let candidate = Candidate { upstream, model: String::new(), role: Role::Target };
-        let trail = self.admit(docket, record);
-        let opened = Ask { standings: &[], is_request: true };
-        self.platform.open(opened).await;
+        let total = self.config.upstream(upstream).timeouts.total;
+        let reservation = self.reservation(&caller, head, None, NOTHING, total);
+        self.open(&[], &reservation, head.uri.path()).await?;
+        let trail = self.admit(docket, record, reservation);
         let plan = Plan { candidates: vec![candidate], skipped: Vec::new() };
         let rules = Rules { retry: &ONCE_MORE, fallback_on: &[], route: "" };
-        self.attempt_all(&rules, &plan, errand_headers(head, address, cargo), trail).await
+        self.attempt_all(&rules, &plan, errand, trail).await
     }
 
     async fn read_passthrough(
@@ -175,27 +174,29 @@ impl<P: Platform> Journey<'_, P> {
         Ok(resolved)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the request's parts, each of another type")]
+    /// Reserves, plans and asks.
     async fn route(
         &mut self,
-        address: &Address,
-        head: &Parts,
-        caller: &Caller,
         model: &str,
         resolved: &Resolved,
-        cargo: Cargo<P::Upload>,
-        mut trail: Trail<P>,
+        errand: Sent<'_, P::Upload>,
+        head: &Parts,
+        mut record: Record,
+        docket: Docket<P>,
     ) -> Result<Response<Body<P>>, Refusal> {
         let route = &self.config.routes[resolved.route];
-        trail.on_disconnect = match cargo {
-            Cargo::Call { .. } => route.on_disconnect,
-            // Nothing is learned from what is not understood.
-            Cargo::Named(_) | Cargo::Form { .. } | Cargo::Whole(_) | Cargo::Stream(_) => OnDisconnect::Cancel,
+        model.clone_into(&mut record.model);
+        record.route = route.pattern.to_string();
+        let caller = Arc::clone(&record.caller);
+        // Of what is not understood nothing is known, and nothing is learned.
+        let (estimate, prompt_bytes, on_disconnect) = match &errand.cargo {
+            Cargo::Call { operation, call } => {
+                (call.estimate(*operation), call.prompt_bytes, route.on_disconnect)
+            }
+            Cargo::Named(_) | Cargo::Form { .. } | Cargo::Whole(_) | Cargo::Stream(_) => {
+                (NOTHING, 0, OnDisconnect::Cancel)
+            }
         };
-        if let Some(record) = trail.record() {
-            model.clone_into(&mut record.model);
-            record.route = route.pattern.to_string();
-        }
         let upstreams: Vec<(UpstreamId, &str)> = match route.pick {
             Pick::Weighted => Vec::new(),
             Pick::Fastest | Pick::LeastBusy => {
@@ -203,15 +204,20 @@ impl<P: Platform> Journey<'_, P> {
                 ids.map(|id| (id, self.config.upstream(id).name.as_str())).collect()
             }
         };
-        let opened = self.platform.open(Ask { standings: &upstreams, is_request: true }).await;
+        let longest =
+            route.to.iter().map(|target| self.config.upstream(target.upstream).timeouts.total).max();
+        let reservation = self.reservation(&caller, head, Some(route), estimate, longest.unwrap_or_default());
+        let standings = self.open(&upstreams, &reservation, model).await?;
+        let mut trail = self.admit(docket, record, reservation);
+        (trail.prompt_bytes, trail.on_disconnect) = (prompt_bytes, on_disconnect);
         let chance = Chance { roll: self.platform.roll(), now: self.platform.now() };
-        let plan = plan::order(self.config, caller, resolved, &opened.standings, chance);
+        let plan = plan::order(self.config, &caller, resolved, &standings, chance);
         if let Some(explanation) = &mut self.explanation {
             explanation.planned(self.config, &plan);
         }
         let rules =
             Rules { retry: &route.retry, fallback_on: &route.fallback_on, route: route.pattern.as_str() };
-        self.attempt_all(&rules, &plan, errand_headers(head, address, cargo), trail).await
+        self.attempt_all(&rules, &plan, errand, trail).await
     }
 
     /// Asks one candidate after another until one answers or nothing is left to try.
@@ -303,6 +309,9 @@ impl<P: Platform> Journey<'_, P> {
     }
 }
 
+/// What is not understood is counted as a request and not in tokens.
+const NOTHING: Estimate = Estimate { least: Tokens(0), wanted: Tokens(0) };
+
 /// How a route wants its attempts made.
 struct Rules<'a> {
     retry: &'a Retry,
@@ -323,7 +332,7 @@ pub(super) struct Sent<'a, U> {
     pub(super) cargo: Cargo<U>,
 }
 
-fn errand_headers<'a, U>(head: &'a Parts, address: &'a Address, cargo: Cargo<U>) -> Sent<'a, U> {
+fn sent<'a, U>(head: &'a Parts, address: &'a Address, cargo: Cargo<U>) -> Sent<'a, U> {
     let mut headers = headers::toward_upstream(&head.headers);
     if let Cargo::Stream(_) = cargo {
         // What is not read is not decoded, and is as long as it was.

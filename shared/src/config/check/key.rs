@@ -8,17 +8,21 @@ use super::{check_model, check_name, policy};
 use crate::caller::{Caller, KeyHash};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
-use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::{Limits, raw};
 use crate::pattern::Pattern;
 
 /// Each hash once.
-pub(super) fn keys(raw: BTreeMap<String, raw::Key>, report: &mut Report<'_>) -> Vec<(KeyHash, Arc<Caller>)> {
+pub(super) fn keys(
+    raw: BTreeMap<String, raw::Key>,
+    default: &Limits,
+    report: &mut Report<'_>,
+) -> Vec<(KeyHash, Arc<Caller>)> {
     let mut first_with = BTreeMap::new();
     let mut keys = Vec::new();
     for (name, raw) in raw {
         let path = Path::ROOT.key("key").key(&name);
-        let Some((hash, caller)) = key(name, raw, &path, report) else { continue };
+        let Some((hash, caller)) = key(name, raw, default, &path, report) else { continue };
         match first_with.entry(hash) {
             Entry::Vacant(entry) => {
                 entry.insert(path);
@@ -32,19 +36,24 @@ pub(super) fn keys(raw: BTreeMap<String, raw::Key>, report: &mut Report<'_>) -> 
     keys
 }
 
-fn key(name: String, raw: raw::Key, path: &Path, report: &mut Report<'_>) -> Option<(KeyHash, Caller)> {
+fn key(
+    name: String,
+    raw: raw::Key,
+    default: &Limits,
+    path: &Path,
+    report: &mut Report<'_>,
+) -> Option<(KeyHash, Caller)> {
     check_name(&name, path, report);
     let tenant = raw.tenant.inspect(|tenant| check_name(tenant, &path.key("tenant"), report));
     let models = raw.models.unwrap_or_else(|| vec!["*".into()]);
     for (at, model) in models.iter().enumerate() {
         check_model(model, &path.key("models").index(at), report);
     }
-    if let Some(limits) = &raw.limits {
-        policy::limits(limits, &path.key("limits"), report);
-    }
+    let limits = raw.limits.map(|limits| policy::limits(limits, &path.key("limits"), report));
     let hash = hash(raw.hash.as_deref(), &path.key("hash"), report)?;
     let tenant = tenant.unwrap_or_else(|| name.clone());
-    Some((hash, Caller { name, tenant, models: models.into_iter().map(Pattern::new).collect() }))
+    let models = models.into_iter().map(Pattern::new).collect();
+    Some((hash, Caller { name, tenant, models, limits: limits.unwrap_or_else(|| default.clone()) }))
 }
 
 /// Never quotes what was written: it may be the key itself.

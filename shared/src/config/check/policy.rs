@@ -3,12 +3,16 @@
 //! They are checked in full, so that a document which is accepted today is accepted by the version that
 //! follows them, and each is answered with a warning.
 
+use std::time::Duration;
+
 use super::credential::check_variable;
 use super::positive;
+use crate::config::Limits;
 use crate::config::fault::Problem;
 use crate::config::path::Path;
-use crate::config::raw::{BaseUrl, Breaker, Cache, Limits, Share, Store, StoreKind, Time};
+use crate::config::raw::{self, BaseUrl, Breaker, Cache, Share, Store, StoreKind, Time};
 use crate::config::report::Report;
+use crate::limit::Rate;
 
 pub(super) fn cache(cache: &Cache, path: &Path, report: &mut Report<'_>) {
     not_in_force(path, report);
@@ -26,9 +30,22 @@ pub(super) fn breaker(breaker: &Breaker, path: &Path, report: &mut Report<'_>) {
     at_least_some_time(breaker.open, &path.key("open"), report);
 }
 
-pub(super) fn limits(limits: &Limits, path: &Path, report: &mut Report<'_>) {
-    not_in_force(path, report);
+/// What is left out is not limited.
+pub(super) fn limits(limits: raw::Limits, path: &Path, report: &mut Report<'_>) -> Limits {
     at_least_one(limits.concurrent, &path.key("concurrent"), report);
+    let rates = |rates: Option<raw::Rates>| rates.map_or_else(Vec::new, |rates| rates.0);
+    Limits {
+        requests: rates(limits.requests),
+        tokens: rates(limits.tokens),
+        concurrent: limits.concurrent,
+        on_store_loss: limits.on_store_loss.unwrap_or_default(),
+    }
+}
+
+/// Of callers, where the document says nothing: a thousand calls a minute.
+pub(super) fn default_limits() -> Limits {
+    let requests = vec![Rate { count: 1000, per: Duration::from_mins(1) }];
+    Limits { requests, ..Limits::default() }
 }
 
 pub(super) fn store(store: &Store, path: &Path, report: &mut Report<'_>) {
@@ -39,7 +56,6 @@ pub(super) fn store(store: &Store, path: &Path, report: &mut Report<'_>) {
             redis_url(store.url.as_ref(), &path.key("url"), report);
         }
         Some(StoreKind::Embedded) | None => {
-            not_in_force(path, report);
             if store.url.is_some() {
                 report.fault(&path.key("url"), "only the kind \"redis\" has one");
             }

@@ -54,6 +54,7 @@ fn route(raw: raw::Route, path: &Path, names: &Names, report: &mut Report<'_>) -
     }
     let to = to(raw.to, &path.key("to"), names, report);
     let fallback = targets(raw.fallback, &path.key("fallback"), names, report);
+    let limits = raw.limits.map(|limits| policy::limits(limits, &path.key("limits"), report));
     let retry = retry(raw.retry.as_ref(), &path.key("retry"), report);
     Some(Route {
         pattern: pattern?,
@@ -65,6 +66,7 @@ fn route(raw: raw::Route, path: &Path, names: &Names, report: &mut Report<'_>) -
         on_disconnect: raw.on_disconnect.unwrap_or(OnDisconnect::Cancel),
         retry,
         advertise: raw.advertise,
+        limits: limits.unwrap_or_default(),
     })
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::spelled::{Spelled, spelled};
+use crate::limit::Rate;
 
 /// A duration: `250ms`, `5s`, `2m`, `1h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,12 +16,12 @@ pub(in crate::config) struct Time(pub(in crate::config) Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Size(pub(in crate::config) u64);
 
-/// So many in a span of time: `1000/min`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) struct Rate {
-    pub(in crate::config) count: u64,
-    pub(in crate::config) per: Duration,
-}
+/// So many in a span of time: `1000/min`; several, `100/s, 1000/min`, all hold; `unlimited` is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Rates(pub(in crate::config) Vec<Rate>);
+
+/// More would be a mistake, and each costs at every request.
+const MOST_RATES: usize = 4;
 
 /// A share of a whole, in millionths: `5%` is 50,000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,21 +72,29 @@ impl Spelled<'_> for Size {
     }
 }
 
-impl Spelled<'_> for Rate {
-    const EXPECTED: &'static str = "a rate such as \"1000/min\"";
+impl Spelled<'_> for Rates {
+    const EXPECTED: &'static str = "a rate such as \"1000/min\", or \"unlimited\"";
 
     fn from_text(text: &str) -> Result<Self, &'static str> {
-        const WRONG: &str = "not a rate; write \"100/s\", \"1000/min\", \"5000/h\" or \"100000/d\"";
-        let (count, per) = count_and_unit(text).ok_or(WRONG)?;
-        let per = match per {
-            "/s" => Duration::from_secs(1),
-            "/min" => Duration::from_mins(1),
-            "/h" => Duration::from_hours(1),
-            "/d" => Duration::from_hours(24),
-            _ => return Err(WRONG),
-        };
-        if count == 0 { Err("a rate of nothing; it must be at least 1") } else { Ok(Self { count, per }) }
+        if text == "unlimited" {
+            return Ok(Self(Vec::new()));
+        }
+        let rates = text.split(',').map(|rate| one_rate(rate.trim())).collect::<Result<Vec<_>, _>>()?;
+        if rates.len() > MOST_RATES { Err("more than four rates") } else { Ok(Self(rates)) }
     }
+}
+
+fn one_rate(text: &str) -> Result<Rate, &'static str> {
+    const WRONG: &str = "not a rate; write \"100/s\", \"1000/min\", \"5000/h\" or \"100000/d\"";
+    let (count, per) = count_and_unit(text).ok_or(WRONG)?;
+    let per = match per {
+        "/s" => Duration::from_secs(1),
+        "/min" => Duration::from_mins(1),
+        "/h" => Duration::from_hours(1),
+        "/d" => Duration::from_hours(24),
+        _ => return Err(WRONG),
+    };
+    if count == 0 { Err("a rate of nothing; it must be at least 1") } else { Ok(Rate { count, per }) }
 }
 
 impl Spelled<'_> for Share {
@@ -105,7 +114,7 @@ impl Spelled<'_> for Share {
     }
 }
 
-spelled!(Time, Size, Rate, Share);
+spelled!(Time, Size, Rates, Share);
 
 /// Splits `250ms`; there must be digits, and nothing but digits, before the unit.
 fn count_and_unit(text: &str) -> Option<(u64, &str)> {
@@ -140,10 +149,10 @@ described!(Size, {
     "pattern": "^[0-9]+(B|kB|MB|GB|KiB|MiB|GiB)$",
     "minimum": 0
 });
-described!(Rate, {
-    "description": "A rate: `100/s`, `1000/min`, `5000/h`, `100000/d`.",
+described!(Rates, {
+    "description": "Rates: `100/s`, `1000/min`, `5000/h`, `100000/d`; several, after commas, all hold; or `unlimited`.",
     "type": "string",
-    "pattern": "^[0-9]+/(s|min|h|d)$"
+    "pattern": "^(unlimited|[0-9]+/(s|min|h|d)( *, *[0-9]+/(s|min|h|d)){0,3})$"
 });
 described!(Share, {
     "description": "A share: `5%`, `0.5%`.",
@@ -202,17 +211,22 @@ mod tests {
     #[test]
     fn rates_are_read() {
         for (text, expected) in [
-            ("100/s", Some((100, 1))),
-            ("1000/min", Some((1000, 60))),
-            ("5/h", Some((5, 3600))),
-            ("5/d", Some((5, 86_400))),
+            ("100/s", Some(vec![(100, 1)])),
+            ("1000/min", Some(vec![(1000, 60)])),
+            ("5/h", Some(vec![(5, 3600)])),
+            ("5/d", Some(vec![(5, 86_400)])),
+            ("100/s, 1000/min", Some(vec![(100, 1), (1000, 60)])),
+            ("unlimited", Some(vec![])),
+            ("1/s,1/s,1/s,1/s,1/s", None),
+            ("1/s,", None),
             ("0/s", None),
             ("5", None),
             ("5/m", None),
             ("/s", None),
         ] {
-            let expected = expected.map(|(count, per)| Rate { count, per: Duration::from_secs(per) });
-            assert_eq!(read::<Rate>(text), expected, "{text}");
+            let rate = |(count, per)| Rate { count, per: Duration::from_secs(per) };
+            let expected = expected.map(|rates| Rates(rates.into_iter().map(rate).collect()));
+            assert_eq!(read::<Rates>(text), expected, "{text}");
         }
     }
 

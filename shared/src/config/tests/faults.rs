@@ -183,6 +183,7 @@ fn single_faults_are_told_and_nothing_else() {
         ),
         (more("[limits.default]\nconcurrent = 0"), "10: limits.default.concurrent: must be at least 1"),
         (more("[limits.default]\ntokens = \"1/m\""), "10: limits.default.tokens: not a rate"),
+        (more("[limits.team]\nconcurrent = 1"), "9: limits.team: nothing refers to it"),
         (more("[key.a]"), "9: key.a.hash: missing"),
         (more("[key.A]\nhash = \"sha256:0\""), "9: key.A: not a name|10: key.A.hash: not a hash"),
         (
@@ -208,8 +209,6 @@ fn what_should_be_known_is_a_warning() {
     for (text, path, expected) in [
         (least("[\"one\"]", "[\"one\"]\ncache = { ttl = \"5m\" }"), "route[0].cache", later),
         (least("[\"one\"]", "[\"one\"]\nbreaker = {}"), "route[0].breaker", later),
-        (more("[limits.default]\nrequests = \"1/min\""), "limits.default", later),
-        (more("[store]\nkind = \"embedded\""), "store", later),
         (
             least("\"*\"", "\"a\"") + "[alias]\na = \"a2\"\n[[route]]\nmodel = \"a2\"\nto = [\"one\"]",
             "alias.a",

@@ -1,0 +1,259 @@
+//! What one scope has taken: the record behind its limits, and the steps that change it.
+//!
+//! A request reserves in all its scopes or in none, and settles once. Overshoot is bounded: a limit on requests
+//! or on calls at the same time is never exceeded; a limit on tokens is exceeded at most by what the calls in
+//! flight use beyond their reservations, and that is owed: whoever comes next waits for it to run off.
+
+use std::net::IpAddr;
+
+use crate::config::Limits;
+use crate::limit::{Allowance, Denial, Meter, Rate};
+use crate::time::Instant;
+use crate::usage::Tokens;
+
+/// Who shares an account.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    Caller {
+        tenant: String,
+        name: String,
+    },
+    /// A client of a gateway that asks for no key.
+    Address(IpAddr),
+    /// All callers of the route with this pattern.
+    Route(String),
+    /// Newcomers, when the store holds as many accounts as it may: they share what is left of one.
+    Overflow,
+}
+
+/// The record of one scope. The default has taken nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    requests: Vec<Meter>,
+    tokens: Vec<Meter>,
+    holds: Vec<Hold>,
+}
+
+/// One call in flight; it expires should nobody settle it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hold {
+    id: u64,
+    expires: Instant,
+}
+
+/// What a call wants to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Names the hold.
+    pub id: u64,
+    pub tokens: Tokens,
+    /// When the hold ends by itself.
+    pub expires: Instant,
+}
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    Requests(Rate),
+    Tokens(Rate),
+    Concurrent(u64),
+}
+
+/// Why a call may not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied {
+    pub measure: Measure,
+    pub used: u64,
+    pub requested: u64,
+    pub denial: Denial,
+}
+
+/// What is left in an account, the tightest of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    pub requests: Option<Allowance>,
+    pub tokens: Option<Allowance>,
+}
+
+impl Left {
+    /// The tighter of both, kind by kind.
+    #[must_use]
+    pub fn tighter(self, other: Self) -> Self {
+        let tighter = |a: Option<Allowance>, b: Option<Allowance>| match (a, b) {
+            (Some(a), Some(b)) => Some(if b.remaining < a.remaining { b } else { a }),
+            (a, b) => a.or(b),
+        };
+        Self { requests: tighter(self.requests, other.requests), tokens: tighter(self.tokens, other.tokens) }
+    }
+}
+
+impl Account {
+    /// Reserves a call, or nothing.
+    pub fn reserve(&mut self, limits: &Limits, want: Want, now: Instant) -> Result<(), Denied> {
+        self.holds.retain(|hold| hold.expires > now);
+        if let Some(most) = limits.concurrent {
+            let used = self.holds.len() as u64;
+            if used >= most {
+                // When one ends nobody knows; a moment is a fair guess.
+                let denial = Denial::NotYet { wait: CONCURRENT_WAIT };
+                return Err(Denied { measure: Measure::Concurrent(most), used, requested: 1, denial });
+            }
+        }
+        // All or nothing: the meters are changed as copies, and kept only if all agree.
+        let requests = taken(&self.requests, &limits.requests, 1, now).map_err(|(rate, used, denial)| {
+            Denied { measure: Measure::Requests(rate), used, requested: 1, denial }
+        })?;
+        let wanted = want.tokens.0;
+        let tokens = taken(&self.tokens, &limits.tokens, wanted, now).map_err(|(rate, used, denial)| {
+            Denied { measure: Measure::Tokens(rate), used, requested: wanted, denial }
+        })?;
+        (self.requests, self.tokens) = (requests, tokens);
+        if limits.concurrent.is_some() {
+            self.holds.push(Hold { id: want.id, expires: want.expires });
+        }
+        Ok(())
+    }
+
+    /// Takes a reservation back as if it had never been made: another scope refused.
+    pub fn undo(&mut self, limits: &Limits, want: Want, now: Instant) {
+        for (meter, rate) in self.requests.iter_mut().zip(&limits.requests) {
+            meter.settle(*rate, 1, 0, now);
+        }
+        self.settle(limits, want, Tokens(0), now);
+    }
+
+    /// Trues the reservation up to what was used, and lets the next one in.
+    pub fn settle(&mut self, limits: &Limits, want: Want, used: Tokens, now: Instant) {
+        for (meter, rate) in self.tokens.iter_mut().zip(&limits.tokens) {
+            meter.settle(*rate, want.tokens.0, used.0, now);
+        }
+        self.holds.retain(|hold| hold.id != want.id);
+    }
+
+    /// What is left.
+    pub fn left(&self, limits: &Limits, now: Instant) -> Left {
+        Left {
+            requests: tightest(&self.requests, &limits.requests, now),
+            tokens: tightest(&self.tokens, &limits.tokens, now),
+        }
+    }
+
+    /// Nothing is held and nothing owed, so the record may be forgotten.
+    pub fn is_empty(&self, limits: &Limits, now: Instant) -> bool {
+        let is_empty = |(meter, rate): (&Meter, &Rate)| meter.is_empty(*rate, now);
+        self.holds.iter().all(|hold| hold.expires <= now)
+            && self.requests.iter().zip(&limits.requests).all(is_empty)
+            && self.tokens.iter().zip(&limits.tokens).all(is_empty)
+    }
+}
+
+/// What a client waits before it tries again when too many of its calls are in flight.
+const CONCURRENT_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// The meters with `amount` taken from each. A limit that is new to the account begins empty.
+fn taken(
+    meters: &[Meter],
+    rates: &[Rate],
+    amount: u64,
+    now: Instant,
+) -> Result<Vec<Meter>, (Rate, u64, Denial)> {
+    let mut after = meters.to_vec();
+    after.resize(rates.len(), Meter::default());
+    for (meter, rate) in after.iter_mut().zip(rates) {
+        meter.take(*rate, amount, now).map_err(|denial| {
+            let allowance = meter.allowance(*rate, now);
+            (*rate, allowance.limit - allowance.remaining, denial)
+        })?;
+    }
+    Ok(after)
+}
+
+fn tightest(meters: &[Meter], rates: &[Rate], now: Instant) -> Option<Allowance> {
+    let meter = |at: usize| meters.get(at).copied().unwrap_or_default();
+    let allowances = rates.iter().enumerate().map(|(at, rate)| meter(at).allowance(*rate, now));
+    allowances.min_by_key(|allowance| allowance.remaining)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::OnStoreLoss;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1000)
+    }
+
+    fn limits(requests: u64, tokens: u64, concurrent: u64) -> Limits {
+        let rate = |count| vec![Rate { count, per: Duration::from_mins(1) }];
+        Limits {
+            requests: rate(requests),
+            tokens: rate(tokens),
+            concurrent: Some(concurrent),
+            on_store_loss: OnStoreLoss::Local,
+        }
+    }
+
+    fn want(id: u64, tokens: u64) -> Want {
+        Want { id, tokens: Tokens(tokens), expires: at(600_000) }
+    }
+
+    #[test]
+    fn a_refusal_takes_nothing() {
+        let (limits, mut account) = (limits(10, 100, 2), Account::default());
+        let before = account.clone();
+        let denied = account.reserve(&limits, want(1, 101), at(0)).unwrap_err();
+        assert_eq!(denied.denial, Denial::Never);
+        assert_eq!(account, before);
+        account.reserve(&limits, want(1, 60), at(0)).unwrap();
+        let before = account.clone();
+        let denied = account.reserve(&limits, want(2, 60), at(0)).unwrap_err();
+        assert_eq!((denied.used, denied.requested), (60, 60));
+        assert_eq!(denied.denial, Denial::NotYet { wait: Duration::from_secs(12) });
+        assert_eq!(account, before);
+    }
+
+    #[test]
+    fn calls_at_the_same_time_are_counted_until_they_settle_or_expire() {
+        let (limits, mut account) = (limits(100, 1000, 2), Account::default());
+        for id in [1, 2] {
+            account.reserve(&limits, want(id, 1), at(0)).unwrap();
+        }
+        let denied = account.reserve(&limits, want(3, 1), at(0)).unwrap_err();
+        assert_eq!(denied.measure, Measure::Concurrent(2));
+        account.settle(&limits, want(1, 1), Tokens(1), at(0));
+        account.reserve(&limits, want(3, 1), at(0)).unwrap();
+        assert!(account.reserve(&limits, want(4, 1), at(599_999)).is_err());
+        account.reserve(&limits, want(4, 1), at(600_000)).unwrap();
+    }
+
+    #[test]
+    fn an_undone_reservation_leaves_no_trace() {
+        let (limits, mut account) = (limits(10, 100, 2), Account::default());
+        account.reserve(&limits, want(1, 50), at(0)).unwrap();
+        account.undo(&limits, want(1, 50), at(0));
+        assert!(account.is_empty(&limits, at(0)));
+    }
+
+    proptest! {
+        /// The bound that is stated: tokens over the limit are those used beyond their reservations.
+        #[test]
+        fn tokens_overshoot_by_what_calls_use_beyond_their_reservations(
+            calls in proptest::collection::vec((1_u64..40, 0_u64..80), 1..60),
+        ) {
+            let (limits, mut account) = (limits(1000, 100, 1000), Account::default());
+            let (mut used_in_all, mut beyond) = (0, 0);
+            for (id, (reserved, used)) in (0..).zip(calls) {
+                if account.reserve(&limits, want(id, reserved), at(0)).is_ok() {
+                    account.settle(&limits, want(id, reserved), Tokens(used), at(0));
+                    used_in_all += used;
+                    beyond += used.saturating_sub(reserved);
+                }
+            }
+            prop_assert!(used_in_all <= 100 + beyond, "{used_in_all} used, {beyond} beyond");
+        }
+    }
+}

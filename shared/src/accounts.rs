@@ -1,0 +1,133 @@
+//! Accounts in one process: bounded in number, and no flood of newcomers makes a spent one new.
+
+use std::collections::BTreeMap;
+
+use crate::account::{Account, Denied, Left, Scope};
+use crate::config::Limits;
+use crate::platform::{Closing, Reservation};
+use crate::time::Instant;
+
+/// The accounts of an embedded store. The steps are synchronous; whoever shares it locks it.
+#[derive(Debug)]
+pub struct Accounts {
+    accounts: BTreeMap<Scope, (Account, Limits)>,
+    most: usize,
+    swept: Instant,
+}
+
+impl Accounts {
+    /// Holds at most `most` accounts. Beyond that, those that owe nothing are forgotten; if all owe, newcomers
+    /// share one account until some do not.
+    pub fn new(most: usize) -> Self {
+        Self { accounts: BTreeMap::new(), most, swept: Instant::default() }
+    }
+
+    /// Reserves in all scopes, or in none.
+    pub fn reserve(&mut self, reservation: &Reservation, now: Instant) -> Result<Left, Denied> {
+        let mut left = Left::default();
+        for (at, (scope, limits)) in reservation.scopes.iter().enumerate() {
+            let account = self.account(scope, limits, now);
+            let outcome = account.reserve(limits, reservation.want, now);
+            left = left.tighter(account.left(limits, now));
+            if let Err(denied) = outcome {
+                for (scope, limits) in &reservation.scopes[..at] {
+                    self.account(scope, limits, now).undo(limits, reservation.want, now);
+                }
+                return Err(denied);
+            }
+        }
+        Ok(left)
+    }
+
+    pub fn settle(&mut self, closing: &Closing, now: Instant) {
+        let Closing { reservation, used, .. } = closing;
+        for (scope, limits) in &reservation.scopes {
+            self.account(scope, limits, now).settle(limits, reservation.want, *used, now);
+        }
+    }
+
+    /// What is left in the scopes, with nothing taken.
+    pub fn left(&self, reservation: &Reservation, now: Instant) -> Left {
+        let scopes = reservation.scopes.iter();
+        let left = scopes.map(|(scope, limits)| match self.accounts.get(scope) {
+            Some((account, _)) => account.left(limits, now),
+            None => Account::default().left(limits, now),
+        });
+        left.fold(Left::default(), Left::tighter)
+    }
+
+    pub fn len(&self) -> usize {
+        self.accounts.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
+    fn account(&mut self, scope: &Scope, limits: &Limits, now: Instant) -> &mut Account {
+        let is_known = self.accounts.contains_key(scope);
+        if !is_known && self.accounts.len() >= self.most {
+            self.sweep(now);
+        }
+        let has_room = is_known || self.accounts.len() < self.most;
+        let scope = if has_room { scope.clone() } else { Scope::Overflow };
+        let (account, known) = self.accounts.entry(scope).or_default();
+        known.clone_from(limits);
+        account
+    }
+
+    /// Forgets who owes nothing; at most once a second, so that a flood cannot make it the main work.
+    fn sweep(&mut self, now: Instant) {
+        if now.since(self.swept).as_secs() > 0 || self.swept == Instant::default() {
+            self.swept = now;
+            self.accounts.retain(|_, (account, limits)| !account.is_empty(limits, now));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::account::Want;
+    use crate::limit::Rate;
+    use crate::usage::Tokens;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1000)
+    }
+
+    fn from(address: u32) -> Reservation {
+        let limits =
+            Limits { requests: vec![Rate { count: 1, per: Duration::from_mins(1) }], ..Limits::default() };
+        Reservation {
+            want: Want { id: u64::from(address), tokens: Tokens(0), expires: at(60_000) },
+            scopes: vec![(Scope::Address(Ipv4Addr::from_bits(address).into()), limits)],
+        }
+    }
+
+    #[test]
+    fn a_million_addresses_make_neither_memory_nor_a_spent_account_new() {
+        let mut accounts = Accounts::new(1000);
+        accounts.reserve(&from(0), at(1)).unwrap();
+        let let_in =
+            (1..1_000_000).filter(|address| accounts.reserve(&from(*address), at(2)).is_ok()).count();
+        assert!(accounts.len() <= 1001, "{} accounts", accounts.len());
+        assert_eq!(let_in, 1000, "each with an account of its own, and one for all the others");
+        assert!(accounts.reserve(&from(0), at(3)).is_err(), "it was spent, and it still is");
+        accounts.reserve(&from(2_000_000), at(70_000)).unwrap();
+        assert!(accounts.len() < 10, "whoever owes nothing is forgotten");
+    }
+
+    #[test]
+    fn all_scopes_or_none() {
+        let mut accounts = Accounts::new(10);
+        let (mut both, second) = (from(1), from(2));
+        both.scopes.extend(second.scopes.clone());
+        accounts.reserve(&second, at(1)).unwrap();
+        accounts.reserve(&both, at(1)).unwrap_err();
+        accounts.reserve(&from(1), at(1)).unwrap();
+    }
+}

@@ -1,0 +1,114 @@
+//! Before the upstream call: what the request wants to hold, and the one operation on the store.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::request::Parts;
+
+use super::Journey;
+use crate::account::{Scope, Want};
+use crate::call::Estimate;
+use crate::caller::Caller;
+use crate::config::{Auth, Limits, Route, UpstreamId};
+use crate::platform::{Ask, Peer, Platform, Reservation};
+use crate::refusal::Refusal;
+use crate::standing::Standing;
+use crate::usage::Tokens;
+
+/// Behind its deadline a request has this long to settle before its hold ends by itself.
+const SETTLE: Duration = Duration::from_mins(1);
+
+impl<P: Platform> Journey<'_, P> {
+    /// What `caller` reserves in its own account and, where the route is limited, in the route's.
+    pub(super) fn reservation(
+        &self,
+        caller: &Caller,
+        head: &Parts,
+        route: Option<&Route>,
+        estimate: Estimate,
+        total: Duration,
+    ) -> Reservation {
+        let own = (self.scope(caller, head), &caller.limits);
+        let shared = route.map(|route| (Scope::Route(route.pattern.to_string()), &route.limits));
+        let scopes: Vec<(Scope, Limits)> = [Some(own), shared]
+            .into_iter()
+            .flatten()
+            .filter(|(_, limits)| !limits.is_unlimited())
+            .map(|(scope, limits)| (scope, limits.clone()))
+            .collect();
+        // An answer of unknown length is not refused for a guess at it.
+        let smallest = scopes.iter().flat_map(|(_, limits)| &limits.tokens).map(|rate| rate.count).min();
+        let tokens = estimate.wanted.0.min(smallest.unwrap_or(u64::MAX)).max(estimate.least.0);
+        let expires = self.started.after(total).after(SETTLE);
+        Reservation { want: Want { id: self.platform.roll(), tokens: Tokens(tokens), expires }, scopes }
+    }
+
+    /// The one operation on the store before the upstream call.
+    pub(super) async fn open(
+        &mut self,
+        standings: &[(UpstreamId, &str)],
+        reservation: &Reservation,
+        model: &str,
+    ) -> Result<Vec<(UpstreamId, Standing)>, Refusal> {
+        let opened = self.platform.open(Ask { standings, reservation: Some(reservation) }).await;
+        self.left = opened.left;
+        match opened.denied {
+            Some(denied) => Err(Refusal::Limited { model: model.to_owned(), denied }),
+            None => Ok(opened.standings),
+        }
+    }
+
+    fn scope(&self, caller: &Caller, head: &Parts) -> Scope {
+        let by_name = || Scope::Caller { tenant: caller.tenant.clone(), name: caller.name.clone() };
+        match self.config.auth {
+            Auth::Keys => by_name(),
+            Auth::Open { .. } => {
+                let peer = head.extensions.get::<Peer>().map(|Peer(address)| *address);
+                let address = client_address(&head.headers, peer, self.config.server.trusted_proxies);
+                address.map_or_else(by_name, Scope::Address)
+            }
+        }
+    }
+}
+
+/// The address that the last proxy that is not trusted was seen at; the connection's own where none is.
+fn client_address(headers: &HeaderMap, peer: Option<IpAddr>, trusted_proxies: usize) -> Option<IpAddr> {
+    let Some(behind) = trusted_proxies.checked_sub(1) else { return peer };
+    let listed = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let hops: Vec<&str> = listed.flat_map(|value| value.split(',')).map(str::trim).collect();
+    let named = hops.len().checked_sub(behind + 1).and_then(|at| hops[at].parse().ok());
+    named.or(peer)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_client_cannot_say_where_it_comes_from() {
+        let peer: IpAddr = [10, 0, 0, 9].into();
+        for (forwarded, trusted, expected) in [
+            (&["1.1.1.1"][..], 0, "10.0.0.9"),
+            (&["1.1.1.1"], 1, "1.1.1.1"),
+            (&["6.6.6.6, 1.1.1.1"], 1, "1.1.1.1"),
+            (&["6.6.6.6", "1.1.1.1, 10.0.0.8"], 2, "1.1.1.1"),
+            (&["1.1.1.1"], 2, "10.0.0.9"),
+            (&["rubbish"], 1, "10.0.0.9"),
+            (&[], 1, "10.0.0.9"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in forwarded {
+                headers.append("x-forwarded-for", HeaderValue::from_static(value));
+            }
+            let address = client_address(&headers, Some(peer), trusted);
+            assert_eq!(
+                address.map(|address| address.to_string()).as_deref(),
+                Some(expected),
+                "{forwarded:?}"
+            );
+        }
+    }
+}
