@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::body::Incoming;
 use weir::Platform;
+use weir::breaker::Report;
 use weir::config::Upstream;
-use weir::platform::{Ask, Closing, Event, Opened, Payload, SendFault};
+use weir::platform::{Ask, Closing, Event, Finding, Opened, Payload, SendFault};
 use weir::time::{Instant, UnixMillis};
 
 use crate::body::{Chunks, Parcel};
@@ -94,8 +95,17 @@ impl Platform for Native {
         self.process.store.open(ask, self.now())
     }
 
-    async fn withdraw_retry(&self) -> bool {
-        self.process.store.withdraw_retry(self.now())
+    async fn withdraw_retry(&self, breaker: &str) -> bool {
+        self.process.store.withdraw_retry(breaker, self.now())
+    }
+
+    async fn lease_probe(&self, breaker: &str, id: u64) -> bool {
+        self.process.store.lease_probe(breaker, id, self.now())
+    }
+
+    async fn report_probe(&self, finding: Finding, id: u64) {
+        let report = Report { id, now: self.now(), roll: self.roll() };
+        self.process.store.report_probe(&finding, report);
     }
 
     async fn send(
@@ -108,7 +118,7 @@ impl Platform for Native {
     }
 
     async fn close(&self, closing: Closing) {
-        self.process.store.settle(&closing, self.now());
+        self.process.store.settle(&closing, self.now(), self.roll());
         let record = closing.record;
         self.process.metrics.record(&record);
         books::log(&record);

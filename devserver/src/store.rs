@@ -5,7 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use weir::accounts::Accounts;
-use weir::platform::{Ask, Closing, Opened};
+use weir::breaker::{Gate, Report};
+use weir::breakers::Breakers;
+use weir::platform::{Ask, Closing, Finding, Opened};
 use weir::retry::RetryBudget;
 use weir::standing::Standing;
 use weir::time::Instant;
@@ -16,7 +18,11 @@ pub(crate) struct Store {
     standings: Mutex<BTreeMap<String, Standing>>,
     retries: Mutex<RetryBudget>,
     accounts: Mutex<Accounts>,
+    breakers: Mutex<Breakers>,
 }
+
+/// Breakers at most.
+const MOST_BREAKERS: usize = 10_000;
 
 /// Accounts at most: some 300 bytes each.
 const MOST_ACCOUNTS: usize = 100_000;
@@ -27,6 +33,7 @@ impl Store {
             standings: Mutex::default(),
             retries: Mutex::new(RetryBudget::new(now)),
             accounts: Mutex::new(Accounts::new(MOST_ACCOUNTS)),
+            breakers: Mutex::new(Breakers::new(MOST_BREAKERS)),
         }
     }
 
@@ -51,17 +58,38 @@ impl Store {
             let standing = |name: &str| known.get(name).copied().unwrap_or_default();
             opened.standings = ask.standings.iter().map(|(id, name)| (*id, standing(name))).collect();
         }
+        if !ask.breakers.is_empty() {
+            let breakers = lock(&self.breakers);
+            opened.gates = ask.breakers.iter().map(|name| breakers.gate(name, now)).collect();
+        }
         opened
     }
 
-    pub(crate) fn settle(&self, closing: &Closing, now: Instant) {
+    pub(crate) fn settle(&self, closing: &Closing, now: Instant, roll: u64) {
         if !closing.reservation.scopes.is_empty() {
             lock(&self.accounts).settle(closing, now);
         }
+        let id = closing.reservation.want.id;
+        let mut breakers = lock(&self.breakers);
+        for finding in &closing.findings {
+            breakers.observe(finding, Report { id, now, roll });
+        }
+        if let Some(abandoned) = &closing.abandoned {
+            breakers.release(abandoned, id);
+        }
     }
 
-    pub(crate) fn withdraw_retry(&self, now: Instant) -> bool {
-        lock(&self.retries).withdraw(now)
+    pub(crate) fn lease_probe(&self, breaker: &str, id: u64, now: Instant) -> bool {
+        lock(&self.breakers).lease_probe(breaker, id, now)
+    }
+
+    pub(crate) fn report_probe(&self, finding: &Finding, report: Report) {
+        lock(&self.breakers).observe(finding, report);
+    }
+
+    pub(crate) fn withdraw_retry(&self, breaker: &str, now: Instant) -> bool {
+        let is_open = matches!(lock(&self.breakers).gate(breaker, now), Gate::Open { .. });
+        !is_open && lock(&self.retries).withdraw(now)
     }
 
     pub(crate) fn start(&self, upstream: &str) {

@@ -100,6 +100,8 @@ mod tests {
             base_url: Uri::from_static(base_url),
             credential: Credential::Known(Secret::new("sk-1")),
             timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
+            breaker: crate::breaker::Policy::default(),
+            breaker_per_model: false,
         }
     }
 

@@ -23,6 +23,7 @@ pub use self::source::{Document, Format, Surroundings};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::breaker;
 use crate::caller::Keyring;
 use crate::limit::Rate;
 use crate::pattern::Pattern;
@@ -93,6 +94,9 @@ pub struct Upstream {
     pub base_url: http::Uri,
     pub credential: Credential,
     pub timeouts: Timeouts,
+    pub breaker: breaker::Policy,
+    /// Each of its models has a breaker of its own.
+    pub breaker_per_model: bool,
 }
 
 /// How an upstream is spoken to.
@@ -147,6 +151,8 @@ pub struct Route {
     pub advertise: Vec<String>,
     /// Of all callers together.
     pub limits: Limits,
+    /// With breakers of its own for each of its deployments, in place of the upstreams'.
+    pub breaker: Option<breaker::Policy>,
 }
 
 /// How much may be asked for. The default limits nothing.

@@ -8,6 +8,8 @@
 pub mod account;
 pub mod accounts;
 mod address;
+pub mod breaker;
+pub mod breakers;
 pub mod call;
 pub mod caller;
 pub mod config;

@@ -2,10 +2,11 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::breaker::{Gate, Policy};
 use crate::caller::Caller;
 use crate::config::{Config, Credential, Pick, Route, Sticky, Target, UpstreamId};
 use crate::standing::Standing;
-use crate::time::Instant;
+use crate::time::{Instant, go_duration};
 
 /// The route that serves a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,10 @@ pub struct Candidate {
     /// The upstream's own name for the model.
     pub model: String,
     pub role: Role,
+    /// The breaker that stands before it.
+    pub breaker: String,
+    pub policy: Policy,
+    pub gate: Gate,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,8 @@ pub struct Skipped {
 pub struct Plan {
     pub candidates: Vec<Candidate>,
     pub skipped: Vec<Skipped>,
+    /// When the first of the open breakers lets a call through.
+    pub opens: Option<Instant>,
 }
 
 /// What chance and time have to say.
@@ -62,13 +69,31 @@ pub fn resolve(config: &Config, caller: &Caller, asked: &str) -> Option<Resolved
     caller.may_call(asked, model).then(|| Resolved { route, model: model.to_owned() })
 }
 
-/// Orders the candidates of a route. `standings` says what is known of the upstreams, where the route picks by
-/// it.
+/// The breaker of a deployment: its upstream's, or its own where the upstream or the route says so.
+pub fn breaker(config: &Config, route: &Route, target: &Target, model: &str) -> String {
+    let upstream = config.upstream(target.upstream);
+    if route.breaker.is_some() || upstream.breaker_per_model {
+        format!("{}/{}", upstream.name, target.model.as_deref().unwrap_or(model))
+    } else {
+        upstream.name.clone()
+    }
+}
+
+/// What the store has said.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Of the route's upstreams, where it picks by them.
+    pub standings: &'a [(UpstreamId, Standing)],
+    /// Of its breakers, by name.
+    pub gates: &'a [(String, Gate)],
+}
+
+/// Orders the candidates of a route; those that may not be asked are left out, with the reason.
 pub fn order(
     config: &Config,
     caller: &Caller,
     resolved: &Resolved,
-    standings: &[(UpstreamId, Standing)],
+    known: Known<'_>,
     chance: Chance,
 ) -> Plan {
     let route = &config.routes[resolved.route];
@@ -85,21 +110,38 @@ pub fn order(
         Sticky::Nothing => chance,
         Sticky::Caller => Chance { roll: caller_roll(caller, route), ..chance },
     };
-    sort_by_pick(&mut targets, route.pick, standings, chance);
+    sort_by_pick(&mut targets, route.pick, known.standings, chance);
     let fallbacks = plan.usable(config, &route.fallback);
     let roles = targets.into_iter().map(|target| (target, Role::Target));
-    plan.candidates = roles
-        .chain(fallbacks.into_iter().map(|target| (target, Role::Fallback)))
-        .map(|(target, role)| Candidate {
+    for (target, role) in roles.chain(fallbacks.into_iter().map(|target| (target, Role::Fallback))) {
+        let breaker = breaker(config, route, target, &resolved.model);
+        let gate = known.gates.iter().find(|(name, _)| *name == breaker);
+        let candidate = Candidate {
             upstream: target.upstream,
             model: target.model.clone().unwrap_or_else(|| resolved.model.clone()),
             role,
-        })
-        .collect();
+            policy: route.breaker.unwrap_or(config.upstream(target.upstream).breaker),
+            gate: gate.map_or(Gate::Closed, |(_, gate)| *gate),
+            breaker,
+        };
+        plan.take(candidate, chance.now);
+    }
     plan
 }
 
 impl Plan {
+    /// A candidate behind an open breaker is none.
+    fn take(&mut self, candidate: Candidate, now: Instant) {
+        match candidate.gate {
+            Gate::Closed | Gate::HalfOpen => self.candidates.push(candidate),
+            Gate::Open { until } => {
+                let why = format!("breaker open for {}", go_duration(until.since(now)));
+                self.skipped.push(Skipped { upstream: candidate.upstream, why });
+                self.opens = Some(self.opens.map_or(until, |opens| opens.min(until)));
+            }
+        }
+    }
+
     fn usable<'c>(&mut self, config: &Config, targets: &'c [Target]) -> Vec<&'c Target> {
         let mut usable = Vec::with_capacity(targets.len());
         for target in targets {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 
 use crate::account::{Denied, Left, Scope, Want};
+use crate::breaker::{Gate, Outcome, Policy};
 use crate::config::{Condition, Limits, Upstream, UpstreamId};
 use crate::ledger::Record;
 use crate::refusal::Refusal;
@@ -38,8 +39,14 @@ pub trait Platform: Clone + Unpin + 'static {
     /// The one operation on the store before the upstream call.
     async fn open(&self, ask: Ask<'_>) -> Opened;
 
-    /// Spends one retry of the budget, if there is one.
-    async fn withdraw_retry(&self) -> bool;
+    /// Spends one retry of the budget, if there is one and the breaker lets it through.
+    async fn withdraw_retry(&self, breaker: &str) -> bool;
+
+    /// Leases the probe of a half-open breaker to the call `id`.
+    async fn lease_probe(&self, breaker: &str, id: u64) -> bool;
+
+    /// Tells at once how the probe `id` went, so that nobody has to wait for the end of its answer.
+    async fn report_probe(&self, finding: Finding, id: u64);
 
     /// Sends a request whose URI is absolute; gives the head of the answer. The shell bounds the connect by the
     /// upstream's timeout and follows no redirect; the core bounds the rest.
@@ -65,6 +72,8 @@ pub struct Broken;
 pub struct Ask<'a> {
     /// Whose standing is wanted.
     pub standings: &'a [(UpstreamId, &'a str)],
+    /// Whose gates are wanted.
+    pub breakers: &'a [String],
     /// The request that comes with it, which counts for the retry budget; `None` when somebody only looks.
     pub reservation: Option<&'a Reservation>,
 }
@@ -81,6 +90,8 @@ pub struct Reservation {
 #[derive(Clone, Debug, Default)]
 pub struct Opened {
     pub standings: Vec<(UpstreamId, Standing)>,
+    /// In the order they were asked for.
+    pub gates: Vec<Gate>,
     /// Nothing is reserved, in no scope.
     pub denied: Option<Denied>,
     /// The least that is left in any of the scopes.
@@ -94,6 +105,18 @@ pub struct Closing {
     pub reservation: Reservation,
     /// What the reservation turned out to be.
     pub used: Tokens,
+    /// What the breakers learn.
+    pub findings: Vec<Finding>,
+    /// A probe that came to nothing; its lease goes back.
+    pub abandoned: Option<String>,
+}
+
+/// How one call ended, for the breaker of this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub breaker: String,
+    pub policy: Policy,
+    pub outcome: Outcome,
 }
 
 /// Who is at the other end of the connection: an extension of the request, put there by the shell.

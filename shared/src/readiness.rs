@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::Serialize;
 
+use crate::breaker::Gate;
 use crate::config::{Config, Credential, UpstreamId};
 use crate::platform::{Ask, Platform};
 
@@ -23,6 +24,7 @@ struct State<'a> {
     usable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
+    breaker: &'static str,
     in_flight: u64,
     /// Moving average; 0 before the first call and long after the last.
     time_to_first_byte_ms: u64,
@@ -32,7 +34,8 @@ struct State<'a> {
 pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (StatusCode, Bytes) {
     let ids: Vec<_> =
         config.upstreams.iter().enumerate().map(|(at, u)| (UpstreamId(at), u.name.as_str())).collect();
-    let opened = platform.open(Ask { standings: &ids, reservation: None }).await;
+    let breakers: Vec<String> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+    let opened = platform.open(Ask { standings: &ids, breakers: &breakers, reservation: None }).await;
     let now = platform.now();
     let mut upstreams = BTreeMap::new();
     for (id, name) in ids {
@@ -41,9 +44,15 @@ pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (St
             Credential::Missing { why } => Some(why.as_str()),
         };
         let standing = opened.standings.iter().find(|(of, _)| *of == id).map(|(_, s)| *s).unwrap_or_default();
+        let gate = opened.gates.get(id.0).copied().unwrap_or(Gate::Closed);
         let state = State {
             usable: why.is_none(),
             why,
+            breaker: match gate {
+                Gate::Closed => "closed",
+                Gate::Open { .. } => "open",
+                Gate::HalfOpen => "half-open",
+            },
             in_flight: standing.in_flight,
             time_to_first_byte_ms: standing.cost(now) / 1000,
         };

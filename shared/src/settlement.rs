@@ -11,9 +11,11 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::future::select;
 
+use crate::breaker::{Outcome, Policy};
 use crate::config::OnDisconnect;
 use crate::ledger::{Attempt, Ending, Record};
-use crate::platform::{Closing, Platform, Reservation};
+use crate::plan::Candidate;
+use crate::platform::{Closing, Finding, Platform, Reservation};
 use crate::stream::course::{Course, Step};
 use crate::time::Instant;
 use crate::usage::{Source, Tokens};
@@ -39,6 +41,7 @@ impl<P: Platform> fmt::Debug for Settlement<P> {
 struct Left<P: Platform> {
     record: Record,
     reservation: Reservation,
+    learned: Learned,
     started: Instant,
     prompt_bytes: usize,
     /// The rest of the upstream's answer, if anyone should read it.
@@ -58,9 +61,20 @@ pub(crate) struct Trail<P: Platform> {
     /// Taken by whatever ends the request first.
     hand_over: Option<(oneshot::Sender<Left<P>>, Box<Record>)>,
     reservation: Reservation,
+    learned: Learned,
     started: Instant,
     pub(crate) prompt_bytes: usize,
     pub(crate) on_disconnect: OnDisconnect,
+}
+
+/// What the breakers are told of a request.
+#[derive(Debug, Default)]
+struct Learned {
+    findings: Vec<Finding>,
+    /// The breaker of the upstream that answers; how that ends is not known yet.
+    answering: Option<(String, Policy)>,
+    /// The breaker whose probe this request is, until that is reported.
+    probing: Option<String>,
 }
 
 /// The two ends of the hand-over: until the request is admitted there is nothing to settle.
@@ -83,6 +97,7 @@ impl<P: Platform> Docket<P> {
         Trail {
             platform: platform.clone(),
             reservation,
+            learned: Learned::default(),
             hand_over: Some((self.0, Box::new(record))),
             started,
             prompt_bytes: 0,
@@ -101,6 +116,30 @@ impl<P: Platform> Trail<P> {
         if let Some(record) = self.record() {
             record.upstream.clone_from(&attempt.upstream);
             record.attempts.push(attempt);
+        }
+    }
+
+    /// Whether this request may be the probe of a half-open breaker.
+    pub(crate) async fn lease_probe(&mut self, candidate: &Candidate) -> bool {
+        let is_leased = self.platform.lease_probe(&candidate.breaker, self.reservation.want.id).await;
+        self.learned.probing = is_leased.then(|| candidate.breaker.clone());
+        is_leased
+    }
+
+    /// How an attempt went. Of a probe the breaker hears at once, of the rest when the books are closed.
+    pub(crate) async fn found(&mut self, candidate: &Candidate, outcome: Option<Outcome>, answers: bool) {
+        let (breaker, policy) = (candidate.breaker.clone(), candidate.policy);
+        self.learned.answering = answers.then(|| (breaker.clone(), policy));
+        let is_probe = self.learned.probing.as_ref() == Some(&breaker);
+        match outcome {
+            Some(outcome) if is_probe => {
+                let finding = Finding { breaker, policy, outcome };
+                self.platform.report_probe(finding, self.reservation.want.id).await;
+                self.learned.probing = None;
+            }
+            Some(_) if answers => {}
+            Some(outcome) => self.learned.findings.push(Finding { breaker, policy, outcome }),
+            None => {}
         }
     }
 
@@ -152,7 +191,11 @@ impl<P: Platform> Trail<P> {
         let reservation =
             Reservation { scopes: std::mem::take(&mut self.reservation.scopes), ..self.reservation };
         let (started, prompt_bytes) = (self.started, self.prompt_bytes);
-        let left = Left { record: *record, reservation, started, prompt_bytes, rest };
+        let mut learned = std::mem::take(&mut self.learned);
+        if let Some((breaker, policy)) = learned.answering.take() {
+            learned.findings.push(Finding { breaker, policy, outcome: outcome(ending) });
+        }
+        let left = Left { record: *record, reservation, learned, started, prompt_bytes, rest };
         // A settlement that nobody runs has no reader, and then nobody keeps books.
         let _ = send.send(left);
     }
@@ -170,11 +213,13 @@ impl<P: Platform> Settlement<P> {
     pub async fn run(self) {
         let Self { platform, left } = self;
         // Refused before it was admitted: nothing is owed.
-        let Ok(Left { mut record, reservation, started, prompt_bytes, rest }) = left.await else { return };
+        let Ok(Left { mut record, reservation, learned, started, prompt_bytes, rest }) = left.await else {
+            return;
+        };
         match rest {
-            None => platform.close(closing(record, reservation)).await,
+            None => platform.close(closing(record, reservation, learned)).await,
             Some((mut course, Rest::OfConnection)) => {
-                platform.close(closing(record, reservation)).await;
+                platform.close(closing(record, reservation, learned)).await;
                 let end = pin!(read_to_end(&mut course));
                 // Out of time, it costs a connection and nothing else.
                 let _ = select(end, platform.sleep(READ_ON)).await;
@@ -183,7 +228,7 @@ impl<P: Platform> Settlement<P> {
                 read_to_end(&mut course).await;
                 record.usage = course.usage(prompt_bytes);
                 record.took = platform.now().since(started);
-                platform.close(closing(record, reservation)).await;
+                platform.close(closing(record, reservation, learned)).await;
             }
         }
     }
@@ -191,13 +236,27 @@ impl<P: Platform> Settlement<P> {
 
 /// What was used in the end: what is known of it; nothing, where no upstream gave an answer; and where nothing is
 /// known of an answer, the reservation stands.
-fn closing(record: Record, reservation: Reservation) -> Closing {
+fn closing(record: Record, reservation: Reservation, learned: Learned) -> Closing {
     let used = match (record.usage.source, record.ending) {
         (Source::Reported | Source::Counted, _) => Tokens(record.usage.input.0 + record.usage.output.0),
         (Source::Nothing, Ending::Rejected | Ending::Failed) => Tokens(0),
         (Source::Nothing, _) => reservation.want.tokens,
     };
-    Closing { record, reservation, used }
+    Closing { record, reservation, used, findings: learned.findings, abandoned: learned.probing }
+}
+
+/// What the end of an answer says of its upstream.
+fn outcome(ending: Ending) -> Outcome {
+    match ending {
+        Ending::Complete | Ending::Rejected | Ending::ClientGone => Outcome::Success,
+        Ending::Failed
+        | Ending::Truncated
+        | Ending::Reset
+        | Ending::Stalled
+        | Ending::DeadlinePassed
+        | Ending::Malformed
+        | Ending::UpstreamError => Outcome::Failure,
+    }
 }
 
 /// The course bounds each of its waits, and the whole.

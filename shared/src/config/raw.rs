@@ -19,6 +19,7 @@ pub(super) use self::reference::{ApiKey, BaseUrl, Target, TargetTable};
 pub(super) use self::tree::parse;
 pub(super) use self::unit::{Rates, Share, Size, Time};
 use super::{Condition, OnDisconnect, OnStoreLoss, Pick, Sticky};
+use crate::breaker::OnRateLimit;
 
 /// What a Weir gateway does: where it listens, who may call it, and which models lead to which upstreams.
 ///
@@ -132,6 +133,8 @@ pub(super) struct Upstream {
     pub(super) api_version: Option<String>,
     /// How long it is waited for.
     pub(super) timeout: Option<Timeout>,
+    /// When it is left alone. One is always there, with the defaults.
+    pub(super) breaker: Option<Breaker>,
 }
 
 /// How an upstream is spoken to.
@@ -189,6 +192,7 @@ pub(super) struct Route {
     /// Answers to be kept and given again for the same request.
     pub(super) cache: Option<Cache>,
     /// When an upstream that fails is left alone for a while.
+    /// In place of the upstreams' own: a breaker for each upstream and model that this route leads to.
     pub(super) breaker: Option<Breaker>,
     /// What all callers together may ask of this route.
     pub(super) limits: Option<Limits>,
@@ -226,8 +230,13 @@ pub(super) struct Breaker {
     pub(super) window: Option<Time>,
     /// Calls in `window` below which there is no rate. Default 20.
     pub(super) minimum: Option<u64>,
-    /// How long it is left alone; doubles while it goes on failing. Default `30s`.
+    /// How long it is left alone; doubles while it goes on failing, up to `5m`. Default `30s`.
     pub(super) open: Option<Time>,
+    /// What a 429 is. Default `open`.
+    pub(super) on_rate_limit: Option<OnRateLimit>,
+    /// Of an upstream: whether each of its models has a breaker of its own. Default `false`; `true` for the
+    /// dialect `simulated`, whose models are its faults.
+    pub(super) per_model: Option<bool>,
 }
 
 /// How much may be asked for.

@@ -85,6 +85,7 @@ fn the_least_document_gets_the_defaults() {
         retry: Retry { attempts: 3, backoff: Duration::from_millis(100), max_wait: seconds(5) },
         advertise: vec![],
         limits: Limits::default(),
+        breaker: None,
     };
     assert_eq!(config.routes, [route]);
     let requests = vec![Rate { count: 1000, per: Duration::from_mins(1) }];
@@ -121,6 +122,7 @@ fn every_setting_arrives() {
         retry = { attempts = 1, backoff = "1ms", max_wait = "2ms" }
         advertise = ["abc"]
         limits = { concurrent = 9 }
+        breaker = { consecutive = 2, failure_rate = "50%" }
         [limits.default]
         requests = "100/s, 1000/min"
         concurrent = 3
@@ -167,6 +169,11 @@ fn every_setting_arrives() {
         retry: Retry { attempts: 1, backoff: Duration::from_millis(1), max_wait: Duration::from_millis(2) },
         advertise: vec!["abc".into()],
         limits: Limits { concurrent: Some(9), ..Limits::default() },
+        breaker: Some(breaker::Policy {
+            consecutive: 2,
+            failure_rate: 500_000,
+            ..breaker::Policy::default()
+        }),
     };
     assert_eq!(config.routes, [route]);
     let rate = |count, seconds| Rate { count, per: Duration::from_secs(seconds) };

@@ -12,6 +12,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header, response};
 
 use super::TRACEPARENT;
 use super::call::{Cargo, Sent};
+use crate::breaker::Outcome;
 use crate::config::{Condition, Config, Credential, Upstream};
 use crate::endpoint::Operation;
 use crate::ledger::{Attempt, Ending};
@@ -90,6 +91,9 @@ impl<P: Platform> Errand<'_, P> {
         self.platform.observe(Event::Answered { upstream: name, after: took, failure });
         let status = status.map(|status| status.as_u16());
         trail.attempted(Attempt { upstream: name.clone(), status, failure, took });
+        let retry_after = outcome.as_ref().err().and_then(|failure| failure.retry_after);
+        // A caller's mistake that the upstream has found says that it is well.
+        trail.found(candidate, Outcome::of(failure, retry_after), outcome.is_ok()).await;
         outcome
     }
 

@@ -9,13 +9,14 @@ use http::{HeaderMap, Method, Response, header};
 
 use super::Journey;
 use super::attempt::{Answer, Errand, Failure};
+use crate::breaker::Gate;
 use crate::call::{Bounds, Call, Estimate};
 use crate::caller::Caller;
 use crate::config::{Condition, OnDisconnect, Pick, Retry, UpstreamId};
 use crate::endpoint::{Address, Operation};
 use crate::ledger::{Ending, Record};
-use crate::plan::{self, Candidate, Chance, Plan, Resolved, Role};
-use crate::platform::{Event, Payload, Platform};
+use crate::plan::{self, Candidate, Chance, Known, Plan, Resolved, Role};
+use crate::platform::{Ask, Event, Payload, Platform};
 use crate::refusal::Refusal;
 use crate::retry::{Next, Situation};
 use crate::settlement::{Docket, Trail};
@@ -114,12 +115,21 @@ impl<P: Platform> Journey<'_, P> {
         }
         let unset = || Refusal::NoPassthrough { path: head.uri.path().to_owned() };
         let upstream = self.config.passthrough.ok_or_else(unset)?;
-        let candidate = Candidate { upstream, model: String::new(), role: Role::Target };
-        let total = self.config.upstream(upstream).timeouts.total;
-        let reservation = self.reservation(&caller, head, None, NOTHING, total);
-        self.open(&[], &reservation, head.uri.path()).await?;
+        let config = self.config.upstream(upstream);
+        let reservation = self.reservation(&caller, head, None, NOTHING, config.timeouts.total);
+        let ask = Ask { standings: &[], breakers: &[], reservation: Some(&reservation) };
+        self.open(ask, head.uri.path()).await?;
         let trail = self.admit(docket, record, reservation);
-        let plan = Plan { candidates: vec![candidate], skipped: Vec::new() };
+        // What is not understood is not judged by either.
+        let candidate = Candidate {
+            upstream,
+            model: String::new(),
+            role: Role::Target,
+            breaker: config.name.clone(),
+            policy: config.breaker,
+            gate: Gate::Closed,
+        };
+        let plan = Plan { candidates: vec![candidate], ..Plan::default() };
         let rules = Rules { retry: &ONCE_MORE, fallback_on: &[], route: "" };
         self.attempt_all(&rules, &plan, errand, trail).await
     }
@@ -207,11 +217,24 @@ impl<P: Platform> Journey<'_, P> {
         let longest =
             route.to.iter().map(|target| self.config.upstream(target.upstream).timeouts.total).max();
         let reservation = self.reservation(&caller, head, Some(route), estimate, longest.unwrap_or_default());
-        let standings = self.open(&upstreams, &reservation, model).await?;
+        let targets = route.to.iter().chain(&route.fallback);
+        let mut breakers: Vec<String> =
+            targets.map(|target| plan::breaker(self.config, route, target, &resolved.model)).collect();
+        breakers.sort_unstable();
+        breakers.dedup();
+        let ask = Ask { standings: &upstreams, breakers: &breakers, reservation: Some(&reservation) };
+        let opened = self.open(ask, model).await?;
+        let gates: Vec<_> = breakers.into_iter().zip(opened.gates).collect();
         let mut trail = self.admit(docket, record, reservation);
         (trail.prompt_bytes, trail.on_disconnect) = (prompt_bytes, on_disconnect);
         let chance = Chance { roll: self.platform.roll(), now: self.platform.now() };
-        let plan = plan::order(self.config, &caller, resolved, &standings, chance);
+        let plan = plan::order(
+            self.config,
+            &caller,
+            resolved,
+            Known { standings: &opened.standings, gates: &gates },
+            chance,
+        );
         if let Some(explanation) = &mut self.explanation {
             explanation.planned(self.config, &plan);
         }
@@ -229,9 +252,7 @@ impl<P: Platform> Journey<'_, P> {
         mut trail: Trail<P>,
     ) -> Result<Response<Body<P>>, Refusal> {
         let Some(first) = plan.candidates.first() else {
-            let refusal = Refusal::NoUpstream { retry_after: NO_UPSTREAM_RETRY };
-            trail.ended(Ending::Failed, refusal.status().as_u16());
-            return Err(refusal);
+            return Err(self.no_upstream(plan, trail));
         };
         let total = self.config.upstream(first.upstream).timeouts.total;
         let mut errand = Errand {
@@ -244,8 +265,16 @@ impl<P: Platform> Journey<'_, P> {
         };
         let (mut at, mut attempts) = (0, 0);
         loop {
-            attempts += 1;
             let candidate = &plan.candidates[at];
+            if candidate.gate == Gate::HalfOpen && !trail.lease_probe(candidate).await {
+                // Somebody else is trying it.
+                at += 1;
+                if at == plan.candidates.len() {
+                    return Err(self.no_upstream(plan, trail));
+                }
+                continue;
+            }
+            attempts += 1;
             let outcome = errand.attempt(candidate, &mut trail).await;
             if let (Some(explanation), Some(record)) = (&mut self.explanation, trail.record()) {
                 explanation.attempted(record);
@@ -269,7 +298,7 @@ impl<P: Platform> Journey<'_, P> {
                 left: errand.left(),
                 replayable: errand.sent.cargo.is_replayable(),
             };
-            let Next::Try { candidate: next, wait } = self.next(&situation).await else {
+            let Next::Try { candidate: next, wait } = self.next(&situation, plan).await else {
                 let refusal = failure.spent(attempts >= rules.retry.attempts);
                 trail.ended(Ending::Failed, refusal.status().as_u16());
                 return Err(refusal);
@@ -283,13 +312,23 @@ impl<P: Platform> Journey<'_, P> {
     }
 
     /// What the policy says, as far as the retry budget allows.
-    async fn next(&self, situation: &Situation<'_>) -> Next {
-        match situation.next(self.platform.roll()) {
-            Next::Try { candidate, wait } if self.platform.withdraw_retry().await => {
-                Next::Try { candidate, wait }
-            }
-            Next::Try { .. } | Next::GiveUp => Next::GiveUp,
+    async fn next(&self, situation: &Situation<'_>, plan: &Plan) -> Next {
+        let Next::Try { candidate, wait } = situation.next(self.platform.roll()) else { return Next::GiveUp };
+        let next = &plan.candidates[candidate];
+        // A probe that has failed has opened its breaker again.
+        let was_probe = next.gate == Gate::HalfOpen && candidate == situation.candidate;
+        if !was_probe && self.platform.withdraw_retry(&next.breaker).await {
+            Next::Try { candidate, wait }
+        } else {
+            Next::GiveUp
         }
+    }
+
+    fn no_upstream(&self, plan: &Plan, trail: Trail<P>) -> Refusal {
+        let opens = plan.opens.map(|opens| opens.since(self.platform.now()));
+        let refusal = Refusal::NoUpstream { retry_after: opens.unwrap_or(NO_UPSTREAM_RETRY) };
+        trail.ended(Ending::Failed, refusal.status().as_u16());
+        refusal
     }
 
     fn note_next(&self, route: &str, plan: &Plan, from: usize, to: usize, trail: &mut Trail<P>) {

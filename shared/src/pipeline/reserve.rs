@@ -10,10 +10,9 @@ use super::Journey;
 use crate::account::{Scope, Want};
 use crate::call::Estimate;
 use crate::caller::Caller;
-use crate::config::{Auth, Limits, Route, UpstreamId};
-use crate::platform::{Ask, Peer, Platform, Reservation};
+use crate::config::{Auth, Limits, Route};
+use crate::platform::{Ask, Opened, Peer, Platform, Reservation};
 use crate::refusal::Refusal;
-use crate::standing::Standing;
 use crate::usage::Tokens;
 
 /// Behind its deadline a request has this long to settle before its hold ends by itself.
@@ -45,17 +44,12 @@ impl<P: Platform> Journey<'_, P> {
     }
 
     /// The one operation on the store before the upstream call.
-    pub(super) async fn open(
-        &mut self,
-        standings: &[(UpstreamId, &str)],
-        reservation: &Reservation,
-        model: &str,
-    ) -> Result<Vec<(UpstreamId, Standing)>, Refusal> {
-        let opened = self.platform.open(Ask { standings, reservation: Some(reservation) }).await;
+    pub(super) async fn open(&mut self, ask: Ask<'_>, model: &str) -> Result<Opened, Refusal> {
+        let opened = self.platform.open(ask).await;
         self.left = opened.left;
         match opened.denied {
             Some(denied) => Err(Refusal::Limited { model: model.to_owned(), denied }),
-            None => Ok(opened.standings),
+            None => Ok(opened),
         }
     }
 

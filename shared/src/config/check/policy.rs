@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::credential::check_variable;
 use super::positive;
+use crate::breaker::Policy;
 use crate::config::Limits;
 use crate::config::fault::Problem;
 use crate::config::path::Path;
@@ -19,8 +20,7 @@ pub(super) fn cache(cache: &Cache, path: &Path, report: &mut Report<'_>) {
     at_least_some_time(cache.ttl, &path.key("ttl"), report);
 }
 
-pub(super) fn breaker(breaker: &Breaker, path: &Path, report: &mut Report<'_>) {
-    not_in_force(path, report);
+pub(super) fn breaker(breaker: &Breaker, path: &Path, report: &mut Report<'_>) -> Policy {
     at_least_one(breaker.consecutive, &path.key("consecutive"), report);
     if breaker.failure_rate == Some(Share(0)) {
         report.fault(&path.key("failure_rate"), "must be more than 0%");
@@ -28,6 +28,19 @@ pub(super) fn breaker(breaker: &Breaker, path: &Path, report: &mut Report<'_>) {
     at_least_some_time(breaker.window, &path.key("window"), report);
     at_least_one(breaker.minimum, &path.key("minimum"), report);
     at_least_some_time(breaker.open, &path.key("open"), report);
+    let default = Policy::default();
+    let count = |number: Option<u64>, default| match number {
+        None => default,
+        Some(number) => u32::try_from(number).unwrap_or(u32::MAX),
+    };
+    Policy {
+        consecutive: count(breaker.consecutive, default.consecutive),
+        failure_rate: breaker.failure_rate.map_or(default.failure_rate, |share| share.0),
+        window: breaker.window.map_or(default.window, |time| time.0),
+        minimum: count(breaker.minimum, default.minimum),
+        open: breaker.open.map_or(default.open, |time| time.0),
+        on_rate_limit: breaker.on_rate_limit.unwrap_or_default(),
+    }
 }
 
 /// What is left out is not limited.

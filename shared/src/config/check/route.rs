@@ -49,9 +49,13 @@ fn route(raw: raw::Route, path: &Path, names: &Names, report: &mut Report<'_>) -
     if let Some(cache) = &raw.cache {
         policy::cache(cache, &path.key("cache"), report);
     }
-    if let Some(breaker) = &raw.breaker {
-        policy::breaker(breaker, &path.key("breaker"), report);
-    }
+    let breaker = raw.breaker.map(|breaker| {
+        let path = path.key("breaker");
+        if breaker.per_model.is_some() {
+            report.fault(&path.key("per_model"), "belongs to an upstream; a route's breakers are per model");
+        }
+        policy::breaker(&breaker, &path, report)
+    });
     let to = to(raw.to, &path.key("to"), names, report);
     let fallback = targets(raw.fallback, &path.key("fallback"), names, report);
     let limits = raw.limits.map(|limits| policy::limits(limits, &path.key("limits"), report));
@@ -67,6 +71,7 @@ fn route(raw: raw::Route, path: &Path, names: &Names, report: &mut Report<'_>) -
         retry,
         advertise: raw.advertise,
         limits: limits.unwrap_or_default(),
+        breaker,
     })
 }
 

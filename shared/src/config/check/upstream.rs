@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{address, check_name, credential, positive};
+use super::{address, check_name, credential, policy, positive};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
@@ -70,7 +70,19 @@ fn upstream(
         Some(raw::Dialect::Simulated) => simulated(raw, path, surroundings, report),
         Some(raw::Dialect::OpenAi | raw::Dialect::Azure) | None => base_url(raw, path, surroundings, report),
     };
-    Some(Upstream { name, dialect: dialect?, base_url: base_url?, credential, timeouts })
+    let breaker = raw.breaker.as_ref();
+    let per_model = breaker.and_then(|breaker| breaker.per_model);
+    let policy = breaker.map(|breaker| policy::breaker(breaker, &path.key("breaker"), report));
+    let dialect = dialect?;
+    Some(Upstream {
+        name,
+        base_url: base_url?,
+        credential,
+        timeouts,
+        breaker: policy.unwrap_or_default(),
+        breaker_per_model: per_model.unwrap_or(dialect == Dialect::Simulated),
+        dialect,
+    })
 }
 
 fn dialect(raw: &raw::Upstream, path: &Path, report: &mut Report<'_>) -> Option<Dialect> {

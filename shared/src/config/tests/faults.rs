@@ -208,7 +208,6 @@ fn what_should_be_known_is_a_warning() {
     let later = "accepted, not in force yet";
     for (text, path, expected) in [
         (least("[\"one\"]", "[\"one\"]\ncache = { ttl = \"5m\" }"), "route[0].cache", later),
-        (least("[\"one\"]", "[\"one\"]\nbreaker = {}"), "route[0].breaker", later),
         (
             least("\"*\"", "\"a\"") + "[alias]\na = \"a2\"\n[[route]]\nmodel = \"a2\"\nto = [\"one\"]",
             "alias.a",

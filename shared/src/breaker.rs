@@ -1,0 +1,401 @@
+//! Circuit breakers: when an upstream that fails is left alone, and how it is tried again.
+//!
+//! A breaker opens on failures in a row or on a rate of them over a rolling window. While it is open nothing is
+//! sent. When its time is over one real call goes through as a probe, and only one, however many replicas there
+//! are: the probe is a lease. Its success closes the breaker; its failure opens it again for twice as long, up to
+//! a bound. An upstream that names a time (Retry-After) is left alone at least until then, and a later, shorter
+//! time never replaces a longer one. The semantics are Envoy's and Linkerd's; the numbers are in
+//! [`Policy::default`].
+//!
+//! A small record and pure steps: the same arithmetic runs in a process, in a Redis script and in a Durable
+//! Object.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::config::Condition;
+use crate::time::Instant;
+
+/// When a breaker opens, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Failures in a row.
+    pub consecutive: u32,
+    /// Failures of the calls in `window`, in millionths.
+    pub failure_rate: u32,
+    pub window: Duration,
+    /// Calls in `window` below which there is no rate.
+    pub minimum: u32,
+    /// The first open time.
+    pub open: Duration,
+    pub on_rate_limit: OnRateLimit,
+}
+
+/// What a 429 is to a breaker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRateLimit {
+    /// A failure; with a Retry-After, it opens the breaker until then.
+    #[default]
+    Open,
+    /// A failure like any other.
+    Count,
+    /// The caller's affair.
+    Ignore,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            consecutive: 5,
+            failure_rate: 50_000,
+            window: Duration::from_secs(10),
+            minimum: 20,
+            open: Duration::from_secs(30),
+            on_rate_limit: OnRateLimit::Open,
+        }
+    }
+}
+
+/// No open time is longer, but one that the upstream names itself.
+const LONGEST: Duration = Duration::from_mins(5);
+
+/// No upstream is believed beyond this.
+const LONGEST_NAMED: Duration = Duration::from_hours(1);
+
+/// A probe that nobody reports on is given up, and another may go.
+const PROBE_LEASE: Duration = Duration::from_mins(1);
+
+const BUCKETS: usize = 10;
+
+/// How a call ended, as far as a breaker cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Success,
+    Failure,
+    /// A 429, with what it asks for.
+    RateLimited {
+        retry_after: Option<Duration>,
+    },
+}
+
+impl Outcome {
+    /// What the outcome of an attempt is; `None` when it says nothing of the upstream's health.
+    pub fn of(failure: Option<Condition>, retry_after: Option<Duration>) -> Option<Self> {
+        match failure {
+            None => Some(Self::Success),
+            Some(Condition::RateLimit) => Some(Self::RateLimited { retry_after }),
+            Some(Condition::Connect | Condition::Timeout | Condition::ServerError | Condition::BadAnswer) => {
+                Some(Self::Failure)
+            }
+            // It refuses us, and does so in good health.
+            Some(Condition::Credentials) => None,
+        }
+    }
+}
+
+/// Whether a call may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    Closed,
+    /// Nothing goes before `until`.
+    Open {
+        until: Instant,
+    },
+    /// One call may go, if it gets the lease.
+    HalfOpen,
+}
+
+/// The record of one breaker. The default is closed and knows nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Breaker {
+    in_a_row: u32,
+    buckets: [Bucket; BUCKETS],
+    /// Openings without a success in between.
+    openings: u32,
+    /// Closed if there is none; half-open once it has passed.
+    until: Option<Instant>,
+    /// The probe's name, and when its lease ends.
+    probe: Option<(u64, Instant)>,
+}
+
+/// Calls of a tenth of the window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Bucket {
+    /// Which tenth since the origin of time.
+    number: u64,
+    calls: u32,
+    failures: u32,
+}
+
+/// Who reports, when, and a roll for the jitter.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// The call's name, as the probe was leased by.
+    pub id: u64,
+    pub now: Instant,
+    pub roll: u64,
+}
+
+impl Breaker {
+    pub fn gate(&self, now: Instant) -> Gate {
+        match (self.until, self.probe) {
+            (None, _) => Gate::Closed,
+            (Some(until), _) if until > now => Gate::Open { until },
+            // A probe is on its way: nothing else goes before it is back, or given up.
+            (Some(_), Some((_, lease))) if lease > now => Gate::Open { until: lease },
+            (Some(_), _) => Gate::HalfOpen,
+        }
+    }
+
+    /// Leases the probe to the call `id`, if it is to be had.
+    pub fn probe(&mut self, id: u64, now: Instant) -> bool {
+        let is_free = self.gate(now) == Gate::HalfOpen;
+        if is_free {
+            self.probe = Some((id, now.after(PROBE_LEASE)));
+        }
+        is_free
+    }
+
+    /// Takes note of how a call ended.
+    pub fn observe(&mut self, policy: &Policy, outcome: Outcome, report: Report) {
+        let Report { id, now, roll } = report;
+        let is_probe = self.probe.is_some_and(|(leased_to, _)| leased_to == id);
+        let named = match outcome {
+            Outcome::Success => return self.succeed(policy, is_probe, now),
+            Outcome::RateLimited { .. } if policy.on_rate_limit == OnRateLimit::Ignore => {
+                // It answers; but a probe that gets no more than that has proved nothing.
+                return if is_probe { self.probe = None } else { self.count(policy, false, now) };
+            }
+            Outcome::RateLimited { retry_after } if policy.on_rate_limit == OnRateLimit::Open => retry_after,
+            Outcome::RateLimited { .. } | Outcome::Failure => None,
+        };
+        self.count(policy, true, now);
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        // Calls that were under way when it opened are no news, unless they name a longer time.
+        let trips = is_probe || (self.until.is_none() && self.is_over(policy, now));
+        let until = trips.then(|| {
+            self.openings = self.openings.saturating_add(1);
+            now.after(self.open_time(policy, roll))
+        });
+        let named = named.map(|wait| now.after(wait.min(LONGEST_NAMED)));
+        self.until = self.until.max(until).max(named);
+        if is_probe {
+            self.probe = None;
+        }
+    }
+
+    /// The call was given up before it said anything of the upstream: its lease goes back.
+    pub fn release(&mut self, id: u64) {
+        self.probe = self.probe.filter(|(leased_to, _)| *leased_to != id);
+    }
+
+    fn succeed(&mut self, policy: &Policy, is_probe: bool, now: Instant) {
+        if is_probe {
+            *self = Self::default();
+        }
+        self.in_a_row = 0;
+        if self.until.is_none() {
+            self.openings = 0;
+        }
+        self.count(policy, false, now);
+    }
+
+    fn is_over(&self, policy: &Policy, now: Instant) -> bool {
+        let (mut calls, mut failures) = (0_u64, 0_u64);
+        let current = number(policy, now);
+        for bucket in &self.buckets {
+            if current.saturating_sub(bucket.number) < BUCKETS as u64 {
+                calls += u64::from(bucket.calls);
+                failures += u64::from(bucket.failures);
+            }
+        }
+        let is_over_rate = calls >= u64::from(policy.minimum)
+            && failures * 1_000_000 >= calls * u64::from(policy.failure_rate);
+        self.in_a_row >= policy.consecutive || (failures > 0 && is_over_rate)
+    }
+
+    fn count(&mut self, policy: &Policy, failed: bool, now: Instant) {
+        let current = number(policy, now);
+        // The remainder is below the number of buckets.
+        let at = usize::try_from(current % BUCKETS as u64).unwrap_or(0);
+        let bucket = &mut self.buckets[at];
+        if bucket.number != current {
+            *bucket = Bucket { number: current, ..Bucket::default() };
+        }
+        bucket.calls = bucket.calls.saturating_add(1);
+        bucket.failures = bucket.failures.saturating_add(u32::from(failed));
+    }
+
+    /// Doubles with each opening, and is up to a tenth longer by chance, so that breakers do not move in step.
+    fn open_time(&self, policy: &Policy, roll: u64) -> Duration {
+        let doublings = self.openings.saturating_sub(1).min(16);
+        let base = policy.open.saturating_mul(1 << doublings).min(LONGEST.max(policy.open));
+        let tenth = u64::try_from(base.as_micros() / 10).unwrap_or(u64::MAX);
+        let jitter = (u128::from(roll) * u128::from(tenth)) >> 64;
+        base + Duration::from_micros(u64::try_from(jitter).unwrap_or(0))
+    }
+}
+
+fn number(policy: &Policy, now: Instant) -> u64 {
+    let tenth = (policy.window.as_micros() / BUCKETS as u128).max(1);
+    u64::try_from(u128::from(now.as_micros()) / tenth).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1000)
+    }
+
+    fn by(id: u64, millis: u64) -> Report {
+        Report { id, now: at(millis), roll: 0 }
+    }
+
+    fn opened_at(millis: u64) -> Breaker {
+        let mut breaker = Breaker::default();
+        for id in 0..5 {
+            assert_eq!(breaker.gate(at(millis)), Gate::Closed);
+            breaker.observe(&Policy::default(), Outcome::Failure, by(id, millis));
+        }
+        breaker
+    }
+
+    #[test]
+    fn failures_in_a_row_open_it_and_a_success_begins_the_count_anew() {
+        let breaker = opened_at(0);
+        assert_eq!(breaker.gate(at(29_999)), Gate::Open { until: at(30_000) });
+        assert_eq!(breaker.gate(at(30_000)), Gate::HalfOpen);
+        let mut breaker = Breaker::default();
+        for id in 0..40 {
+            let outcome = if id % 5 == 4 { Outcome::Success } else { Outcome::Failure };
+            // Apart, so that there is no rate.
+            breaker.observe(&Policy::default(), outcome, by(id, id * 2000));
+            assert_eq!(breaker.gate(at(id * 2000)), Gate::Closed, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_rate_of_failures_opens_it_once_there_are_enough_calls() {
+        let mut breaker = Breaker::default();
+        for id in 0..19 {
+            let outcome = if id == 9 { Outcome::Failure } else { Outcome::Success };
+            breaker.observe(&Policy::default(), outcome, by(id, id * 100));
+        }
+        assert_eq!(breaker.gate(at(1900)), Gate::Closed, "1 of 19");
+        breaker.observe(&Policy::default(), Outcome::Failure, by(19, 1900));
+        assert!(matches!(breaker.gate(at(1900)), Gate::Open { .. }), "2 of 20");
+        let mut slow = Breaker::default();
+        for id in 0..40 {
+            let outcome = if id % 4 == 0 { Outcome::Failure } else { Outcome::Success };
+            slow.observe(&Policy::default(), outcome, by(id, id * 1000));
+        }
+        assert_eq!(slow.gate(at(40_000)), Gate::Closed, "ten calls in a window are no rate");
+    }
+
+    /// Invariant 2, for one breaker.
+    #[test]
+    fn half_open_lets_one_probe_through() {
+        let mut breaker = opened_at(0);
+        assert!(!breaker.probe(1, at(29_999)));
+        assert!(breaker.probe(1, at(30_000)));
+        assert!(!breaker.probe(2, at(30_001)));
+        assert_eq!(breaker.gate(at(30_001)), Gate::Open { until: at(90_000) });
+        assert!(breaker.probe(2, at(90_000)), "nobody has heard of the first one");
+    }
+
+    #[test]
+    fn the_probe_decides() {
+        let mut breaker = opened_at(0);
+        breaker.probe(7, at(30_000));
+        breaker.observe(&Policy::default(), Outcome::Success, by(3, 30_500));
+        assert_ne!(breaker.gate(at(30_500)), Gate::Closed, "a call from before it opened proves nothing");
+        breaker.observe(&Policy::default(), Outcome::Success, by(7, 31_000));
+        assert_eq!(breaker.gate(at(31_000)), Gate::Closed);
+        breaker.observe(&Policy::default(), Outcome::Failure, by(8, 31_000));
+        assert_eq!(breaker.gate(at(31_000)), Gate::Closed, "the count has begun anew");
+    }
+
+    #[test]
+    fn a_failed_probe_opens_it_for_twice_as_long_up_to_a_bound() {
+        let (mut breaker, mut now) = (opened_at(0), 0);
+        for seconds in [30, 60, 120, 240, 300, 300] {
+            assert_eq!(breaker.gate(at(now)), Gate::Open { until: at(now + seconds * 1000) });
+            now += seconds * 1000;
+            assert!(breaker.probe(now, at(now)));
+            breaker.observe(&Policy::default(), Outcome::Failure, by(now, now));
+        }
+    }
+
+    #[test]
+    fn a_probe_that_was_given_up_goes_to_the_next() {
+        let mut breaker = opened_at(0);
+        assert!(breaker.probe(1, at(30_000)));
+        breaker.release(1);
+        assert!(breaker.probe(2, at(30_001)));
+    }
+
+    #[test]
+    fn a_rate_limit_is_handled_by_policy() {
+        let limited = |seconds| Outcome::RateLimited { retry_after: Some(Duration::from_secs(seconds)) };
+        let with = |on_rate_limit| Policy { on_rate_limit, ..Policy::default() };
+        let mut breaker = Breaker::default();
+        breaker.observe(&with(OnRateLimit::Open), limited(20), by(1, 0));
+        assert_eq!(breaker.gate(at(0)), Gate::Open { until: at(20_000) });
+        breaker.observe(&with(OnRateLimit::Open), limited(2), by(2, 1000));
+        assert_eq!(breaker.gate(at(1000)), Gate::Open { until: at(20_000) }, "the longer one stays");
+        for (on_rate_limit, is_open) in [(OnRateLimit::Count, true), (OnRateLimit::Ignore, false)] {
+            let mut breaker = Breaker::default();
+            for id in 0..5 {
+                breaker.observe(&with(on_rate_limit), limited(20), by(id, 0));
+            }
+            assert_eq!(matches!(breaker.gate(at(0)), Gate::Open { .. }), is_open, "{on_rate_limit:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn jitter_adds_at_most_a_tenth(roll: u64) {
+            let mut breaker = Breaker::default();
+            for id in 0..5 {
+                breaker.observe(&Policy::default(), Outcome::Failure, Report { id, now: at(0), roll });
+            }
+            let Gate::Open { until } = breaker.gate(at(0)) else { panic!("closed") };
+            prop_assert!((at(30_000)..=at(33_000)).contains(&until), "{until:?}");
+        }
+
+        /// Invariant 15, for one breaker: once faults stop, it closes within the longest open time.
+        #[test]
+        fn once_faults_stop_it_closes(outcomes in proptest::collection::vec(any::<bool>(), 0..200)) {
+            let (mut breaker, mut now) = (Breaker::default(), 0);
+            let policy = Policy::default();
+            let call = |now: u64, fails: bool, breaker: &mut Breaker| {
+                let may_go = match breaker.gate(at(now)) {
+                    Gate::Closed => true,
+                    Gate::HalfOpen => breaker.probe(now, at(now)),
+                    Gate::Open { .. } => false,
+                };
+                if may_go {
+                    let outcome = if fails { Outcome::Failure } else { Outcome::Success };
+                    breaker.observe(&policy, outcome, by(now, now));
+                }
+            };
+            for fails in outcomes {
+                now += 700;
+                call(now, fails, &mut breaker);
+            }
+            let stopped = now;
+            while breaker.gate(at(now)) != Gate::Closed {
+                now += 700;
+                call(now, false, &mut breaker);
+                prop_assert!(now - stopped <= 332_000, "still open after {} ms", now - stopped);
+            }
+        }
+    }
+}
