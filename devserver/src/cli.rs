@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Without a command it is `weir serve`: a gateway on 127.0.0.1:8080 in front of a simulated provider that is
 /// built in, to try things out with no account. With a weir.toml it stands in front of your own providers.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "weir", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     /// Without a command: flags of `serve`.
     #[command(flatten)]

@@ -32,6 +32,9 @@ use crate::native::Native;
 const MOST_HEADERS: usize = 128;
 const LARGEST_HEAD: u32 = 64 * 1024;
 
+/// For closing the books of what was cut off.
+const LAST_ENTRIES: Duration = Duration::from_secs(1);
+
 /// What a worker's requests share.
 #[derive(Clone)]
 struct Desk {
@@ -96,6 +99,7 @@ pub(crate) async fn work(
             let config = desk.live.config();
             (config.server.header_timeout, config.server.body_timeout)
         };
+        let abort = ending.abort.clone();
         tokio::spawn(async move {
             let _load = load;
             let Ok(stream) = tokio::net::TcpStream::from_std(connection) else { return };
@@ -104,8 +108,12 @@ pub(crate) async fn work(
             let server = server(header);
             let io = TokioIo::new(Box::pin(patient(stream, write)));
             let connection = server.serve_connection(io, TowerToHyperService::new(router));
-            // It ends in an error whenever the client breaks off.
-            let _ = watcher.watch(connection).await;
+            tokio::select! {
+                // It ends in an error whenever the client breaks off.
+                _ = watcher.watch(connection) => {}
+                // Dropped, its requests hand their books to their settlements.
+                () = abort.cancelled() => {}
+            }
         });
     }
     let finished = async {
@@ -115,7 +123,10 @@ pub(crate) async fn work(
     };
     tokio::select! {
         () = finished => {}
-        () = ending.abort.cancelled() => {}
+        () = ending.abort.cancelled() => {
+            settlements.close();
+            let _ = tokio::time::timeout(LAST_ENTRIES, settlements.wait()).await;
+        }
     }
 }
 

@@ -1,0 +1,43 @@
+//! A harness that runs the real `weir` and looks at it from outside: sockets, signals, standard output, log
+//! lines, `/proc`.
+//!
+//! It refuses what makes such tests fail on another day: no fixed port, no sleep that hopes, no process that
+//! outlives its test. Whatever is waited for is a condition with a deadline ([`wait`]).
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a harness fails a test by panicking"
+)]
+
+mod binary;
+mod client;
+mod exposition;
+mod flow;
+mod gateway;
+mod program;
+mod raw;
+mod upstream;
+pub mod wait;
+
+pub use client::{Answer, Outgoing, chat_body, chat_request, streamed, whole};
+pub use exposition::Exposition;
+pub use flow::Flow;
+pub use gateway::{Gateway, Launch};
+pub use program::{Lines, Program, Signal, weir};
+pub use raw::{Raw, status};
+pub use upstream::reply;
+pub use upstream::{Act, Seen, Upstream};
+
+/// A document in front of the built-in simulated provider, for any name that begins with `sim`.
+pub const SIMULATED: &str = r#"
+auth = "open"
+passthrough = "simulated"
+
+[upstream.simulated]
+dialect = "simulated"
+
+[[route]]
+model = "sim*"
+to    = ["simulated"]
+"#;

@@ -1,0 +1,119 @@
+//! A process that is always reaped.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, kill_process};
+
+use crate::{binary, wait};
+
+/// What a process can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Hangup,
+    Interrupt,
+    Terminate,
+}
+
+/// The command `weir`, with nothing of this process's environment that it would heed.
+pub fn weir(arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary::path());
+    command.args(arguments).env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR").env_remove("RUST_LOG");
+    command
+}
+
+/// Lines that a process writes, as they come.
+#[derive(Clone, Debug, Default)]
+pub struct Lines {
+    kept: Arc<Mutex<Vec<String>>>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Lines {
+    fn follow(output: impl Read + Send + 'static) -> Self {
+        let lines = Self::default();
+        let Self { kept, is_over } = lines.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+                kept.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
+            }
+            is_over.store(true, Ordering::SeqCst);
+        });
+        lines
+    }
+
+    pub fn now(&self) -> Vec<String> {
+        self.kept.lock().unwrap().clone()
+    }
+
+    /// All of them.
+    pub fn text(&self) -> String {
+        self.now().join("\n")
+    }
+}
+
+/// A running process. Dropped, it is killed and reaped.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    pub stdout: Lines,
+    pub stderr: Lines,
+}
+
+impl Program {
+    pub fn run(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let stdout = Lines::follow(child.stdout.take().unwrap());
+        let stderr = Lines::follow(child.stderr.take().unwrap());
+        Self { child, stdout, stderr }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let signal = match signal {
+            Signal::Hangup => rustix::process::Signal::HUP,
+            Signal::Interrupt => rustix::process::Signal::INT,
+            Signal::Terminate => rustix::process::Signal::TERM,
+        };
+        // It has not been waited for, so its number is still its own.
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits for its end, and for the last of what it said.
+    pub async fn end(&mut self, patience: Duration) -> ExitStatus {
+        let what = format!("the end of process {}", self.id());
+        let status = wait::until_within(patience, &what, async || self.ended()).await;
+        let said_all =
+            || [&self.stdout, &self.stderr].iter().all(|lines| lines.is_over.load(Ordering::SeqCst));
+        wait::until("its last words", async || said_all().then_some(())).await;
+        status
+    }
+
+    /// Bytes of its memory that are resident.
+    pub fn resident(&self) -> u64 {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.id())).unwrap();
+        let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+        pages * rustix::param::page_size() as u64
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,257 @@
+//! The shell: every promise of [`Platform`], kept in cells.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream as _;
+use weir::Platform;
+use weir::config::Upstream;
+use weir::ledger::Record;
+use weir::platform::{Ask, Event, Opened, Payload, SendFault};
+use weir::retry::RetryBudget;
+use weir::standing::Standing;
+use weir::time::{Instant, UnixMillis};
+
+use crate::clock::{Clock, Sleep};
+use crate::flow::{Flow, Watch};
+use crate::upstream::{Act, Sent};
+
+/// A shell of one thread. A clone is the same shell.
+#[derive(Clone, Debug)]
+pub struct Shell(Rc<Inside>);
+
+#[derive(Debug)]
+struct Inside {
+    clock: Clock,
+    rolls: Cell<Rolls>,
+    budget: RefCell<RetryBudget>,
+    standings: RefCell<BTreeMap<String, Standing>>,
+    scripts: RefCell<BTreeMap<String, VecDeque<Act>>>,
+    opened: Cell<usize>,
+    sent: RefCell<Vec<Sent>>,
+    records: RefCell<Vec<Record>>,
+    events: RefCell<Vec<String>>,
+}
+
+/// Where chance comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Rolls {
+    /// The same each time.
+    Always(u64),
+    /// A sequence (`SplitMix64`).
+    Seeded(u64),
+}
+
+impl Default for Shell {
+    /// It is 2026, the retry budget is fresh, and every roll is 0: no back-off waits, and a split takes the
+    /// first.
+    fn default() -> Self {
+        let clock = Clock::default();
+        Self(Rc::new(Inside {
+            budget: RefCell::new(RetryBudget::new(clock.now())),
+            clock,
+            rolls: Cell::new(Rolls::Always(0)),
+            standings: RefCell::default(),
+            scripts: RefCell::default(),
+            opened: Cell::new(0),
+            sent: RefCell::default(),
+            records: RefCell::default(),
+            events: RefCell::default(),
+        }))
+    }
+}
+
+impl Shell {
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub fn set_rolls(&self, rolls: Rolls) {
+        self.0.rolls.set(rolls);
+    }
+
+    /// What `upstream` does, attempt by attempt; the last goes on for ever.
+    pub fn script(&self, upstream: &str, acts: impl IntoIterator<Item = impl Into<Act>>) {
+        let acts = acts.into_iter().map(Into::into).collect();
+        self.0.scripts.borrow_mut().insert(upstream.to_owned(), acts);
+    }
+
+    /// Requests that the store was told of.
+    pub fn opened(&self) -> usize {
+        self.0.opened.get()
+    }
+
+    pub fn sent(&self) -> Vec<Sent> {
+        self.0.sent.borrow().clone()
+    }
+
+    /// The names of the upstreams, in the order in which they were asked.
+    pub fn asked(&self) -> Vec<String> {
+        self.0.sent.borrow().iter().map(|sent| sent.upstream.clone()).collect()
+    }
+
+    pub fn records(&self) -> Vec<Record> {
+        self.0.records.borrow().clone()
+    }
+
+    /// As they print.
+    pub fn events(&self) -> Vec<String> {
+        self.0.events.borrow().clone()
+    }
+
+    pub fn in_flight(&self) -> u64 {
+        self.0.standings.borrow().values().map(|standing| standing.in_flight).sum()
+    }
+
+    /// Bytes of answers that the core has taken.
+    pub fn handed(&self) -> usize {
+        self.0.sent.borrow().iter().map(|sent| sent.progress.handed()).sum()
+    }
+
+    #[expect(clippy::panic, reason = "a test's own script is wrong")]
+    fn next_act(&self, upstream: &str) -> Act {
+        let mut scripts = self.0.scripts.borrow_mut();
+        let Some(acts) = scripts.get_mut(upstream) else { panic!("{upstream} has no script") };
+        let act = if acts.len() > 1 { acts.pop_front() } else { acts.front().cloned() };
+        act.unwrap_or(Act::Silence)
+    }
+
+    fn standing(&self, upstream: &str, change: impl FnOnce(&mut Standing)) {
+        change(self.0.standings.borrow_mut().entry(upstream.to_owned()).or_default());
+    }
+}
+
+impl Platform for Shell {
+    type Upload = Flow;
+    type Download = Flow;
+    type Sleep = Sleep;
+
+    fn now(&self) -> Instant {
+        self.0.clock.now()
+    }
+
+    fn wall(&self) -> UnixMillis {
+        const YEAR_2026: u64 = 1_767_225_600_000;
+        UnixMillis(YEAR_2026 + self.now().as_micros() / 1000)
+    }
+
+    fn roll(&self) -> u64 {
+        match self.0.rolls.get() {
+            Rolls::Always(roll) => roll,
+            Rolls::Seeded(seed) => {
+                let seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                self.0.rolls.set(Rolls::Seeded(seed));
+                let z = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                z ^ (z >> 31)
+            }
+        }
+    }
+
+    fn sleep(&self, span: Duration) -> Sleep {
+        self.0.clock.sleep(span)
+    }
+
+    async fn open(&self, ask: Ask<'_>) -> Opened {
+        if ask.is_request {
+            self.0.opened.set(self.0.opened.get() + 1);
+            self.0.budget.borrow_mut().deposit(self.now());
+        }
+        away().await;
+        let standings = self.0.standings.borrow();
+        let of = |name: &str| standings.get(name).copied().unwrap_or_default();
+        Opened { standings: ask.standings.iter().map(|(id, name)| (*id, of(name))).collect() }
+    }
+
+    async fn withdraw_retry(&self) -> bool {
+        away().await;
+        self.0.budget.borrow_mut().withdraw(self.now())
+    }
+
+    async fn send(
+        &self,
+        upstream: &Upstream,
+        request: http::Request<Payload<Flow>>,
+    ) -> Result<http::Response<Flow>, SendFault> {
+        let (head, payload) = request.into_parts();
+        let body = read(payload).await?;
+        let watch = Watch::default();
+        let sent = Sent {
+            upstream: upstream.name.clone(),
+            method: head.method,
+            uri: head.uri,
+            headers: head.headers,
+            body,
+            at: self.now(),
+            progress: watch.0.clone(),
+        };
+        self.0.sent.borrow_mut().push(sent);
+        match self.next_act(&upstream.name) {
+            Act::NoConnection => {
+                self.sleep(upstream.timeouts.connect).await;
+                Err(SendFault::ConnectTimeout)
+            }
+            Act::Fault(fault) => {
+                away().await;
+                Err(fault)
+            }
+            Act::Silence => std::future::pending().await,
+            Act::Answer(answer) => {
+                away().await;
+                self.sleep(answer.wait()).await;
+                let (head, beats, end) = answer.into_parts();
+                Ok(head.map(|()| Flow::watched(&self.0.clock, beats, end, watch)))
+            }
+        }
+    }
+
+    async fn close(&self, record: Record) {
+        away().await;
+        self.0.records.borrow_mut().push(record);
+    }
+
+    fn observe(&self, event: Event<'_>) {
+        self.0.events.borrow_mut().push(format!("{event:?}"));
+        match event {
+            Event::Started { upstream } => self.standing(upstream, Standing::start),
+            Event::Over { upstream } => self.standing(upstream, Standing::finish),
+            Event::Answered { upstream, after, failure } => {
+                let now = self.now();
+                self.standing(upstream, |standing| standing.sample(after, failure.is_some(), now));
+            }
+            Event::Retried { .. } | Event::FellBack { .. } | Event::Refused { .. } => {}
+        }
+    }
+}
+
+/// One poll goes by, as with anything that is asked of another machine.
+async fn away() {
+    let mut asked = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut asked, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+async fn read(payload: Payload<Flow>) -> Result<Bytes, SendFault> {
+    let flow = match payload {
+        Payload::Empty => return Ok(Bytes::new()),
+        Payload::Whole(bytes) => return Ok(bytes),
+        Payload::Stream(flow) => flow,
+    };
+    let (mut flow, mut body) = (pin!(flow), BytesMut::new());
+    while let Some(chunk) = poll_fn(|cx| flow.as_mut().poll_next(cx)).await {
+        body.extend_from_slice(&chunk.map_err(|_| SendFault::Broken)?);
+    }
+    Ok(body.freeze())
+}

@@ -1,0 +1,193 @@
+//! Events that no client could make sense of, and bytes that only look like trouble: what of them reaches the
+//! client behind the first word (invariant 11), and what the books say.
+#![cfg(test)]
+
+use serde_json::{Value, json};
+use weir::ledger::{Ending, Record};
+use weir_portability::{Answer, Beat, Reply, Shell, config, exchange, post};
+
+const ONE: &str = r#"
+auth = "open"
+[upstream.a]
+dialect = "openai"
+base_url = "https://a.example/v1"
+api_key = { env = "KEY_A" }
+[[route]]
+model = "*"
+to = ["a"]
+"#;
+
+const CHAT: &str = r#"{"model":"m","stream":true,"messages":[],"stream_options":{"include_usage":true}}"#;
+const RESPONSES: &str = r#"{"model":"m","stream":true,"input":"hi"}"#;
+
+const WORD: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+const DELTA: &str = "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":3,\"delta\":\"Hi\"}\n\n";
+
+fn answered(path: &str, request: &'static str, pieces: &[&[u8]]) -> (Reply, Record) {
+    let shell = Shell::default();
+    let beats = pieces.iter().flat_map(|piece| [Beat::Bytes(piece.to_vec().into()), Beat::Yield]);
+    shell.script("a", [Answer::events("").beats(beats)]);
+    let reply = exchange(&shell, &config(ONE), post(shell.clock(), path, request));
+    assert_eq!((reply.status, shell.in_flight(), shell.records().len()), (200, 0, 1));
+    (reply, shell.records().remove(0))
+}
+
+fn chat(pieces: &[&[u8]]) -> (Reply, Record) {
+    answered("/v1/chat/completions", CHAT, pieces)
+}
+
+/// The error in the one event behind `before`.
+fn error_behind(text: &str, before: &str) -> Value {
+    let event = text.strip_prefix(before).and_then(|rest| rest.strip_suffix("\n\n")).unwrap();
+    assert!(!event.contains("\n\n"), "one event: {:.200}", event);
+    let data = event.strip_prefix("event: error\n").unwrap_or(event).strip_prefix("data: ").unwrap();
+    serde_json::from_str(data).unwrap()
+}
+
+#[test]
+fn what_is_no_event_of_the_api_ends_the_answer_with_an_error() {
+    let oversize = format!("data: {{\"x\":\"{}\"}}\n\n", "x".repeat(1 << 20));
+    for (label, event) in [
+        ("JSON that stops", b"data: {\"choices\":\n\n".as_slice()),
+        ("no JSON", b"data: <html>\n\n"),
+        ("no object", b"data: 7\n\n"),
+        ("no data", b"data:\n\n"),
+        ("no UTF-8", b"data: {\"a\":\"\xff\"}\n\n"),
+        ("larger than a megabyte", oversize.as_bytes()),
+        ("larger than a megabyte, and never whole", &oversize.as_bytes()[..(1 << 20) + 1]),
+    ] {
+        // In one piece with the word before it, and by itself; a terminator behind it changes nothing.
+        let (first, second) = event.split_at(event.len() / 2);
+        for pieces in
+            [vec![WORD.as_bytes(), event], vec![WORD.as_bytes(), first, second, b"data: [DONE]\n\n"]]
+        {
+            let (reply, record) = chat(&pieces);
+            let error = error_behind(&reply.text(), WORD);
+            assert_eq!(error["error"]["type"], "server_error", "{label}");
+            assert_eq!(error["error"]["code"], "upstream_error", "{label}");
+            assert_eq!(record.ending, Ending::Malformed, "{label}");
+        }
+    }
+}
+
+#[test]
+fn a_word_in_the_same_piece_as_the_fault_is_still_delivered() {
+    let piece = [WORD, "data: {\n\n", "data: [DONE]\n\n"].concat();
+    let (reply, record) = chat(&[piece.as_bytes()]);
+    assert_eq!(error_behind(&reply.text(), WORD)["error"]["code"], "upstream_error");
+    assert_eq!(record.ending, Ending::Malformed);
+}
+
+#[test]
+fn an_upstreams_error_event_is_rebuilt_and_ends_the_answer() {
+    for (label, event, message, code) in [
+        (
+            "its own words",
+            r#"{"error":{"message":"boom","type":"x","param":null,"code":"y"}}"#,
+            "boom",
+            json!("y"),
+        ),
+        (
+            "with the gateway's credential in it",
+            r#"{"error":{"message":"key sk-canary-a is bad","code":null}}"#,
+            "key *** is bad",
+            json!("upstream_error"),
+        ),
+        ("a plain string", r#"{"error":"boom"}"#, "boom", json!("upstream_error")),
+        ("a number for a code", r#"{"error":{"message":"boom","code":500}}"#, "boom", json!("500")),
+    ] {
+        let event = format!("data: {event}\n\ndata: [DONE]\n\n");
+        let (reply, record) = chat(&[WORD.as_bytes(), event.as_bytes()]);
+        let error = error_behind(&reply.text(), WORD);
+        let expected = json!({"message": message, "type": "server_error", "param": null, "code": code});
+        assert_eq!(error["error"], expected, "{label}");
+        assert_eq!(record.ending, Ending::UpstreamError, "{label}");
+    }
+}
+
+#[test]
+fn a_response_that_fails_ends_in_its_dialects_error_event() {
+    for (label, event, message, code) in [
+        (
+            "failed",
+            r#"event: response.failed
+data: {"type":"response.failed","sequence_number":4,"response":{"status":"failed","error":{"code":"server_error","message":"boom"}}}"#,
+            "boom",
+            "server_error",
+        ),
+        (
+            "error",
+            "event: error\ndata: {\"type\":\"error\",\"sequence_number\":4,\"code\":\"c\",\"message\":\"m sk-canary-a\",\"param\":null}",
+            "m ***",
+            "c",
+        ),
+    ] {
+        let event = format!("{event}\n\n");
+        let (reply, record) = answered("/v1/responses", RESPONSES, &[DELTA.as_bytes(), event.as_bytes()]);
+        let error = error_behind(&reply.text(), DELTA);
+        assert_eq!(
+            (&error["type"], &error["message"], &error["code"]),
+            (&json!("error"), &json!(message), &json!(code)),
+            "{label}"
+        );
+        assert!(error["sequence_number"].as_u64() >= Some(4), "{label}");
+        assert_eq!(record.ending, Ending::UpstreamError, "{label}");
+    }
+}
+
+#[test]
+fn the_terminator_of_another_dialect_is_none() {
+    let (reply, record) = answered("/v1/responses", RESPONSES, &[DELTA.as_bytes(), b"data: [DONE]\n\n"]);
+    assert_eq!(error_behind(&reply.text(), DELTA)["type"], "error");
+    assert_eq!(record.ending, Ending::Malformed);
+}
+
+#[test]
+fn what_clients_ignore_goes_by_untouched() {
+    for (label, before, terminator) in [
+        ("comments", ": ping\n\n:\n\n", "data: [DONE]\n\n"),
+        ("names, ids and retry hints", "event: x\nid: 7\nretry: 10\n\n", "data: [DONE]\n\n"),
+        ("unknown fields of a chunk", "data: {\"choices\":[],\"x\":{\"y\":[1e400]}}\n\n", "data: [DONE]\n\n"),
+        ("a terminator without its space", "", "data:[DONE]\n\n"),
+        ("a terminator with a name", "", "event: done\ndata: [DONE]\n\n"),
+        ("data over several lines", "data: {\"choices\":\ndata: []}\n\n", "data: [DONE]\n\n"),
+        ("blank lines", "\n\n\n", "data: [DONE]\n\n"),
+        ("a byte order mark", "\u{feff}: x\n\n", "data: [DONE]\n\n"),
+    ] {
+        let sent = [before, WORD, before, terminator].concat();
+        let (reply, record) = chat(&[sent.as_bytes()]);
+        assert_eq!(reply.text(), sent, "{label}");
+        assert_eq!(record.ending, Ending::Complete, "{label}");
+    }
+}
+
+#[test]
+fn a_terminator_without_its_blank_line_gets_one() {
+    for terminator in ["data: [DONE]", "data: [DONE]\n", "data: [DONE]\r\n", "data: [DONE]\r"] {
+        let (reply, record) = chat(&[WORD.as_bytes(), terminator.as_bytes()]);
+        let text = reply.text();
+        let rest = text.strip_prefix(WORD).unwrap();
+        assert!(rest.starts_with(terminator) && rest.ends_with("\n\n"), "{text:?}");
+        assert_eq!(record.ending, Ending::Complete, "{terminator:?}");
+    }
+}
+
+#[test]
+fn half_an_event_behind_the_last_whole_one_is_not_delivered() {
+    let (reply, record) = chat(&[WORD.as_bytes(), &WORD.as_bytes()[..WORD.len() - 1]]);
+    assert_eq!(error_behind(&reply.text(), WORD)["error"]["type"], "server_error");
+    assert_eq!(record.ending, Ending::Truncated);
+}
+
+#[test]
+fn nothing_is_delivered_behind_the_terminator() {
+    let complete = [WORD, "data: [DONE]\n\n"].concat();
+    for behind in ["data: {\"error\":{\"message\":\"late\"}}\n\n", "garbage", WORD, ": bye\n\n"] {
+        for pieces in [vec![[&complete, behind].concat()], vec![complete.clone(), behind.to_owned()]] {
+            let pieces: Vec<&[u8]> = pieces.iter().map(String::as_bytes).collect();
+            let (reply, record) = chat(&pieces);
+            assert_eq!(reply.text(), complete, "{behind:?}");
+            assert_eq!(record.ending, Ending::Complete, "{behind:?}");
+        }
+    }
+}
