@@ -142,8 +142,7 @@ fn server(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_headers(MOST_HEADERS)
-        .max_buf_size(LARGEST_HEAD as usize)
-        .pipeline_flush(true);
+        .max_buf_size(LARGEST_HEAD as usize);
     server
         .http2()
         .timer(TokioTimer::new())
