@@ -134,6 +134,10 @@ impl<P: Platform> Errand<'_, P> {
     }
 
     async fn send(&mut self, upstream: &Upstream, model: &str) -> Result<Response<P::Download>, Failure> {
+        // The upload may have taken all the time there was.
+        if self.left().is_zero() {
+            return Err(Failure::timeout(self.total));
+        }
         let model = Some(model).filter(|model| !model.is_empty());
         let uri = address::uri(upstream, self.sent.suffix, self.sent.query, model);
         let payload = self.sent.cargo.payload(model);
