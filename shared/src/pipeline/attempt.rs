@@ -207,7 +207,7 @@ async fn begin_stream<P: Platform>(
                     return Ok(Answer::Flowing { head, held, course: Box::new(course) });
                 }
             }
-            Step::End { ending, .. } => return Err(Failure::ended(&head, ending)),
+            Step::End { ending, .. } => return Err(Failure::ended(&head, ending, course.waits())),
         }
     }
 }
@@ -228,7 +228,7 @@ async fn read_whole<P: Platform>(
                 }
             }
             Step::End { ending: Ending::Complete, .. } => break,
-            Step::End { ending, .. } => return Err(Failure::ended(&head, ending)),
+            Step::End { ending, .. } => return Err(Failure::ended(&head, ending, course.waits())),
         }
     }
     let bytes = match held.len() {
@@ -296,11 +296,12 @@ impl Failure {
     }
 
     /// An answer that ended before anything of it was worth sending.
-    fn ended(head: &response::Parts, ending: Ending) -> Self {
+    fn ended(head: &response::Parts, ending: Ending, waits: Waits) -> Self {
+        let timeout = |waited| Self { status: Some(head.status), ..Self::timeout(waited) };
         let (condition, problem) = match ending {
+            Ending::Stalled => return timeout(waits.idle),
+            Ending::DeadlinePassed => return timeout(waits.total),
             Ending::Reset => (Condition::Connect, "the connection broke in the middle of its answer"),
-            Ending::Stalled => (Condition::Timeout, "it fell silent before its first word"),
-            Ending::DeadlinePassed => (Condition::Timeout, "the deadline passed before its first word"),
             Ending::Complete | Ending::Rejected | Ending::Failed | Ending::ClientGone | Ending::Truncated => {
                 (Condition::BadAnswer, "its answer stopped before it began")
             }

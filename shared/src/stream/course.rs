@@ -124,6 +124,10 @@ impl<P: Platform> Course<P> {
         self.observer.usage(prompt_bytes)
     }
 
+    pub(crate) fn waits(&self) -> Waits {
+        self.waits
+    }
+
     /// The next step. Not to be polled again after [`Step::End`].
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
