@@ -122,7 +122,7 @@ impl<P: Platform> Errand<'_, P> {
             return Err(self.classify(&head, &body, &call.model, secret));
         }
         match headers::media_type(&head.headers).as_deref() {
-            Some("text/event-stream") => {
+            Some("text/event-stream") if call.stream => {
                 let reading = Reading::Events { operation: *understood, strip_usage: call.injects_usage() };
                 begin_stream(head, course(reading, waits)).await
             }
