@@ -19,6 +19,9 @@ use crate::body::{Chunks, Parcel};
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(90);
 
+/// Bytes of an answer that are read ahead, and the longest head. A client that reads nothing costs a few of these.
+const READ_AHEAD: usize = 64 * 1024;
+
 /// A request's body on its way to an upstream.
 pub(crate) type Outgoing = Parcel<Chunks<axum::body::Body>>;
 
@@ -66,6 +69,7 @@ fn pool(connect: Duration, tls: &Arc<ClientConfig>) -> Pool {
         .pool_idle_timeout(IDLE)
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
+        .http1_max_buf_size(READ_AHEAD)
         .build(https)
 }
 

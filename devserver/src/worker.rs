@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::TcpStream;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use futures_util::FutureExt as _;
 use http::{HeaderValue, StatusCode, header};
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -107,8 +108,22 @@ pub(crate) async fn work(
             let _ = stream.set_nodelay(true);
             let server = server(header);
             let io = TokioIo::new(Box::pin(patient(stream, write)));
-            let connection = server.serve_connection(io, TowerToHyperService::new(router));
+            let came = Arc::new(AtomicBool::new(false));
+            let (router, first) = (TowerToHyperService::new(router), Arc::clone(&came));
+            let service = service_fn(move |request| {
+                first.store(true, Ordering::Relaxed);
+                router.call(request)
+            });
+            let connection = server.serve_connection(io, service);
+            // hyper's own bound begins once it knows the protocol's version.
+            let silent = async {
+                tokio::time::sleep(header).await;
+                if came.load(Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
+            };
             tokio::select! {
+                () = silent => {}
                 // It ends in an error whenever the client breaks off.
                 _ = watcher.watch(connection) => {}
                 // Dropped, its requests hand their books to their settlements.
@@ -146,8 +161,7 @@ fn server(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_headers(MOST_HEADERS)
-        .max_buf_size(LARGEST_HEAD as usize)
-        .pipeline_flush(true);
+        .max_buf_size(LARGEST_HEAD as usize);
     server
         .http2()
         .timer(TokioTimer::new())

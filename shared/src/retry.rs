@@ -41,7 +41,7 @@ pub enum Next {
 impl Situation<'_> {
     /// Another candidate is taken at once; the same one after a wait.
     pub fn next(&self, roll: u64) -> Next {
-        if self.attempts >= self.policy.attempts || !self.replayable {
+        if self.attempts >= self.policy.attempts || !self.replayable || self.left.is_zero() {
             return Next::GiveUp;
         }
         if self.candidate + 1 < self.candidates && self.fallback_on.contains(&self.condition) {
@@ -267,6 +267,7 @@ mod tests {
             (Situation { attempts: 3, candidates: 9, ..failed() }, "three attempts are made"),
             (Situation { replayable: false, ..failed() }, "the body has gone"),
             (Situation { left: Duration::ZERO, ..failed() }, "the deadline is here"),
+            (Situation { left: Duration::ZERO, candidates: 2, ..failed() }, "for others as well"),
             (Situation { condition: Condition::Credentials, ..failed() }, "the credential stays wrong"),
         ] {
             assert_eq!(situation.next(1), Next::GiveUp, "{why}");

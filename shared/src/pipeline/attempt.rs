@@ -126,7 +126,7 @@ impl<P: Platform> Errand<'_, P> {
             return Err(self.classify(&head, &body, &call.model, secret));
         }
         match headers::media_type(&head.headers).as_deref() {
-            Some("text/event-stream") => {
+            Some("text/event-stream") if call.stream => {
                 let reading = Reading::Events { operation: *understood, strip_usage: call.injects_usage() };
                 begin_stream(head, course(reading, waits)).await
             }
@@ -138,6 +138,10 @@ impl<P: Platform> Errand<'_, P> {
     }
 
     async fn send(&mut self, upstream: &Upstream, model: &str) -> Result<Response<P::Download>, Failure> {
+        // The upload may have taken all the time there was.
+        if self.left().is_zero() {
+            return Err(Failure::timeout(self.total));
+        }
         let model = Some(model).filter(|model| !model.is_empty());
         let uri = address::uri(upstream, self.sent.suffix, self.sent.query, model);
         let payload = self.sent.cargo.payload(model);
@@ -207,7 +211,7 @@ async fn begin_stream<P: Platform>(
                     return Ok(Answer::Flowing { head, held, course: Box::new(course) });
                 }
             }
-            Step::End { ending, .. } => return Err(Failure::ended(&head, ending)),
+            Step::End { ending, .. } => return Err(Failure::ended(&head, ending, course.waits())),
         }
     }
 }
@@ -228,7 +232,7 @@ async fn read_whole<P: Platform>(
                 }
             }
             Step::End { ending: Ending::Complete, .. } => break,
-            Step::End { ending, .. } => return Err(Failure::ended(&head, ending)),
+            Step::End { ending, .. } => return Err(Failure::ended(&head, ending, course.waits())),
         }
     }
     let bytes = match held.len() {
@@ -296,11 +300,12 @@ impl Failure {
     }
 
     /// An answer that ended before anything of it was worth sending.
-    fn ended(head: &response::Parts, ending: Ending) -> Self {
+    fn ended(head: &response::Parts, ending: Ending, waits: Waits) -> Self {
+        let timeout = |waited| Self { status: Some(head.status), ..Self::timeout(waited) };
         let (condition, problem) = match ending {
+            Ending::Stalled => return timeout(waits.idle),
+            Ending::DeadlinePassed => return timeout(waits.total),
             Ending::Reset => (Condition::Connect, "the connection broke in the middle of its answer"),
-            Ending::Stalled => (Condition::Timeout, "it fell silent before its first word"),
-            Ending::DeadlinePassed => (Condition::Timeout, "the deadline passed before its first word"),
             Ending::Complete | Ending::Rejected | Ending::Failed | Ending::ClientGone | Ending::Truncated => {
                 (Condition::BadAnswer, "its answer stopped before it began")
             }

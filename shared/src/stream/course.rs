@@ -78,7 +78,9 @@ pub(crate) struct Course<P: Platform> {
     observer: Observer,
     waits: Waits,
     timer: Option<P::Sleep>,
-    last: Instant,
+    /// Since when the upstream has had nothing for whoever asked. While nobody asks, as when a slow client reads,
+    /// it is not silent.
+    silent_since: Option<Instant>,
     /// Decided, but behind bytes that go first.
     end: Option<(Ending, Option<Bytes>)>,
     /// The credential that was shown, to be masked should the upstream quote it.
@@ -101,7 +103,7 @@ impl<P: Platform> Course<P> {
             Reading::Bytes { operation } => (operation.unwrap_or(Operation::Responses), false),
         };
         Self {
-            last: permit.platform.now(),
+            silent_since: None,
             platform: permit.platform.clone(),
             download,
             reading,
@@ -124,6 +126,10 @@ impl<P: Platform> Course<P> {
         self.observer.usage(prompt_bytes)
     }
 
+    pub(crate) fn waits(&self) -> Waits {
+        self.waits
+    }
+
     /// The next step. Not to be polled again after [`Step::End`].
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
@@ -132,7 +138,7 @@ impl<P: Platform> Course<P> {
             }
             match Pin::new(&mut self.download).poll_next(cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
-                    self.last = self.platform.now();
+                    self.silent_since = None;
                     if let Some(step) = self.digest(chunk) {
                         if self.end.is_some() && !self.is_drained {
                             // The end of the transport mostly comes with the last event; seeing it lets the
@@ -163,6 +169,10 @@ impl<P: Platform> Course<P> {
 
     /// One timer serves both waits: it is set anew when it fires, not with every chunk.
     fn poll_waits(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let since = match self.silent_since {
+            Some(since) => since,
+            None => *self.silent_since.insert(self.platform.now()),
+        };
         loop {
             if let Some(timer) = &mut self.timer
                 && Pin::new(timer).poll(cx).is_pending()
@@ -170,7 +180,7 @@ impl<P: Platform> Course<P> {
                 return Poll::Pending;
             }
             let now = self.platform.now();
-            let silent = now.since(self.last);
+            let silent = now.since(since);
             if now >= self.waits.deadline {
                 return Poll::Ready(Ending::DeadlinePassed);
             }

@@ -27,9 +27,16 @@ impl Raw {
         within(PATIENCE, "bytes sent", self.stream.write_all(bytes.as_ref())).await.is_ok()
     }
 
-    /// Says that nothing more comes.
-    pub async fn finish(&mut self) {
-        let _ = self.stream.shutdown().await;
+    /// Reads the status line of an answer, or until the other side closes.
+    pub async fn status_line(&mut self) -> String {
+        let reading = async {
+            while !self.received.windows(2).any(|pair| pair == b"\r\n") {
+                let Ok(1..) = self.stream.read_buf(&mut self.received).await else { break };
+            }
+        };
+        within(PATIENCE, "a status line", reading).await;
+        let text = String::from_utf8_lossy(&self.received);
+        text.lines().next().unwrap_or_default().to_owned()
     }
 
     /// Reads until the other side closes; gives all that was received.
@@ -38,9 +45,7 @@ impl Raw {
     }
 
     pub async fn to_end_within(&mut self, patience: Duration) -> String {
-        let reading = async {
-            while let Ok(1..) = self.stream.read_buf(&mut self.received).await {}
-        };
+        let reading = async { while let Ok(1..) = self.stream.read_buf(&mut self.received).await {} };
         within(patience, "the end of the connection", reading).await;
         String::from_utf8_lossy(&self.received).into_owned()
     }

@@ -22,6 +22,8 @@ pub struct Visit {
     settlement: Option<Pin<Box<dyn Future<Output = ()>>>>,
     alarm: Arc<Alarm>,
     reply: Reply,
+    /// Bytes of the answer that the client has.
+    seen: usize,
 }
 
 enum Client {
@@ -89,6 +91,7 @@ impl Visit {
             settlement: Some(Box::pin(settlement.run())),
             alarm: Arc::default(),
             reply: Reply::default(),
+            seen: 0,
         }
     }
 
@@ -117,7 +120,9 @@ impl Visit {
                 match frame {
                     Some(Ok(frame)) => {
                         self.reply.first_at.get_or_insert(now);
-                        self.reply.chunks.extend(frame.into_data());
+                        let chunk = frame.into_data().unwrap_or_default();
+                        self.seen += chunk.len();
+                        self.reply.chunks.push(chunk);
                         return Step::Moved;
                     }
                     Some(Err(weir::Aborted)) => self.reply.is_aborted = true,
@@ -127,8 +132,7 @@ impl Visit {
                 Step::Over
             }),
         };
-        let seen: usize = self.reply.chunks.iter().map(Bytes::len).sum();
-        self.reply.held = self.reply.held.max(self.shell.handed().saturating_sub(seen));
+        self.reply.held = self.reply.held.max(self.shell.handed().saturating_sub(self.seen));
         match step {
             Poll::Ready(step) => step,
             Poll::Pending if self.alarm.0.load(Ordering::Relaxed) => Step::Moved,

@@ -103,7 +103,7 @@ fn behind_the_first_word_nobody_else_is_asked() {
 #[test]
 fn a_preamble_is_held_back_but_not_without_end() {
     let config = config(TWO);
-    let comment = vec![b": ping\n\n".repeat(128)];
+    let comment = [b": ping\n\n".repeat(128)];
     let shell = Shell::default();
     let beats = comment.iter().cycle().take(100).map(|piece| Beat::Bytes(piece.clone().into()));
     shell.script("a", [Answer::events("").beats(beats).ending(End::Broken)]);

@@ -328,7 +328,7 @@ proptest! {
     fn attempts_stay_within_their_bounds(
         acts in proptest::collection::vec((act(), act(), 0_u64..400), 500), seed: u64,
     ) {
-        let timeout = r#"timeout = { connect = "1s", first_byte = "2s", idle = "2s", total = "5s" }"#;
+        let timeout = r#"timeout = { connect = "1s", first_byte = "3s", idle = "2s", total = "3s" }"#;
         let config = config(&TWO.replace("api_key", &format!("{timeout}\napi_key")));
         let shell = Shell::default();
         shell.set_rolls(Rolls::Seeded(seed));
@@ -340,8 +340,8 @@ proptest! {
             let reply = exchange(&shell, &config, post(shell.clock(), WHOLE_CHAT.path, WHOLE_CHAT.request));
             let sent = &shell.sent()[before..];
             prop_assert!((1..=3).contains(&sent.len()));
-            prop_assert!(reply.end_at.since(began) <= Duration::from_secs(5), "{:?}", reply.end_at);
-            prop_assert!(sent.iter().all(|sent| sent.at.since(began) < Duration::from_secs(5)), "past the deadline");
+            prop_assert!(reply.end_at.since(began) <= Duration::from_secs(3), "{:?}", reply.end_at);
+            prop_assert!(sent.iter().all(|sent| sent.at.since(began) < Duration::from_secs(3)), "past the deadline");
         }
         let (requests, attempts) = (500, shell.sent().len() as u64);
         let floor = 10 + 10 * shell.clock().now().as_micros() / 1_000_000;

@@ -1,0 +1,78 @@
+//! Rounds: the same load on each target in turn, so that noise meets all of them.
+
+use std::time::Duration;
+
+use crate::bed::{Bed, Target};
+use crate::cli::{Failed, Kind};
+use crate::sample::{Sample, float};
+use crate::{child, process};
+
+/// One target's part of a round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) sample: Sample,
+    cpu: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Round {
+    pub(crate) direct: Turn,
+    pub(crate) nginx: Turn,
+    pub(crate) weir: Turn,
+}
+
+pub(crate) fn rounds(bed: &Bed, count: usize, kind: &Kind) -> Result<Vec<Round>, Failed> {
+    let turn = |target| -> Result<Turn, Failed> {
+        let pids = bed.pids(target);
+        let before = process::cpu(&pids);
+        let sample = child::load(bed.address(target), kind)?;
+        Ok(Turn { sample, cpu: process::cpu(&pids).saturating_sub(before) })
+    };
+    let round = |_| {
+        Ok(Round { direct: turn(Target::Direct)?, nginx: turn(Target::Nginx)?, weir: turn(Target::Weir)? })
+    };
+    (0..count.max(1)).map(round).collect()
+}
+
+impl Turn {
+    /// Processor time of a call, in microseconds.
+    pub(crate) fn cpu_micros(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / float(self.sample.answered.max(1))
+    }
+
+    pub(crate) fn p50_micros(&self) -> f64 {
+        float(self.sample.p50_nanos) / 1e3
+    }
+
+    pub(crate) fn p99_micros(&self) -> f64 {
+        float(self.sample.p99_nanos) / 1e3
+    }
+}
+
+/// Some figure over the rounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) least: f64,
+    pub(crate) median: f64,
+    pub(crate) most: f64,
+}
+
+pub(crate) fn spread(values: impl IntoIterator<Item = f64>) -> Spread {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let (Some(least), Some(most)) = (values.first(), values.last()) else { return Spread::default() };
+    let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
+    Spread { least: *least, median: f64::midpoint(low, high), most: *most }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_or_between_the_two() {
+        assert_eq!(spread([3.0, 1.0, 2.0]), Spread { least: 1.0, median: 2.0, most: 3.0 });
+        assert_eq!(spread([4.0, 1.0]), Spread { least: 1.0, median: 2.5, most: 4.0 });
+        assert_eq!(spread([]), Spread::default());
+    }
+}

@@ -1,0 +1,78 @@
+//! What the core holds of an answer at a time is bounded (invariant 10).
+#![cfg(test)]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weir::Config;
+use weir::ledger::Ending;
+use weir_portability::{Answer, Beat, End, Reply, Shell, config, exchange, post, samples};
+
+const MIB: usize = 1 << 20;
+/// What is held back until the first word.
+const HELD_BACK: usize = 64 << 10;
+const PIECE: usize = 16 << 10;
+
+fn one() -> Arc<Config> {
+    config(
+        r#"
+        auth = "open"
+        [upstream.a]
+        dialect = "openai"
+        base_url = "https://a.example/v1"
+        [[route]]
+        model = "*"
+        to = ["a"]
+        retry = { attempts = 1 }
+        "#,
+    )
+}
+
+/// Eight megabytes of `piece` behind `first`.
+fn flood(first: &str, piece: &Bytes) -> (Reply, Ending) {
+    let shell = Shell::default();
+    let pieces = (0..8 * MIB / piece.len()).map(|_| Beat::Bytes(piece.clone()));
+    let first = Beat::Bytes(first.to_owned().into());
+    shell.script("a", [Answer::events("").beats([first].into_iter().chain(pieces)).ending(End::Silent)]);
+    let sample = samples::chat_with_usage();
+    let reply = exchange(&shell, &one(), post(shell.clock(), sample.path, sample.request));
+    let ending = shell.records()[0].ending;
+    (reply, ending)
+}
+
+#[test]
+fn an_event_without_end_is_given_up_at_a_megabyte() {
+    let word = samples::chat_with_usage().events[1].sent.clone();
+    let endless = Bytes::from(vec![b'x'; PIECE]);
+    for (label, first, ending) in [
+        ("before the first word", "data: ".to_owned(), Ending::Failed),
+        ("behind it", format!("{word}data: "), Ending::Malformed),
+        ("in a comment", format!("{word}: "), Ending::Malformed),
+    ] {
+        let (reply, got) = flood(&first, &endless);
+        assert_eq!(got, ending, "{label}");
+        assert!(reply.held <= MIB + HELD_BACK + PIECE, "{label}: {} bytes", reply.held);
+    }
+}
+
+#[test]
+fn lines_without_end_are_given_up_at_a_megabyte() {
+    let word = samples::chat_with_usage().events[1].sent.clone();
+    let (reply, ending) = flood(&format!("{word}data: "), &Bytes::from(b"x\ndata: ".repeat(PIECE / 8)));
+    assert_eq!(ending, Ending::Malformed);
+    assert!(reply.held <= MIB + HELD_BACK + PIECE, "{} bytes", reply.held);
+}
+
+#[test]
+fn a_preamble_without_end_is_not_gathered() {
+    let (reply, ending) = flood("", &Bytes::from(b": ping\n\n".repeat(PIECE / 8)));
+    assert_eq!(ending, Ending::Stalled);
+    assert!(reply.held <= HELD_BACK + 2 * PIECE, "{} bytes", reply.held);
+}
+
+#[test]
+fn a_stream_is_not_read_ahead_of_its_client() {
+    let word = samples::chat_with_usage().events[1].sent.clone();
+    let (reply, _) = flood("", &Bytes::from(word.repeat(100)));
+    assert!(reply.held <= 2 * 100 * word.len(), "{} bytes", reply.held);
+}
