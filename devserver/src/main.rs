@@ -13,7 +13,6 @@ mod logs;
 mod metrics;
 mod native;
 mod serve;
-mod store;
 mod worker;
 
 use std::process::ExitCode;

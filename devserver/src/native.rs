@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::body::Incoming;
 use weir::Platform;
 use weir::breaker::Report;
 use weir::config::Upstream;
+use weir::embedded::Store;
 use weir::platform::{Ask, Closing, Event, Finding, Opened, Payload, SendFault};
 use weir::time::{Instant, UnixMillis};
 
@@ -17,13 +18,12 @@ use crate::body::{Chunks, Parcel};
 use crate::books::{self, Books};
 use crate::client::Clients;
 use crate::metrics::Metrics;
-use crate::store::Store;
 
 /// What the whole process shares.
 #[derive(Debug)]
 pub(crate) struct Process {
     origin: std::time::Instant,
-    pub(crate) store: Store,
+    store: Mutex<Store>,
     pub(crate) metrics: Metrics,
     pub(crate) books: Books,
     rolls: AtomicU64,
@@ -47,7 +47,7 @@ impl Process {
         let origin = std::time::Instant::now();
         Ok(Self {
             origin,
-            store: Store::new(Instant::default()),
+            store: Mutex::new(Store::new(Instant::default())),
             metrics: Metrics::default(),
             books: Books::default(),
             rolls: AtomicU64::new(getrandom::u64()?),
@@ -56,6 +56,11 @@ impl Process {
 
     fn now(&self) -> Instant {
         Instant::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// No step leaves a record half changed, so a panic elsewhere does not spoil it.
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,20 +97,20 @@ impl Platform for Native {
     }
 
     async fn open(&self, ask: Ask<'_>) -> Opened {
-        self.process.store.open(ask, self.now())
+        self.process.store().open(ask, self.now())
     }
 
     async fn withdraw_retry(&self, breaker: &str) -> bool {
-        self.process.store.withdraw_retry(breaker, self.now())
+        self.process.store().withdraw_retry(breaker, self.now())
     }
 
     async fn lease_probe(&self, breaker: &str, id: u64) -> bool {
-        self.process.store.lease_probe(breaker, id, self.now())
+        self.process.store().lease_probe(breaker, id, self.now())
     }
 
     async fn report_probe(&self, finding: Finding, id: u64) {
         let report = Report { id, now: self.now(), roll: self.roll() };
-        self.process.store.report_probe(&finding, report);
+        self.process.store().report_probe(&finding, report);
     }
 
     async fn send(
@@ -118,7 +123,7 @@ impl Platform for Native {
     }
 
     async fn close(&self, closing: Closing) {
-        self.process.store.settle(&closing, self.now(), self.roll());
+        self.process.store().close(&closing, self.now(), self.roll());
         let record = closing.record;
         self.process.metrics.record(&record);
         books::log(&record);
@@ -127,12 +132,12 @@ impl Platform for Native {
 
     fn observe(&self, event: Event<'_>) {
         self.process.metrics.observe(&event);
-        let store = &self.process.store;
+        let process = &self.process;
         match event {
-            Event::Started { upstream } => store.start(upstream),
-            Event::Over { upstream } => store.finish(upstream),
+            Event::Started { upstream } => process.store().start(upstream),
+            Event::Over { upstream } => process.store().finish(upstream),
             Event::Answered { upstream, after, failure } => {
-                store.sample(upstream, after, failure.is_some(), self.now());
+                process.store().sample(upstream, after, failure.is_some(), self.now());
             }
             Event::Retried { .. } | Event::FellBack { .. } => {}
             Event::Refused { request_id, caller, refusal } => {

@@ -6,13 +6,12 @@
 //! shell.
 
 pub mod account;
-pub mod accounts;
 mod address;
 pub mod breaker;
-pub mod breakers;
 pub mod call;
 pub mod caller;
 pub mod config;
+pub mod embedded;
 pub mod endpoint;
 mod explain;
 mod headers;

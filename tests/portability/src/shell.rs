@@ -11,11 +11,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream as _;
 use weir::Platform;
+use weir::breaker::Report;
 use weir::config::Upstream;
+use weir::embedded::Store;
 use weir::ledger::Record;
-use weir::platform::{Ask, Event, Opened, Payload, SendFault};
-use weir::retry::RetryBudget;
-use weir::standing::Standing;
+use weir::platform::{Ask, Closing, Event, Finding, Opened, Payload, SendFault};
 use weir::time::{Instant, UnixMillis};
 
 use crate::clock::{Clock, Sleep};
@@ -30,8 +30,7 @@ pub struct Shell(Rc<Inside>);
 struct Inside {
     clock: Clock,
     rolls: Cell<Rolls>,
-    budget: RefCell<RetryBudget>,
-    standings: RefCell<BTreeMap<String, Standing>>,
+    store: RefCell<Store>,
     scripts: RefCell<BTreeMap<String, VecDeque<Act>>>,
     opened: Cell<usize>,
     sent: RefCell<Vec<Sent>>,
@@ -54,10 +53,9 @@ impl Default for Shell {
     fn default() -> Self {
         let clock = Clock::default();
         Self(Rc::new(Inside {
-            budget: RefCell::new(RetryBudget::new(clock.now())),
+            store: RefCell::new(Store::new(clock.now())),
             clock,
             rolls: Cell::new(Rolls::Always(0)),
-            standings: RefCell::default(),
             scripts: RefCell::default(),
             opened: Cell::new(0),
             sent: RefCell::default(),
@@ -106,7 +104,7 @@ impl Shell {
     }
 
     pub fn in_flight(&self) -> u64 {
-        self.0.standings.borrow().values().map(|standing| standing.in_flight).sum()
+        self.0.store.borrow().in_flight()
     }
 
     /// Bytes of answers that the core has taken.
@@ -120,10 +118,6 @@ impl Shell {
         let Some(acts) = scripts.get_mut(upstream) else { panic!("{upstream} has no script") };
         let act = if acts.len() > 1 { acts.pop_front() } else { acts.front().cloned() };
         act.unwrap_or(Act::Silence)
-    }
-
-    fn standing(&self, upstream: &str, change: impl FnOnce(&mut Standing)) {
-        change(self.0.standings.borrow_mut().entry(upstream.to_owned()).or_default());
     }
 }
 
@@ -159,19 +153,27 @@ impl Platform for Shell {
     }
 
     async fn open(&self, ask: Ask<'_>) -> Opened {
-        if ask.is_request {
+        if ask.reservation.is_some() {
             self.0.opened.set(self.0.opened.get() + 1);
-            self.0.budget.borrow_mut().deposit(self.now());
         }
         away().await;
-        let standings = self.0.standings.borrow();
-        let of = |name: &str| standings.get(name).copied().unwrap_or_default();
-        Opened { standings: ask.standings.iter().map(|(id, name)| (*id, of(name))).collect() }
+        self.0.store.borrow_mut().open(ask, self.now())
     }
 
-    async fn withdraw_retry(&self) -> bool {
+    async fn withdraw_retry(&self, breaker: &str) -> bool {
         away().await;
-        self.0.budget.borrow_mut().withdraw(self.now())
+        self.0.store.borrow_mut().withdraw_retry(breaker, self.now())
+    }
+
+    async fn lease_probe(&self, breaker: &str, id: u64) -> bool {
+        away().await;
+        self.0.store.borrow_mut().lease_probe(breaker, id, self.now())
+    }
+
+    async fn report_probe(&self, finding: Finding, id: u64) {
+        away().await;
+        let report = Report { id, now: self.now(), roll: self.roll() };
+        self.0.store.borrow_mut().report_probe(&finding, report);
     }
 
     async fn send(
@@ -211,19 +213,21 @@ impl Platform for Shell {
         }
     }
 
-    async fn close(&self, record: Record) {
+    async fn close(&self, closing: Closing) {
         away().await;
+        self.0.store.borrow_mut().close(&closing, self.now(), self.roll());
+        let record = closing.record;
         self.0.records.borrow_mut().push(record);
     }
 
     fn observe(&self, event: Event<'_>) {
         self.0.events.borrow_mut().push(format!("{event:?}"));
         match event {
-            Event::Started { upstream } => self.standing(upstream, Standing::start),
-            Event::Over { upstream } => self.standing(upstream, Standing::finish),
+            Event::Started { upstream } => self.0.store.borrow_mut().start(upstream),
+            Event::Over { upstream } => self.0.store.borrow_mut().finish(upstream),
             Event::Answered { upstream, after, failure } => {
                 let now = self.now();
-                self.standing(upstream, |standing| standing.sample(after, failure.is_some(), now));
+                self.0.store.borrow_mut().sample(upstream, after, failure.is_some(), now);
             }
             Event::Retried { .. } | Event::FellBack { .. } | Event::Refused { .. } => {}
         }

@@ -9,7 +9,7 @@ use crate::time::Instant;
 
 /// The accounts of an embedded store. The steps are synchronous; whoever shares it locks it.
 #[derive(Debug)]
-pub struct Accounts {
+pub(super) struct Accounts {
     accounts: BTreeMap<Scope, (Account, Limits)>,
     most: usize,
     swept: Instant,
@@ -18,12 +18,12 @@ pub struct Accounts {
 impl Accounts {
     /// Holds at most `most` accounts. Beyond that, those that owe nothing are forgotten; if all owe, newcomers
     /// share one account until some do not.
-    pub fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize) -> Self {
         Self { accounts: BTreeMap::new(), most, swept: Instant::default() }
     }
 
     /// Reserves in all scopes, or in none.
-    pub fn reserve(&mut self, reservation: &Reservation, now: Instant) -> Result<Left, Denied> {
+    pub(super) fn reserve(&mut self, reservation: &Reservation, now: Instant) -> Result<Left, Denied> {
         let mut left = Left::default();
         for (at, (scope, limits)) in reservation.scopes.iter().enumerate() {
             let account = self.account(scope, limits, now);
@@ -39,7 +39,7 @@ impl Accounts {
         Ok(left)
     }
 
-    pub fn settle(&mut self, closing: &Closing, now: Instant) {
+    pub(super) fn settle(&mut self, closing: &Closing, now: Instant) {
         let Closing { reservation, used, .. } = closing;
         for (scope, limits) in &reservation.scopes {
             self.account(scope, limits, now).settle(limits, reservation.want, *used, now);
@@ -47,21 +47,13 @@ impl Accounts {
     }
 
     /// What is left in the scopes, with nothing taken.
-    pub fn left(&self, reservation: &Reservation, now: Instant) -> Left {
+    pub(super) fn left(&self, reservation: &Reservation, now: Instant) -> Left {
         let scopes = reservation.scopes.iter();
         let left = scopes.map(|(scope, limits)| match self.accounts.get(scope) {
             Some((account, _)) => account.left(limits, now),
             None => Account::default().left(limits, now),
         });
         left.fold(Left::default(), Left::tighter)
-    }
-
-    pub fn len(&self) -> usize {
-        self.accounts.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.accounts.is_empty()
     }
 
     fn account(&mut self, scope: &Scope, limits: &Limits, now: Instant) -> &mut Account {
@@ -114,11 +106,11 @@ mod tests {
         accounts.reserve(&from(0), at(1)).unwrap();
         let let_in =
             (1..1_000_000).filter(|address| accounts.reserve(&from(*address), at(2)).is_ok()).count();
-        assert!(accounts.len() <= 1001, "{} accounts", accounts.len());
+        assert!(accounts.accounts.len() <= 1001, "{} accounts", accounts.accounts.len());
         assert_eq!(let_in, 1000, "each with an account of its own, and one for all the others");
         assert!(accounts.reserve(&from(0), at(3)).is_err(), "it was spent, and it still is");
         accounts.reserve(&from(2_000_000), at(70_000)).unwrap();
-        assert!(accounts.len() < 10, "whoever owes nothing is forgotten");
+        assert!(accounts.accounts.len() < 10, "whoever owes nothing is forgotten");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::time::Instant;
 
 /// The breakers of an embedded store. The steps are synchronous; whoever shares it locks it.
 #[derive(Debug)]
-pub struct Breakers {
+pub(super) struct Breakers {
     breakers: BTreeMap<String, Breaker>,
     most: usize,
 }
@@ -16,19 +16,19 @@ pub struct Breakers {
 impl Breakers {
     /// Holds at most `most`: where each model has its own, clients can make up names. Beyond that, those that are
     /// closed are forgotten, and if none is, what is new is not watched.
-    pub fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize) -> Self {
         Self { breakers: BTreeMap::new(), most }
     }
 
-    pub fn gate(&self, name: &str, now: Instant) -> Gate {
+    pub(super) fn gate(&self, name: &str, now: Instant) -> Gate {
         self.breakers.get(name).map_or(Gate::Closed, |breaker| breaker.gate(now))
     }
 
-    pub fn lease_probe(&mut self, name: &str, id: u64, now: Instant) -> bool {
+    pub(super) fn lease_probe(&mut self, name: &str, id: u64, now: Instant) -> bool {
         self.breakers.get_mut(name).is_some_and(|breaker| breaker.probe(id, now))
     }
 
-    pub fn observe(&mut self, finding: &Finding, report: Report) {
+    pub(super) fn observe(&mut self, finding: &Finding, report: Report) {
         if !self.breakers.contains_key(&finding.breaker) {
             if self.breakers.len() >= self.most {
                 self.breakers.retain(|_, breaker| breaker.gate(report.now) != Gate::Closed);
@@ -41,7 +41,7 @@ impl Breakers {
         breaker.observe(&finding.policy, finding.outcome, report);
     }
 
-    pub fn release(&mut self, name: &str, id: u64) {
+    pub(super) fn release(&mut self, name: &str, id: u64) {
         if let Some(breaker) = self.breakers.get_mut(name) {
             breaker.release(id);
         }
