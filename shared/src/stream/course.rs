@@ -126,6 +126,11 @@ impl<P: Platform> Course<P> {
         self.observer.usage(prompt_bytes)
     }
 
+    /// Whether the answer is complete with what was yielded last; takes the [`Step::End`] that would say so.
+    pub(crate) fn take_completion(&mut self) -> bool {
+        self.end.take_if(|(ending, _)| *ending == Ending::Complete).is_some()
+    }
+
     pub(crate) fn waits(&self) -> Waits {
         self.waits
     }
