@@ -224,7 +224,9 @@ impl<P: Platform> Course<P> {
                 let (frame, _) = sse::frame(&rest);
                 if !rest.is_empty() && self.observer.see(&frame).0 == Meaning::Terminator {
                     self.end = Some((Ending::Complete, None));
-                    let bytes = [&rest, b"\n\n".as_slice()].concat().into();
+                    // Its last carriage return might have been half of a CRLF, but was the blank line.
+                    let is_whole = rest.ends_with(b"\r\r") || rest.ends_with(b"\n\r");
+                    let bytes = if is_whole { rest } else { [&rest, b"\n\n".as_slice()].concat().into() };
                     return Some(Step::Bytes { bytes, is_content: true });
                 }
                 self.end_with(Ending::Truncated);
