@@ -239,7 +239,12 @@ impl<P: Platform> Course<P> {
     fn read_block(&mut self, block: &Bytes) -> Option<Step> {
         let (mut is_content, mut kept, mut edited) = (false, 0, None::<BytesMut>);
         for frame in sse::frames(block) {
-            let (meaning, passage) = self.observer.see(&frame);
+            // An event that came in one piece is held to the bound as well.
+            let (meaning, passage) = if frame.raw.len() > LARGEST_EVENT {
+                (Meaning::Malformed, Passage::Drop)
+            } else {
+                self.observer.see(&frame)
+            };
             match meaning {
                 Meaning::Preamble => {}
                 Meaning::Content => is_content = true,
