@@ -63,17 +63,11 @@ impl<P: Platform> Body<P> {
 impl<P: Platform> Flowing<P> {
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
         if let Some(bytes) = self.held.pop_front() {
-            if let Some((_, trail)) = &mut self.open {
-                trail.sent_first_byte();
-            }
-            return Poll::Ready(Some(Ok(bytes)));
+            return Poll::Ready(Some(Ok(self.hand_out(bytes))));
         }
-        let Some((course, trail)) = &mut self.open else { return Poll::Ready(None) };
+        let Some((course, _)) = &mut self.open else { return Poll::Ready(None) };
         match ready!(course.poll_step(cx)) {
-            Step::Bytes { bytes, .. } => {
-                trail.sent_first_byte();
-                Poll::Ready(Some(Ok(bytes)))
-            }
+            Step::Bytes { bytes, .. } => Poll::Ready(Some(Ok(self.hand_out(bytes)))),
             Step::End { ending, notice } => {
                 if let Some((course, trail)) = self.open.take() {
                     trail.answered(ending, course);
@@ -85,6 +79,20 @@ impl<P: Platform> Flowing<P> {
                 }
             }
         }
+    }
+
+    /// With the last bytes of a complete answer the client has all of it: many close without reading on to the
+    /// end, and have not left early.
+    fn hand_out(&mut self, bytes: Bytes) -> Bytes {
+        let Some((course, trail)) = &mut self.open else { return bytes };
+        trail.sent_first_byte();
+        if self.held.is_empty()
+            && course.take_completion()
+            && let Some((course, trail)) = self.open.take()
+        {
+            trail.answered(Ending::Complete, course);
+        }
+        bytes
     }
 }
 

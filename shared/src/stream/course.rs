@@ -126,6 +126,11 @@ impl<P: Platform> Course<P> {
         self.observer.usage(prompt_bytes)
     }
 
+    /// Whether the answer is complete with what was yielded last; takes the [`Step::End`] that would say so.
+    pub(crate) fn take_completion(&mut self) -> bool {
+        self.end.take_if(|(ending, _)| *ending == Ending::Complete).is_some()
+    }
+
     pub(crate) fn waits(&self) -> Waits {
         self.waits
     }
@@ -219,7 +224,7 @@ impl<P: Platform> Course<P> {
                 let (frame, _) = sse::frame(&rest);
                 if !rest.is_empty() && self.observer.see(&frame).0 == Meaning::Terminator {
                     self.end = Some((Ending::Complete, None));
-                    // A carriage return at the very end was held back as half of a CRLF.
+                    // Its last carriage return might have been half of a CRLF, but was the blank line.
                     let is_whole = rest.ends_with(b"\r\r") || rest.ends_with(b"\n\r");
                     let bytes = if is_whole { rest } else { [&rest, b"\n\n".as_slice()].concat().into() };
                     return Some(Step::Bytes { bytes, is_content: true });
@@ -234,7 +239,12 @@ impl<P: Platform> Course<P> {
     fn read_block(&mut self, block: &Bytes) -> Option<Step> {
         let (mut is_content, mut kept, mut edited) = (false, 0, None::<BytesMut>);
         for frame in sse::frames(block) {
-            let (meaning, passage) = self.observer.see(&frame);
+            // An event that came in one piece is held to the bound as well.
+            let (meaning, passage) = if frame.raw.len() > LARGEST_EVENT {
+                (Meaning::Malformed, Passage::Drop)
+            } else {
+                self.observer.see(&frame)
+            };
             match meaning {
                 Meaning::Preamble => {}
                 Meaning::Content => is_content = true,

@@ -9,6 +9,7 @@ use weir::caller::KeyHash;
 use weir_portability::{Beat, End, Flow, Shell, config, exchange, post, request};
 
 const CHAT: &str = "/v1/chat/completions";
+const GOOD: &str = r#"{"model":"m","messages":[]}"#;
 
 fn keyed() -> Arc<Config> {
     let hash = KeyHash::of("sk-weir-one").to_text();
@@ -104,148 +105,98 @@ fn bad_bodies_are_told_what_is_wrong_with_them() {
     assert_eq!((status, text), (400, parse("invalid UTF-8 at byte 10")));
 }
 
+/// A good chat request but for its headers; `x-no-key` leaves the right key out.
+fn answer_to_headers(headers: &[(&'static str, &'static str)]) -> (u16, String) {
+    let (status, text, _) = answer(|shell| {
+        let mut request = post(shell.clock(), CHAT, GOOD);
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, HeaderValue::from_static(value));
+        }
+        request
+    });
+    (status, text)
+}
+
 #[test]
-fn other_bad_requests_are_told_what_is_wrong_with_them() {
-    let good = r#"{"model":"m","messages":[]}"#;
-    let no_key = "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).";
-    let in_query = "An API key must not be sent in the query ('key'): use the Authorization header. Treat the key as exposed and replace it.";
-    let json_please = "Send JSON, with the header 'Content-Type: application/json'.";
-    let too_large = "The body of your request is too large: at most 1000 bytes are taken, decoded.";
-    let table: Vec<(&str, u16, String, &str, &[(&'static str, &str)], String)> = vec![
-        ("GET", 404, body("Invalid URL (GET /v2/x)", "", ""), "/v2/x", &[], String::new()),
-        ("POST", 404, body("Invalid URL (POST /v1/x)", "", ""), "/v1/x?key2=canary", &[], good.into()),
-        (
-            "GET",
-            404,
-            body("Invalid URL (GET /v1/files/../admin)", "", ""),
-            "/v1/files/../admin",
-            &[],
-            String::new(),
-        ),
-        (
-            "GET",
-            405,
-            body("Not allowed to GET on /v1/embeddings; allowed: POST.", "", ""),
-            "/v1/embeddings",
-            &[],
-            String::new(),
-        ),
-        (
-            "PUT",
-            405,
-            body("Not allowed to PUT on /v1/models; allowed: GET.", "", ""),
-            "/v1/models",
-            &[],
-            String::new(),
-        ),
-        (
-            "POST",
-            404,
-            body("The model `x` does not exist or you do not have access to it.", "model", "model_not_found"),
-            CHAT,
-            &[],
-            good.replace("\"m\"", "\"x\""),
-        ),
-        (
-            "GET",
-            404,
-            body(
-                "The model `x/y` does not exist or you do not have access to it.",
-                "model",
-                "model_not_found",
-            ),
-            "/v1/models/x/y",
-            &[],
-            String::new(),
-        ),
-        ("POST", 401, body(no_key, "", ""), CHAT, &[("x-no-key", "1")], good.into()),
-        (
-            "POST",
-            401,
-            body("Incorrect API key provided: ***.", "", "invalid_api_key"),
-            CHAT,
-            &[("x-no-key", "1"), ("x-api-key", "sk-weir-on")],
-            good.into(),
-        ),
-        (
-            "POST",
-            401,
-            body("Incorrect API key provided: sk-inval***c66a.", "", "invalid_api_key"),
-            CHAT,
-            &[("x-no-key", "1"), ("authorization", "Bearer sk-invalid-1234567890c66a")],
-            good.into(),
-        ),
-        ("POST", 401, body(in_query, "", ""), "/v1/chat/completions?%6bey=sk-weir-one", &[], good.into()),
-        ("POST", 415, body(json_please, "", ""), CHAT, &[("content-type", "text/plain")], good.into()),
-        (
-            "POST",
-            415,
-            body(json_please, "", ""),
-            CHAT,
-            &[("content-type", "multipart/form-data; boundary=x")],
-            good.into(),
-        ),
-        (
-            "POST",
-            415,
-            body("Content-Encoding must be gzip, deflate or identity.", "", ""),
-            CHAT,
-            &[("content-encoding", "br")],
-            good.into(),
-        ),
-        (
-            "POST",
-            400,
-            body(
-                "We could not parse the JSON body of your request: the body is not valid gzip.",
-                "",
-                "invalid_json",
-            ),
-            CHAT,
-            &[("content-encoding", "gzip")],
-            good.into(),
-        ),
-        (
-            "POST",
-            413,
-            body(too_large, "", "request_too_large"),
-            CHAT,
-            &[],
-            good.to_owned() + &" ".repeat(1000),
-        ),
-        (
-            "POST",
-            413,
-            body(too_large, "", "request_too_large"),
-            CHAT,
-            &[("content-length", "1001")],
-            good.into(),
-        ),
-        (
-            "POST",
-            400,
-            body("Your request is ambiguous: content-length and transfer-encoding together.", "", ""),
-            CHAT,
-            &[("transfer-encoding", "chunked")],
-            good.into(),
-        ),
-    ];
-    for (method, status, expected, path, headers, sent) in table {
-        let (got, text, head) = answer(|shell| {
-            let mut request = if sent.is_empty() {
-                request(shell.clock(), Method::GET, path, "")
-            } else {
-                post(shell.clock(), path, sent)
-            };
-            *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
-            for (name, value) in headers {
-                request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
-            }
-            request
-        });
-        assert_eq!((got, text), (status, expected), "{method} {path} {headers:?}");
+fn paths_and_methods_that_are_not_there_are_told() {
+    let url = |line: &str| (404, body(&format!("Invalid URL ({line})"), "", ""));
+    let method = |problem: &str| (405, body(&format!("Not allowed to {problem}."), "", ""));
+    let model = |name: &str| {
+        let message = format!("The model `{name}` does not exist or you do not have access to it.");
+        (404, body(&message, "model", "model_not_found"))
+    };
+    for (method, path, expected) in [
+        ("GET", "/", url("GET /")),
+        ("GET", "/v2/x", url("GET /v2/x")),
+        ("POST", "/v1/x?prompt=canary", url("POST /v1/x")),
+        ("GET", "/v1/files/../admin", url("GET /v1/files/../admin")),
+        ("GET", "/v1/files/%2e%2e/admin", url("GET /v1/files/%2e%2e/admin")),
+        ("GET", "/v1/embeddings", method("GET on /v1/embeddings; allowed: POST")),
+        ("PUT", "/v1/models", method("PUT on /v1/models; allowed: GET")),
+        ("GET", "/v1/models/x/y", model("x/y")),
+    ] {
+        let (status, text, head) =
+            answer(|shell| request(shell.clock(), Method::from_bytes(method.as_bytes()).unwrap(), path, ""));
+        assert_eq!((status, text), expected, "{method} {path}");
         assert_eq!(head.contains_key("allow"), status == 405, "{method} {path}");
     }
+    let other = GOOD.replace("\"m\"", "\"x\"");
+    let (status, text, _) = answer(|shell| post(shell.clock(), CHAT, other));
+    assert_eq!((status, text), model("x"));
+}
+
+#[test]
+fn keys_that_open_nothing_are_told() {
+    let no_key = "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).";
+    let wrong = |shown: &str| body(&format!("Incorrect API key provided: {shown}."), "", "invalid_api_key");
+    for (name, value, expected) in [
+        ("x-no-key", "1", body(no_key, "", "")),
+        ("authorization", " ", body(no_key, "", "")),
+        ("authorization", "Bearer sk-weir-on", wrong("***")),
+        ("authorization", "Bearer sk-invalid-1234567890c66a", wrong("sk-inval***c66a")),
+        ("authorization", "Basic c2s6b25l", wrong("***")),
+        ("api-key", "sk-invalid-1234567890c66a", wrong("sk-inval***c66a")),
+        ("x-api-key", "sk-weir-one2", wrong("***")),
+        ("x-goog-api-key", "SK-WEIR-ONE", wrong("***")),
+        ("cookie", "sk-weir-one", body(no_key, "", "")),
+    ] {
+        assert_eq!(
+            answer_to_headers(&[("x-no-key", "1"), (name, value)]),
+            (401, expected),
+            "{name}: {value}"
+        );
+    }
+    let in_query = "An API key must not be sent in the query ('key'): use the Authorization header. Treat the key as exposed and replace it.";
+    let (status, text, _) =
+        answer(|shell| post(shell.clock(), "/v1/chat/completions?%6bey=sk-weir-one", GOOD));
+    assert_eq!((status, text), (401, body(in_query, "", "")));
+}
+
+#[test]
+fn bodies_that_are_not_read_are_told_why() {
+    let json_please = (415, body("Send JSON, with the header 'Content-Type: application/json'.", "", ""));
+    let encoding = (415, body("Content-Encoding must be gzip, deflate or identity.", "", ""));
+    let parse = |problem: &str| {
+        let message = format!("We could not parse the JSON body of your request: {problem}.");
+        (400, body(&message, "", "invalid_json"))
+    };
+    let both = "Your request is ambiguous: content-length and transfer-encoding together.";
+    let too_large = "The body of your request is too large: at most 1000 bytes are taken, decoded.";
+    let too_large = (413, body(too_large, "", "request_too_large"));
+    for (name, value, expected) in [
+        ("content-type", "text/plain", json_please.clone()),
+        ("content-type", "multipart/form-data; boundary=x", json_please),
+        ("content-encoding", "br", encoding.clone()),
+        ("content-encoding", "gzip, gzip", encoding),
+        ("content-encoding", "gzip", parse("the body is not valid gzip")),
+        ("content-encoding", "deflate", parse("the body is not valid deflate")),
+        ("content-length", "1001", too_large.clone()),
+        ("transfer-encoding", "chunked", (400, body(both, "", ""))),
+    ] {
+        assert_eq!(answer_to_headers(&[(name, value)]), expected, "{name}: {value}");
+    }
+    let (status, text, _) = answer(|shell| post(shell.clock(), CHAT, GOOD.to_owned() + &" ".repeat(1000)));
+    assert_eq!((status, text), too_large);
 }
 
 #[test]

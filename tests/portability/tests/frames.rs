@@ -39,7 +39,7 @@ fn chat(pieces: &[&[u8]]) -> (Reply, Record) {
 /// The error in the one event behind `before`.
 fn error_behind(text: &str, before: &str) -> Value {
     let event = text.strip_prefix(before).and_then(|rest| rest.strip_suffix("\n\n")).unwrap();
-    assert!(!event.contains("\n\n"), "one event: {:.200}", event);
+    assert!(!event.contains("\n\n"), "one event: {event:.200}");
     let data = event.strip_prefix("event: error\n").unwrap_or(event).strip_prefix("data: ").unwrap();
     serde_json::from_str(data).unwrap()
 }
@@ -54,7 +54,7 @@ fn what_is_no_event_of_the_api_ends_the_answer_with_an_error() {
         ("no data", b"data:\n\n"),
         ("no UTF-8", b"data: {\"a\":\"\xff\"}\n\n"),
         ("larger than a megabyte", oversize.as_bytes()),
-        ("larger than a megabyte, and never whole", &oversize.as_bytes()[..(1 << 20) + 1]),
+        ("larger than a megabyte, and never whole", &oversize.as_bytes()[..=1 << 20]),
     ] {
         // In one piece with the word before it, and by itself; a terminator behind it changes nothing.
         let (first, second) = event.split_at(event.len() / 2);

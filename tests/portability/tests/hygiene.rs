@@ -82,7 +82,7 @@ fn what_a_client_says_to_the_gateway_alone_is_not_sent_on() {
         let request = with(post(shell.clock(), path, WHOLE_CHAT.request), &headers);
         assert_eq!(exchange(&shell, &config(&toml()), request).status, 200);
         let sent = &shell.sent()[0];
-        let mut names: Vec<_> = sent.headers.keys().map(|name| name.as_str()).collect();
+        let mut names: Vec<_> = sent.headers.keys().map(http::HeaderName::as_str).collect();
         names.sort_unstable();
         let kept = [
             "accept",
@@ -137,7 +137,7 @@ fn what_an_upstream_says_of_its_own_house_is_not_passed_on() {
         shell.script("a", [dressed(answer)]);
         let reply = exchange(&shell, &config(&toml()), with(post(shell.clock(), path, body), &[KEY]));
         assert!(!format!("{:?}", reply.headers).contains("canary"), "{label}: {:?}", reply.headers);
-        let mut names: Vec<_> = reply.headers.keys().map(|name| name.as_str()).collect();
+        let mut names: Vec<_> = reply.headers.keys().map(http::HeaderName::as_str).collect();
         names.sort_unstable();
         let expected = [
             "content-type",
