@@ -37,7 +37,7 @@ pub(crate) fn identify(config: &Config, head: &Parts) -> Result<Arc<Caller>, Ref
 /// A key as it may be shown: what helps its owner to recognise it, and no more.
 fn mask(key: &str) -> String {
     let chars: Vec<char> = key.chars().filter(char::is_ascii_graphic).collect();
-    if chars.len() < 16 {
+    if chars.len() < 24 {
         return "***".into();
     }
     let (head, tail) = (&chars[..8], &chars[chars.len() - 4..]);

@@ -23,6 +23,9 @@ use crate::usage::{Source, Tokens};
 /// How long a connection is read on for its end, so that it can be used again.
 const READ_ON: Duration = Duration::from_secs(1);
 
+/// Bytes that are read on at most: who sends more behind its terminator does not want to end.
+const MOST_READ_ON: usize = 64 * 1024;
+
 /// What is left to do when the answer has gone, or the client has. Run it to its end, beside the body or
 /// after it; it is short unless a route says `on_disconnect = "finish"`.
 #[must_use = "accounting happens when this is run"]
@@ -220,13 +223,14 @@ impl<P: Platform> Settlement<P> {
             None => platform.close(closing(record, reservation, learned)).await,
             Some((mut course, Rest::OfConnection)) => {
                 platform.close(closing(record, reservation, learned)).await;
-                let end = pin!(read_to_end(&mut course));
+                let end = pin!(read_to_end(&mut course, MOST_READ_ON));
                 // Out of time, it costs a connection and nothing else.
                 let _ = select(end, platform.sleep(READ_ON)).await;
             }
             Some((mut course, Rest::OfAnswer)) => {
-                read_to_end(&mut course).await;
+                read_to_end(&mut course, usize::MAX).await;
                 record.usage = course.usage(prompt_bytes);
+                course.observer().model().unwrap_or_default().clone_into(&mut record.response_model);
                 record.took = platform.now().since(started);
                 platform.close(closing(record, reservation, learned)).await;
             }
@@ -260,6 +264,12 @@ fn outcome(ending: Ending) -> Outcome {
 }
 
 /// The course bounds each of its waits, and the whole.
-async fn read_to_end<P: Platform>(course: &mut Course<P>) {
-    while let Step::Bytes { .. } = poll_fn(|cx| course.poll_step(cx)).await {}
+async fn read_to_end<P: Platform>(course: &mut Course<P>, most: usize) {
+    let mut read = 0;
+    while let Step::Bytes { bytes, .. } = poll_fn(|cx| course.poll_step(cx)).await {
+        read += bytes.len();
+        if read > most {
+            return;
+        }
+    }
 }

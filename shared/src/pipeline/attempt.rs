@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
 use http::{HeaderValue, Request, Response, StatusCode, header, response};
+use memchr::memmem;
 
 use super::TRACEPARENT;
 use super::call::{Cargo, Sent};
@@ -61,6 +62,8 @@ pub(super) struct Failure {
     pub(super) condition: Option<Condition>,
     pub(super) retry_after: Option<Duration>,
     status: Option<StatusCode>,
+    /// The request may have got there, and may have been acted upon.
+    pub(super) is_sent: bool,
     pub(super) refusal: Refusal,
 }
 
@@ -112,6 +115,9 @@ impl<P: Platform> Errand<'_, P> {
             if retry::condition(head.status) == Some(Condition::Credentials) {
                 return Err(Failure::credentials(head.status));
             }
+            if let Some(secret) = secret.filter(|_| head.status.as_u16() >= 400) {
+                return pass_error(head, course(reading, waits), secret).await;
+            }
             let held = VecDeque::new();
             return Ok(Answer::Flowing {
                 head: dressed(head),
@@ -123,7 +129,7 @@ impl<P: Platform> Errand<'_, P> {
             let deadline = self.platform.now().after(ERROR_WAIT).min(self.deadline);
             let waits = Waits { deadline, ..waits };
             let body = read_error(&mut course(Reading::Bytes { operation }, waits)).await;
-            return Err(self.classify(&head, &body, &call.model, secret));
+            return Err(self.classify(&head, &body.unwrap_or_default(), &call.model, secret));
         }
         match headers::media_type(&head.headers).as_deref() {
             Some("text/event-stream") if call.stream => {
@@ -165,6 +171,8 @@ impl<P: Platform> Errand<'_, P> {
         match select(answer, self.platform.sleep(patience)).await {
             Either::Left((Ok(response), _)) => Ok(response),
             Either::Left((Err(fault), _)) => Err(Failure::from(fault)),
+            // Cut short by the deadline, it is the deadline that has passed.
+            Either::Right(_) if self.left().is_zero() => Err(Failure::timeout(self.total)),
             Either::Right(_) => Err(Failure::timeout(patience)),
         }
     }
@@ -188,7 +196,7 @@ impl<P: Platform> Errand<'_, P> {
                 problem: "it sent the request elsewhere, and redirects are not followed",
             },
         };
-        Failure { condition, retry_after, status: Some(status), refusal }
+        Failure { condition, retry_after, status: Some(status), is_sent: true, refusal }
     }
 }
 
@@ -253,16 +261,32 @@ async fn read_whole<P: Platform>(
     Ok(Answer::Whole { head, bytes, course: Box::new(course) })
 }
 
-/// What can be had of an error's body; it explains, it decides nothing.
-async fn read_error<P: Platform>(course: &mut Course<P>) -> Bytes {
+/// What can be had of an error's body in time; `None` if it is too large. It explains, it decides nothing.
+async fn read_error<P: Platform>(course: &mut Course<P>) -> Option<Bytes> {
     let mut body = BytesMut::new();
     while let Step::Bytes { bytes, .. } = poll_fn(|cx| course.poll_step(cx)).await {
         if body.len() + bytes.len() > LARGEST_ERROR {
-            break;
+            return None;
         }
         body.extend_from_slice(&bytes);
     }
-    body.freeze()
+    Some(body.freeze())
+}
+
+/// An error that is passed on as it is, unless it quotes the credential that the upstream was shown.
+async fn pass_error<P: Platform>(
+    head: response::Parts,
+    mut course: Course<P>,
+    secret: &Secret,
+) -> Result<Answer<P>, Failure> {
+    let Some(bytes) = read_error(&mut course).await else {
+        return Err(Failure::bad_answer(&head, "its error is too large to be read"));
+    };
+    let mut head = dressed(head);
+    head.headers.remove(header::CONTENT_LENGTH);
+    let is_clean = memmem::find(&bytes, secret.expose().as_bytes()).is_none();
+    let bytes = if is_clean { bytes } else { secret.scrub(&String::from_utf8_lossy(&bytes)).into() };
+    Ok(Answer::Whole { head, bytes, course: Box::new(course) })
 }
 
 /// An upstream's head as it goes to the client.
@@ -279,11 +303,12 @@ fn is_json(media_type: &str) -> bool {
 
 impl Failure {
     fn new(condition: Condition, status: Option<StatusCode>, refusal: Refusal) -> Self {
-        Self { condition: Some(condition), retry_after: None, status, refusal }
+        Self { condition: Some(condition), retry_after: None, status, is_sent: true, refusal }
     }
 
     fn unsent(problem: &'static str) -> Self {
-        Self::new(Condition::Connect, None, Refusal::UpstreamFailed { problem })
+        let failure = Self::new(Condition::Connect, None, Refusal::UpstreamFailed { problem });
+        Self { is_sent: false, ..failure }
     }
 
     fn timeout(waited: Duration) -> Self {
@@ -318,10 +343,13 @@ impl Failure {
 
 impl From<SendFault> for Failure {
     fn from(fault: SendFault) -> Self {
-        Self::unsent(match fault {
-            SendFault::Connect => "it could not be reached",
-            SendFault::ConnectTimeout => "no connection could be made in time",
-            SendFault::Broken => "the connection broke before it answered",
-        })
+        match fault {
+            SendFault::Connect => Self::unsent("it could not be reached"),
+            SendFault::ConnectTimeout => Self::unsent("no connection could be made in time"),
+            SendFault::Broken => {
+                let problem = "the connection broke before it answered";
+                Self { is_sent: true, ..Self::unsent(problem) }
+            }
+        }
     }
 }

@@ -66,10 +66,6 @@ impl<U> Cargo<U> {
             Self::Stream(upload) => Payload::Stream(upload.take()?),
         })
     }
-
-    fn is_replayable(&self) -> bool {
-        !matches!(self, Self::Stream(_))
-    }
 }
 
 impl<P: Platform> Journey<'_, P> {
@@ -296,7 +292,7 @@ impl<P: Platform> Journey<'_, P> {
                 candidate: at,
                 candidates: plan.candidates.len(),
                 left: errand.left(),
-                replayable: errand.sent.cargo.is_replayable(),
+                replayable: errand.sent.may_be_sent_again(failure.is_sent),
             };
             let Next::Try { candidate: next, wait } = self.next(&situation, plan).await else {
                 let refusal = failure.spent(attempts >= rules.retry.attempts);
@@ -369,6 +365,19 @@ pub(super) struct Sent<'a, U> {
     pub(super) query: Option<&'a str>,
     pub(super) headers: HeaderMap,
     pub(super) cargo: Cargo<U>,
+}
+
+impl<U> Sent<'_, U> {
+    /// What is not understood may have made something upstream: it is sent twice only where that is harmless, or
+    /// where it was never sent.
+    fn may_be_sent_again(&self, is_sent: bool) -> bool {
+        let is_harmless = match self.cargo {
+            Cargo::Call { .. } => true,
+            Cargo::Named(_) | Cargo::Form { .. } | Cargo::Whole(_) => self.method.is_idempotent(),
+            Cargo::Stream(_) => return false,
+        };
+        is_harmless || !is_sent
+    }
 }
 
 fn sent<'a, U>(head: &'a Parts, address: &'a Address, cargo: Cargo<U>) -> Sent<'a, U> {

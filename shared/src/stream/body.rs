@@ -121,7 +121,10 @@ impl<P: Platform> http_body::Body for Body<P> {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.0, Content::Whole(None))
+        match &self.0 {
+            Content::Whole(bytes) => bytes.is_none(),
+            Content::Flowing(flowing) => flowing.open.is_none() && flowing.held.is_empty(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -153,10 +153,10 @@ impl Platform for Shell {
     }
 
     async fn open(&self, ask: Ask<'_>) -> Opened {
+        away().await;
         if ask.reservation.is_some() {
             self.0.opened.set(self.0.opened.get() + 1);
         }
-        away().await;
         self.0.store.borrow_mut().open(ask, self.now())
     }
 
