@@ -137,7 +137,7 @@ mod tests {
         }
         let wait = Duration::from_secs(6);
         assert_eq!(meter.take(TEN_A_MINUTE, 1, at(1000)), Err(Denial::NotYet { wait }));
-        assert_eq!(meter.take(TEN_A_MINUTE, 1, at(6999)).is_err(), true);
+        assert!(meter.take(TEN_A_MINUTE, 1, at(6999)).is_err());
         assert_eq!(meter.take(TEN_A_MINUTE, 1, at(7000)), Ok(()));
         let allowance = meter.allowance(TEN_A_MINUTE, at(37_000));
         assert_eq!(allowance, Allowance { limit: 10, remaining: 5, reset: Duration::from_secs(30) });

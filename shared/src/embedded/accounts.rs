@@ -10,7 +10,7 @@ use crate::time::Instant;
 /// The accounts of an embedded store. The steps are synchronous; whoever shares it locks it.
 #[derive(Debug)]
 pub(super) struct Accounts {
-    accounts: BTreeMap<Scope, (Account, Limits)>,
+    by_scope: BTreeMap<Scope, (Account, Limits)>,
     most: usize,
     swept: Instant,
 }
@@ -19,7 +19,7 @@ impl Accounts {
     /// Holds at most `most` accounts. Beyond that, those that owe nothing are forgotten; if all owe, newcomers
     /// share one account until some do not.
     pub(super) fn new(most: usize) -> Self {
-        Self { accounts: BTreeMap::new(), most, swept: Instant::default() }
+        Self { by_scope: BTreeMap::new(), most, swept: Instant::default() }
     }
 
     /// Reserves in all scopes, or in none.
@@ -49,7 +49,7 @@ impl Accounts {
     /// What is left in the scopes, with nothing taken.
     pub(super) fn left(&self, reservation: &Reservation, now: Instant) -> Left {
         let scopes = reservation.scopes.iter();
-        let left = scopes.map(|(scope, limits)| match self.accounts.get(scope) {
+        let left = scopes.map(|(scope, limits)| match self.by_scope.get(scope) {
             Some((account, _)) => account.left(limits, now),
             None => Account::default().left(limits, now),
         });
@@ -57,13 +57,13 @@ impl Accounts {
     }
 
     fn account(&mut self, scope: &Scope, limits: &Limits, now: Instant) -> &mut Account {
-        let is_known = self.accounts.contains_key(scope);
-        if !is_known && self.accounts.len() >= self.most {
+        let is_known = self.by_scope.contains_key(scope);
+        if !is_known && self.by_scope.len() >= self.most {
             self.sweep(now);
         }
-        let has_room = is_known || self.accounts.len() < self.most;
+        let has_room = is_known || self.by_scope.len() < self.most;
         let scope = if has_room { scope.clone() } else { Scope::Overflow };
-        let (account, known) = self.accounts.entry(scope).or_default();
+        let (account, known) = self.by_scope.entry(scope).or_default();
         known.clone_from(limits);
         account
     }
@@ -72,7 +72,7 @@ impl Accounts {
     fn sweep(&mut self, now: Instant) {
         if now.since(self.swept).as_secs() > 0 || self.swept == Instant::default() {
             self.swept = now;
-            self.accounts.retain(|_, (account, limits)| !account.is_empty(limits, now));
+            self.by_scope.retain(|_, (account, limits)| !account.is_empty(limits, now));
         }
     }
 }
@@ -106,11 +106,11 @@ mod tests {
         accounts.reserve(&from(0), at(1)).unwrap();
         let let_in =
             (1..1_000_000).filter(|address| accounts.reserve(&from(*address), at(2)).is_ok()).count();
-        assert!(accounts.accounts.len() <= 1001, "{} accounts", accounts.accounts.len());
+        assert!(accounts.by_scope.len() <= 1001, "{} accounts", accounts.by_scope.len());
         assert_eq!(let_in, 1000, "each with an account of its own, and one for all the others");
         assert!(accounts.reserve(&from(0), at(3)).is_err(), "it was spent, and it still is");
         accounts.reserve(&from(2_000_000), at(70_000)).unwrap();
-        assert!(accounts.accounts.len() < 10, "whoever owes nothing is forgotten");
+        assert!(accounts.by_scope.len() < 10, "whoever owes nothing is forgotten");
     }
 
     #[test]
