@@ -23,17 +23,20 @@ const SETTLE: Duration = Duration::from_millis(100);
 pub(crate) struct Live {
     current: ArcSwap<Config>,
     file: Option<PathBuf>,
+    /// What the file held just before it was first read.
+    first: Option<Vec<u8>>,
     machine: Machine,
 }
 
 impl Live {
     /// Loads the first configuration, which has to be good.
     pub(crate) fn load(file: Option<PathBuf>, machine: Machine) -> Result<Self, Failed> {
+        let first = file.as_deref().and_then(fingerprint);
         let loaded = document::load(file.as_deref(), &machine).map_err(|e| Failed(e.to_string()))?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
-        Ok(Self { current: ArcSwap::from_pointee(loaded.config), file, machine })
+        Ok(Self { current: ArcSwap::from_pointee(loaded.config), file, first, machine })
     }
 
     pub(crate) fn config(&self) -> Arc<Config> {
@@ -87,18 +90,22 @@ impl Live {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => std::path::Path::new("."),
         };
-        let changed = Arc::clone(changed);
-        let mut seen = fingerprint(file);
+        let notified = Arc::clone(changed);
+        let mut seen = self.first.clone();
         let path = file.clone();
         let mut watcher = notify::recommended_watcher(move |_: notify::Result<notify::Event>| {
             let now = fingerprint(&path);
             if now != seen {
                 seen = now;
-                changed.notify_one();
+                notified.notify_one();
             }
         })
         .map_err(failed)?;
         watcher.watch(folder, RecursiveMode::NonRecursive).map_err(failed)?;
+        // What was written before the watch began is told by no event.
+        if fingerprint(file) != self.first {
+            changed.notify_one();
+        }
         Ok(Some(watcher))
     }
 }

@@ -14,10 +14,11 @@ use weir::config::{Auth, Dialect};
 use crate::cli::{Failed, Serve, say};
 use crate::client::{self, Clients};
 use crate::document::Machine;
+use crate::drain::{self, Stop};
 use crate::live::Live;
+use crate::logs;
 use crate::native::{Native, Process};
 use crate::worker::{self, Ending, Inbox};
-use crate::{drain, logs};
 
 /// The pause after a failed accept, which is nearly always a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -47,8 +48,11 @@ pub(crate) fn serve(flags: Serve) -> Result<(), Failed> {
         let provider = tokio::spawn(simulated.run(ending.abort.clone().cancelled_owned()));
         let following = tokio::spawn(Arc::clone(&live).follow(Arc::clone(&process)));
         let acceptor = tokio::spawn(accept(listener, inboxes, ending.stop.clone()));
+        // Signals are heeded before anyone is told where it listens.
+        let mut stop = Stop::listen()?;
+        tokio::task::yield_now().await;
         greet(&config, address, is_trial);
-        drain::asked_to_stop().await?;
+        stop.asked().await;
         ending.stop.cancel();
         following.abort();
         let grace = live.config().server.grace;
@@ -59,7 +63,7 @@ pub(crate) fn serve(flags: Serve) -> Result<(), Failed> {
                 let _ = worker.join();
             }
         });
-        let finished = drain::within_grace(grace, async { drop(joined.await) }).await;
+        let finished = drain::within_grace(grace, &mut stop, async { drop(joined.await) }).await;
         ending.abort.cancel();
         let _ = (acceptor.await, provider.await);
         tracing::info!(finished, "stopped");

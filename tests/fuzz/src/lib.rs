@@ -9,11 +9,15 @@
 //!
 //! ```text
 //! cargo install cargo-bolero
-//! cargo +nightly bolero test --package weir-fuzz request --sanitizer NONE -T 1h
+//! cargo +nightly bolero test --package weir-fuzz request --profile dev --sanitizer NONE -T 1h
 //! ```
 //!
 //! A crash is written to `tests/__fuzz__/NAME/crashes` and is an input of the test from then on: commit it with
-//! its correction.
+//! its correction. What the run adds to a corpus git does not see until it has a name.
+
+// The instrumentation of a fuzzing build wants its runtime in every test binary, in this one too.
+#[cfg(test)]
+use bolero as _;
 
 mod mutants;
 

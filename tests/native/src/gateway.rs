@@ -22,6 +22,7 @@ pub struct Launch {
     document: Option<String>,
     file: Option<PathBuf>,
     environment: Vec<(String, String)>,
+    arguments: Vec<String>,
 }
 
 impl Launch {
@@ -45,6 +46,13 @@ impl Launch {
         self
     }
 
+    /// One more argument.
+    #[must_use]
+    pub fn arg(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
     /// Runs it until it has said where it listens.
     pub async fn say_listening(self) -> Gateway {
         let folder = tempfile::tempdir().unwrap();
@@ -56,7 +64,7 @@ impl Launch {
         if self.document.is_some() || self.file.is_some() {
             command.arg("--config").arg(&file);
         }
-        command.envs(self.environment).current_dir(folder.path());
+        command.args(self.arguments).envs(self.environment).current_dir(folder.path());
         let mut program = Program::run(command);
         let address = wait::until("`listening on`", async || {
             if let Some(status) = program.ended() {
@@ -116,6 +124,14 @@ impl Gateway {
     pub async fn post(&self, target: &str, body: &Value) -> Answer {
         let request = Request::post(target).header("content-type", "application/json");
         self.send(request.body(whole(body.to_string())).unwrap()).await
+    }
+
+    /// Everything that it has said so far, and what it shows of itself, to be searched for what must not be
+    /// there.
+    pub async fn everything_said(&self) -> String {
+        let Program { stdout, stderr, .. } = &self.program;
+        let (metrics, ready) = (self.get("/metrics").await.text(), self.get("/ready").await.text());
+        [stdout.text(), stderr.text(), metrics, ready].join("\n")
     }
 
     /// A whole chat completion.

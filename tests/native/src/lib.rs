@@ -29,6 +29,12 @@ pub use raw::{Raw, status};
 pub use upstream::reply;
 pub use upstream::{Act, Seen, Upstream};
 
+/// The hash by which a document knows `key`.
+pub fn hash(key: impl AsRef<[u8]>) -> String {
+    use sha2::{Digest as _, Sha256};
+    format!("sha256:{:x}", Sha256::digest(key.as_ref()))
+}
+
 /// A document in front of the built-in simulated provider, for any name that begins with `sim`.
 pub const SIMULATED: &str = r#"
 auth = "open"

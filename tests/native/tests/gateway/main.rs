@@ -3,13 +3,19 @@
 //! Numbers in the docs of tests are the invariants of docs/reliability.md.
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod accounting;
 mod bounds;
 mod cli;
+mod credentials;
 mod drain;
 mod faults;
 mod hardening;
 mod leaving;
+mod passthrough;
 mod reload;
 mod reuse;
+mod routing;
+mod secrets;
 mod slow;
+mod tls;
 mod trial;
