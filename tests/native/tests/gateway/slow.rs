@@ -119,7 +119,8 @@ async fn a_reader_that_reads_nothing_costs_little_and_is_given_up() {
     }
     upstream.until_seen(readers.len()).await;
     let mut most = before;
-    until_within(SOON, "the upstream's calls are cancelled", async || {
+    // The sockets in between take megabytes before they are full.
+    until("the upstream's calls are cancelled", async || {
         most = most.max(gateway.program.resident());
         holds(upstream.gone() == readers.len())
     })
