@@ -44,7 +44,9 @@ async fn call(gateway: &Gateway, kind: Kind) -> String {
 
 #[tokio::test]
 async fn a_hundred_requests_of_all_kinds_leave_a_hundred_records() {
-    let gateway = Gateway::start(SIMULATED).await;
+    // A breaker that opens would answer some in its own way.
+    let patient = "dialect = \"simulated\"\nbreaker = { consecutive = 1000, minimum = 1000 }";
+    let gateway = Gateway::start(SIMULATED.replace("dialect = \"simulated\"", patient)).await;
     let kinds = [Kind::Whole, Kind::Streamed, Kind::Cut, Kind::Refused, Kind::Left];
     let calls = (0..100).map(|at| call(&gateway, kinds[at % kinds.len()]));
     let answered: BTreeSet<String> = futures_util::future::join_all(calls).await.into_iter().collect();

@@ -107,6 +107,28 @@ async fn a_client_that_leaves_in_the_middle_of_its_upload_breaks_the_upstreams_r
     assert_eq!(gateway.record().await["ending"], "client_gone");
 }
 
+/// What clients do is no fault of the upstream's: it must stay in use for the others.
+#[tokio::test]
+async fn clients_that_break_off_their_uploads_open_no_breaker() {
+    let upstream = Upstream::start(|_| vec![reply::completion("hi")]).await;
+    let document = upstream.document("").replace("consecutive = 100000", "consecutive = 3");
+    let gateway = Gateway::start(document).await;
+    for count in 1..=4 {
+        let mut client = Raw::connect(gateway.address).await;
+        let head = "POST /v1/files HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: text/plain\r\n";
+        client.send(format!("{head}content-length: 100\r\n\r\nhello")).await;
+        gateway
+            .until_metrics("the upload is at the upstream", |metrics| {
+                metrics.sum("weir_upstream_in_flight", &[]) > 0.5
+            })
+            .await;
+        drop(client);
+        gateway.until_records(count).await;
+    }
+    let answer = gateway.chat("m").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
 #[tokio::test]
 async fn finish_reads_on_for_the_reported_usage() {
     let upstream = Upstream::start(|_| {
