@@ -45,7 +45,8 @@ pub(crate) fn start(
     Server::start("weir", command)
 }
 
-/// What a small deployment has: one upstream with a credential, a route by pattern, callers by key.
+/// What a small deployment has: one upstream with a credential, a route by pattern, callers by key. Calls are
+/// counted against a limit as they are by default, only that no load here reaches it.
 fn document(upstream: SocketAddr, workers: usize) -> String {
     let hash = KeyHash::of(KEY).to_text();
     format!(
@@ -63,6 +64,9 @@ api_key  = {{ env = "WEIR_BENCH_UPSTREAM_KEY" }}
 [[route]]
 model = "bench-*"
 to    = ["bench"]
+
+[limits.default]
+requests = "1000000/s"
 
 [key.bench]
 hash   = "{hash}"
