@@ -21,14 +21,37 @@ impl Trace {
         let span = rolls.1 | 1;
         match headers.get("traceparent").and_then(|value| parse(value.to_str().ok()?)) {
             Some((id, flags)) => Self { id: id.to_owned(), span, flags },
-            None => Self { id: format!("{:016x}{:016x}", rolls.0 | 1, rolls.1), span, flags: 0 },
+            None => Self { id: id("", Rolls(rolls.0 | 1, rolls.1)), span, flags: 0 },
         }
     }
 
     pub(crate) fn to_header(&self) -> HeaderValue {
-        let text = format!("00-{}-{:016x}-{:02x}", self.id, self.span, self.flags);
+        let mut text = String::with_capacity(55);
+        text.push_str("00-");
+        text.push_str(&self.id);
+        text.push('-');
+        push_hex(self.span, 16, &mut text);
+        text.push('-');
+        push_hex(u64::from(self.flags), 2, &mut text);
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
     }
+}
+
+/// The last `digits` hex digits of `value`. The formatter costs ten times as much, and this is done for every
+/// request.
+fn push_hex(value: u64, digits: u32, text: &mut String) {
+    for at in (0..digits).rev() {
+        let nibble = u32::try_from(value >> (4 * at) & 0xf).unwrap_or(0);
+        text.push(char::from_digit(nibble, 16).unwrap_or('0'));
+    }
+}
+
+fn id(head: &str, Rolls(high, low): Rolls) -> String {
+    let mut text = String::with_capacity(head.len() + 32);
+    text.push_str(head);
+    push_hex(high, 16, &mut text);
+    push_hex(low, 16, &mut text);
+    text
 }
 
 /// Reads `00-<32 hex>-<16 hex>-<2 hex>`, lower case, neither id all zeros.
@@ -53,7 +76,7 @@ fn parse(text: &str) -> Option<(&str, u8)> {
 
 /// `req_` and 32 hex digits.
 pub(crate) fn request_id(rolls: Rolls) -> String {
-    format!("req_{:016x}{:016x}", rolls.0, rolls.1)
+    id("req_", rolls)
 }
 
 #[cfg(test)]
