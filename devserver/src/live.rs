@@ -72,7 +72,10 @@ impl Live {
     pub(crate) async fn follow(self: Arc<Self>, process: Arc<Process>) -> Result<(), Failed> {
         let mut hangup = signal(SignalKind::hangup()).map_err(|e| Failed::because("no signal handler", e))?;
         let changed = Arc::new(Notify::new());
-        let _watcher = self.watch(&changed)?;
+        let watcher = self.watch(&changed);
+        if let Err(Failed(why)) = &watcher {
+            tracing::error!("{why}; it is read again on SIGHUP only");
+        }
         loop {
             tokio::select! {
                 () = changed.notified() => tokio::time::sleep(SETTLE).await,
@@ -93,7 +96,11 @@ impl Live {
         let notified = Arc::clone(changed);
         let mut seen = self.first.clone();
         let path = file.clone();
-        let mut watcher = notify::recommended_watcher(move |_: notify::Result<notify::Event>| {
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Our own reading is an access as well.
+            if event.is_ok_and(|event| event.kind.is_access()) {
+                return;
+            }
             let now = fingerprint(&path);
             if now != seen {
                 seen = now;

@@ -12,6 +12,7 @@ mod live;
 mod logs;
 mod metrics;
 mod native;
+mod reader;
 mod serve;
 mod worker;
 

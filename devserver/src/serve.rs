@@ -46,7 +46,12 @@ pub(crate) fn serve(flags: Serve) -> Result<(), Failed> {
     runtime.block_on(async {
         // It costs nothing until a configuration names it.
         let provider = tokio::spawn(simulated.run(ending.abort.clone().cancelled_owned()));
-        let following = tokio::spawn(Arc::clone(&live).follow(Arc::clone(&process)));
+        let follow = Arc::clone(&live).follow(Arc::clone(&process));
+        let following = tokio::spawn(async move {
+            if let Err(Failed(why)) = follow.await {
+                tracing::error!("{why}: the configuration will not be read again");
+            }
+        });
         let acceptor = tokio::spawn(accept(listener, inboxes, ending.stop.clone()));
         // Signals are heeded before anyone is told where it listens.
         let mut stop = Stop::listen()?;

@@ -12,7 +12,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use futures_util::FutureExt as _;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, Version, header};
+use http_body::Body as _;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -28,9 +29,10 @@ use weir::refusal::Refusal;
 use crate::body::Chunks;
 use crate::live::Live;
 use crate::native::Native;
+use crate::reader;
 
-/// Most header fields a request may have, and most bytes of its head.
-const MOST_HEADERS: usize = 128;
+/// Most bytes of a request's head. Of its fields hyper takes a hundred; a bound of our own would cost an
+/// allocation a request.
 const LARGEST_HEAD: u32 = 64 * 1024;
 
 /// For closing the books of what was cut off.
@@ -88,8 +90,10 @@ pub(crate) async fn work(
     let graceful = GracefulShutdown::new();
     loop {
         let connection = tokio::select! {
-            () = ending.stop.cancelled() => break,
+            biased;
+            // What was accepted is served, also when the end has come meanwhile.
             connection = connections.recv() => connection,
+            () = ending.stop.cancelled() => break,
         };
         let Some(connection) = connection else { break };
         let (watcher, load) = (graceful.watcher(), Leaver(Arc::clone(&load)));
@@ -160,7 +164,6 @@ fn server(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
-        .max_headers(MOST_HEADERS)
         .max_buf_size(LARGEST_HEAD as usize);
     server
         .http2()
@@ -180,14 +183,22 @@ fn patient(stream: tokio::net::TcpStream, write: Duration) -> TimeoutStream<toki
 
 async fn gateway(State(desk): State<Desk>, request: Request) -> Result<Response, Infallible> {
     let gauge = InFlight::new(&desk.native);
-    let (answer, settlement) = weir::handle(&desk.native, desk.live.config(), request.map(Chunks));
+    let config = desk.live.config();
+    let patience = (request.version() == Version::HTTP_2).then_some(config.server.body_timeout);
+    let (answer, settlement) = weir::handle(&desk.native, config, request.map(Chunks));
     desk.settlements.spawn(async move {
         let _gauge = gauge;
         settlement.run().await;
     });
     // A panic hurts this request and no other.
     let answer = AssertUnwindSafe(answer).catch_unwind().await;
-    Ok(answer.map_or_else(|_| internal_error(), |response| response.map(axum::body::Body::new)))
+    let Ok(answer) = answer else { return Ok(internal_error()) };
+    Ok(match patience {
+        Some(patience) if !answer.body().is_end_stream() => {
+            answer.map(|body| axum::body::Body::new(reader::watched(body, patience)))
+        }
+        Some(_) | None => answer.map(axum::body::Body::new),
+    })
 }
 
 /// Counts a request until its books are closed.

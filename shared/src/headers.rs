@@ -1,6 +1,8 @@
 //! Which headers cross the gateway, and which end at it.
 
+use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
 
 /// Headers that belong to one hop (RFC 9110, 7.6.1), beside those that `connection` names.
 const HOP_BY_HOP: &[&str] = &[
@@ -99,7 +101,8 @@ fn connection_options(from: &HeaderMap) -> Vec<String> {
 }
 
 /// A header a proxy in front must agree with us about stands twice or contradicts another.
-pub(crate) fn ambiguity(client: &HeaderMap) -> Option<&'static str> {
+pub(crate) fn ambiguity(head: &Parts) -> Option<&'static str> {
+    let client = &head.headers;
     let count = |name: HeaderName| client.get_all(name).iter().take(2).count();
     if count(header::CONTENT_LENGTH) > 0 && count(header::TRANSFER_ENCODING) > 0 {
         Some("content-length and transfer-encoding together")
@@ -107,6 +110,8 @@ pub(crate) fn ambiguity(client: &HeaderMap) -> Option<&'static str> {
         Some("more than one content-length")
     } else if count(header::HOST) > 1 {
         Some("more than one host")
+    } else if head.version == Version::HTTP_11 && count(header::HOST) == 0 {
+        Some("no host")
     } else {
         None
     }
@@ -169,7 +174,8 @@ mod tests {
     #[test]
     fn contradictions_are_found() {
         for (entries, expected) in [
-            (&[("content-length", "1")][..], None),
+            (&[("host", "a"), ("content-length", "1")][..], None),
+            (&[], Some("no host")),
             (&[("content-length", "1"), ("content-length", "1")], Some("more than one content-length")),
             (
                 &[("content-length", "1"), ("transfer-encoding", "chunked")],
@@ -177,7 +183,9 @@ mod tests {
             ),
             (&[("host", "a"), ("host", "b")], Some("more than one host")),
         ] {
-            assert_eq!(ambiguity(&map(entries)), expected);
+            let mut head = http::Request::new(()).into_parts().0;
+            head.headers = map(entries);
+            assert_eq!(ambiguity(&head), expected);
         }
     }
 }

@@ -98,7 +98,7 @@ impl<P: Platform> Journey<'_, P> {
             }
             _ => {}
         }
-        if let Some(problem) = headers::ambiguity(&head.headers) {
+        if let Some(problem) = headers::ambiguity(head) {
             return Err(Refusal::Ambiguous { problem });
         }
         let address = Address::parse(&head.method, head.uri.path());

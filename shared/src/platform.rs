@@ -4,6 +4,10 @@
 //! [`crate::handle`] is then `Send` as well; a shell full of `Rc` compiles just so. Generic code spawns nothing.
 
 use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -129,7 +133,65 @@ pub enum Payload<U> {
     Empty,
     Whole(Bytes),
     /// Passed on as it comes; it can be sent once.
-    Stream(U),
+    Stream(Passing<U>),
+}
+
+/// An upload on its way through, watched: a client that breaks off or falls silent is not the upstream's fault.
+#[derive(Debug)]
+pub struct Passing<U> {
+    upload: U,
+    progress: Arc<Progress>,
+}
+
+/// How far an upload has come.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    bytes: AtomicU64,
+    stage: AtomicU8,
+}
+
+/// What an upload does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Coming,
+    Complete,
+    Broken,
+}
+
+impl<U> Passing<U> {
+    pub(crate) fn new(upload: U, progress: &Arc<Progress>) -> Self {
+        Self { upload, progress: Arc::clone(progress) }
+    }
+}
+
+impl Progress {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Relaxed) {
+            0 => Stage::Coming,
+            1 => Stage::Complete,
+            _ => Stage::Broken,
+        }
+    }
+}
+
+impl<U: Stream<Item = Result<Bytes, Broken>> + Unpin> Stream for Passing<U> {
+    type Item = Result<Bytes, Broken>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = ready!(Pin::new(&mut self.upload).poll_next(cx));
+        match &next {
+            Some(Ok(chunk)) => {
+                self.progress.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            }
+            None => self.progress.stage.store(1, Ordering::Relaxed),
+            Some(Err(Broken)) => self.progress.stage.store(2, Ordering::Relaxed),
+        }
+        Poll::Ready(next)
+    }
 }
 
 /// Why there is no answer.

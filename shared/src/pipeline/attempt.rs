@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -18,7 +19,7 @@ use crate::config::{Condition, Config, Credential, Upstream};
 use crate::endpoint::Operation;
 use crate::ledger::{Attempt, Ending};
 use crate::plan::Candidate;
-use crate::platform::{Event, Platform, SendFault};
+use crate::platform::{Event, Payload, Platform, Progress, SendFault, Stage};
 use crate::refusal::{Refusal, Rejection};
 use crate::secret::Secret;
 use crate::settlement::Trail;
@@ -64,6 +65,8 @@ pub(super) struct Failure {
     status: Option<StatusCode>,
     /// The request may have got there, and may have been acted upon.
     pub(super) is_sent: bool,
+    /// How the request ends if nothing more is tried.
+    pub(super) ending: Ending,
     pub(super) refusal: Refusal,
 }
 
@@ -91,12 +94,16 @@ impl<P: Platform> Errand<'_, P> {
             Err(failure) => (failure.status, failure.condition),
         };
         let name = &upstream.name;
-        self.platform.observe(Event::Answered { upstream: name, after: took, failure });
+        let is_clients = failure.is_none() && status.is_none();
+        if !is_clients {
+            self.platform.observe(Event::Answered { upstream: name, after: took, failure });
+        }
         let status = status.map(|status| status.as_u16());
         trail.attempted(Attempt { upstream: name.clone(), status, failure, took });
         let retry_after = outcome.as_ref().err().and_then(|failure| failure.retry_after);
         // A caller's mistake that the upstream has found says that it is well.
-        trail.found(candidate, Outcome::of(failure, retry_after), outcome.is_ok()).await;
+        let found = if is_clients { None } else { Outcome::of(failure, retry_after) };
+        trail.found(candidate, found, outcome.is_ok()).await;
         outcome
     }
 
@@ -160,13 +167,10 @@ impl<P: Platform> Errand<'_, P> {
         *request.headers_mut() = self.sent.headers.clone();
         request.headers_mut().insert(TRACEPARENT, self.trace.to_header());
         address::show_credential(upstream, request.headers_mut());
-        // An upload that is passed on takes its own time, and no answer comes before its end.
-        let patience = match self.sent.cargo {
-            Cargo::Stream(_) => self.left(),
-            Cargo::Call { .. } | Cargo::Named(_) | Cargo::Form { .. } | Cargo::Whole(_) => {
-                upstream.timeouts.first_byte.min(self.left())
-            }
-        };
+        if let Cargo::Stream(_, progress) = &self.sent.cargo {
+            return self.send_upload(upstream, request, Arc::clone(progress)).await;
+        }
+        let patience = upstream.timeouts.first_byte.min(self.left());
         let answer = pin!(self.platform.send(upstream, request));
         match select(answer, self.platform.sleep(patience)).await {
             Either::Left((Ok(response), _)) => Ok(response),
@@ -174,6 +178,38 @@ impl<P: Platform> Errand<'_, P> {
             // Cut short by the deadline, it is the deadline that has passed.
             Either::Right(_) if self.left().is_zero() => Err(Failure::timeout(self.total)),
             Either::Right(_) => Err(Failure::timeout(patience)),
+        }
+    }
+
+    /// An upload takes its own time as long as it moves, and the wait for the first byte begins at its end. How far
+    /// it has come is looked at when a wait is over, so a silent client is kept for up to two of them.
+    async fn send_upload(
+        &mut self,
+        upstream: &Upstream,
+        request: Request<Payload<P::Upload>>,
+        progress: Arc<Progress>,
+    ) -> Result<Response<P::Download>, Failure> {
+        let mut answer = pin!(self.platform.send(upstream, request));
+        loop {
+            let before = (progress.bytes(), progress.stage());
+            let patience = match before.1 {
+                Stage::Coming => self.config.server.body_timeout,
+                Stage::Complete | Stage::Broken => upstream.timeouts.first_byte,
+            };
+            match select(&mut answer, self.platform.sleep(patience.min(self.left()))).await {
+                Either::Left((Ok(response), _)) => return Ok(response),
+                Either::Left((Err(_), _)) if progress.stage() == Stage::Broken => {
+                    let problem = "the body ended before it was complete".into();
+                    return Err(Failure::of_client(Refusal::InvalidJson { problem }, Ending::ClientGone));
+                }
+                Either::Left((Err(fault), _)) => return Err(Failure::from(fault)),
+                Either::Right(_) if self.left().is_zero() => return Err(Failure::timeout(self.total)),
+                Either::Right(_) if before != (progress.bytes(), progress.stage()) => {}
+                Either::Right(_) if before.1 == Stage::Coming => {
+                    return Err(Failure::of_client(Refusal::TooSlow, Ending::Rejected));
+                }
+                Either::Right(_) => return Err(Failure::timeout(patience)),
+            }
         }
     }
 
@@ -196,7 +232,8 @@ impl<P: Platform> Errand<'_, P> {
                 problem: "it sent the request elsewhere, and redirects are not followed",
             },
         };
-        Failure { condition, retry_after, status: Some(status), is_sent: true, refusal }
+        let ending = if condition.is_none() { Ending::Rejected } else { Ending::Failed };
+        Failure { condition, retry_after, status: Some(status), is_sent: true, ending, refusal }
     }
 }
 
@@ -303,12 +340,18 @@ fn is_json(media_type: &str) -> bool {
 
 impl Failure {
     fn new(condition: Condition, status: Option<StatusCode>, refusal: Refusal) -> Self {
-        Self { condition: Some(condition), retry_after: None, status, is_sent: true, refusal }
+        let (retry_after, ending) = (None, Ending::Failed);
+        Self { condition: Some(condition), retry_after, status, is_sent: true, ending, refusal }
     }
 
     fn unsent(problem: &'static str) -> Self {
         let failure = Self::new(Condition::Connect, None, Refusal::UpstreamFailed { problem });
         Self { is_sent: false, ..failure }
+    }
+
+    /// The client's doing, of which the upstream knows nothing.
+    fn of_client(refusal: Refusal, ending: Ending) -> Self {
+        Self { condition: None, retry_after: None, status: None, is_sent: true, ending, refusal }
     }
 
     fn timeout(waited: Duration) -> Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, header};
+use http::{HeaderMap, Method, Response, StatusCode, header, response};
 
 use super::Journey;
 use super::attempt::{Answer, Errand, Failure};
@@ -16,7 +16,7 @@ use crate::config::{Condition, OnDisconnect, Pick, Retry, UpstreamId};
 use crate::endpoint::{Address, Operation};
 use crate::ledger::{Ending, Record};
 use crate::plan::{self, Candidate, Chance, Known, Plan, Resolved, Role};
-use crate::platform::{Ask, Event, Payload, Platform};
+use crate::platform::{Ask, Event, Passing, Payload, Platform, Progress};
 use crate::refusal::Refusal;
 use crate::retry::{Next, Situation};
 use crate::settlement::{Docket, Trail};
@@ -38,14 +38,14 @@ pub(super) enum Cargo<U> {
     /// Bytes that are here as a whole.
     Whole(Bytes),
     /// Bytes that are passed on as they come, once.
-    Stream(Option<U>),
+    Stream(Option<U>, Arc<Progress>),
 }
 
 impl<U> Cargo<U> {
     pub(super) fn operation(&self) -> Option<Operation> {
         match self {
             Self::Call { operation, .. } => Some(*operation),
-            Self::Named(_) | Self::Form { .. } | Self::Whole(_) | Self::Stream(_) => None,
+            Self::Named(_) | Self::Form { .. } | Self::Whole(_) | Self::Stream(..) => None,
         }
     }
 
@@ -63,7 +63,7 @@ impl<U> Cargo<U> {
             }),
             Self::Whole(body) if body.is_empty() => Payload::Empty,
             Self::Whole(body) => Payload::Whole(body.clone()),
-            Self::Stream(upload) => Payload::Stream(upload.take()?),
+            Self::Stream(upload, progress) => Payload::Stream(Passing::new(upload.take()?, progress)),
         })
     }
 }
@@ -165,7 +165,7 @@ impl<P: Platform> Journey<'_, P> {
                 None => (None, Cargo::Whole(body)),
             });
         }
-        Ok((deployment.map(str::to_owned), Cargo::Stream(Some(upload))))
+        Ok((deployment.map(str::to_owned), Cargo::Stream(Some(upload), Arc::default())))
     }
 
     fn resolve(&mut self, caller: &Caller, model: &str) -> Result<Resolved, Refusal> {
@@ -199,7 +199,7 @@ impl<P: Platform> Journey<'_, P> {
             Cargo::Call { operation, call } => {
                 (call.estimate(*operation), call.prompt_bytes, route.on_disconnect)
             }
-            Cargo::Named(_) | Cargo::Form { .. } | Cargo::Whole(_) | Cargo::Stream(_) => {
+            Cargo::Named(_) | Cargo::Form { .. } | Cargo::Whole(_) | Cargo::Stream(..) => {
                 (NOTHING, 0, OnDisconnect::Cancel)
             }
         };
@@ -276,11 +276,11 @@ impl<P: Platform> Journey<'_, P> {
                 explanation.attempted(record);
             }
             let failure = match outcome {
-                Ok(answer) => return Ok(deliver(answer, trail)),
+                Ok(answer) => return Ok(deliver(answer, errand.sent.method, trail)),
                 Err(failure) => failure,
             };
             let Some(condition) = failure.condition else {
-                trail.ended(Ending::Rejected, failure.refusal.status().as_u16());
+                trail.ended(failure.ending, failure.refusal.status().as_u16());
                 return Err(failure.refusal);
             };
             let situation = Situation {
@@ -374,7 +374,7 @@ impl<U> Sent<'_, U> {
         let is_harmless = match self.cargo {
             Cargo::Call { .. } => true,
             Cargo::Named(_) | Cargo::Form { .. } | Cargo::Whole(_) => self.method.is_idempotent(),
-            Cargo::Stream(_) => return false,
+            Cargo::Stream(..) => return false,
         };
         is_harmless || !is_sent
     }
@@ -382,7 +382,7 @@ impl<U> Sent<'_, U> {
 
 fn sent<'a, U>(head: &'a Parts, address: &'a Address, cargo: Cargo<U>) -> Sent<'a, U> {
     let mut headers = headers::toward_upstream(&head.headers);
-    if let Cargo::Stream(_) = cargo {
+    if let Cargo::Stream(..) = cargo {
         // What is not read is not decoded, and is as long as it was.
         for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
             if let Some(value) = head.headers.get(&name) {
@@ -393,7 +393,7 @@ fn sent<'a, U>(head: &'a Parts, address: &'a Address, cargo: Cargo<U>) -> Sent<'
     Sent { method: &head.method, suffix: &address.suffix, query: head.uri.query(), headers, cargo }
 }
 
-fn deliver<P: Platform>(answer: Answer<P>, mut trail: Trail<P>) -> Response<Body<P>> {
+fn deliver<P: Platform>(answer: Answer<P>, method: &Method, mut trail: Trail<P>) -> Response<Body<P>> {
     let (mut head, body) = match answer {
         Answer::Whole { head, bytes, mut course } => {
             trail.note_usage(&mut course);
@@ -406,11 +406,22 @@ fn deliver<P: Platform>(answer: Answer<P>, mut trail: Trail<P>) -> Response<Body
             if let Some(record) = trail.record() {
                 record.status = head.status.as_u16();
             }
-            (head, Body::flowing(held, *course, trail))
+            let owed = owed(&head, method);
+            (head, Body::flowing(held, owed, *course, trail))
         }
     };
     head.extensions.clear();
     Response::from_parts(head, body)
+}
+
+/// Bytes of an answer, where its head tells (RFC 9110, 6.4.1 and 8.6).
+fn owed(head: &response::Parts, method: &Method) -> Option<u64> {
+    let has_none =
+        method == Method::HEAD || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if has_none {
+        return Some(0);
+    }
+    head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn has_body(head: &Parts) -> bool {

@@ -24,6 +24,8 @@ enum Content<P: Platform> {
 /// An answer on its way, with what was held back until it was worth sending.
 struct Flowing<P: Platform> {
     held: VecDeque<Bytes>,
+    /// Bytes that are still to come, where the head says how many there are.
+    owed: Option<u64>,
     /// Taken when the answer ends, or by `Drop` when the client leaves.
     open: Option<(Course<P>, Trail<P>)>,
 }
@@ -55,8 +57,18 @@ impl<P: Platform> Body<P> {
         Self(Content::Whole((!bytes.is_empty()).then_some(bytes)))
     }
 
-    pub(crate) fn flowing(held: VecDeque<Bytes>, course: Course<P>, trail: Trail<P>) -> Self {
-        Self(Content::Flowing(Box::new(Flowing { held, open: Some((course, trail)) })))
+    /// `owed` is the length that the head declares: nobody reads on behind it.
+    pub(crate) fn flowing(
+        held: VecDeque<Bytes>,
+        owed: Option<u64>,
+        course: Course<P>,
+        trail: Trail<P>,
+    ) -> Self {
+        if owed == Some(0) {
+            trail.answered(Ending::Complete, course);
+            return Self::whole(Bytes::new());
+        }
+        Self(Content::Flowing(Box::new(Flowing { held, owed, open: Some((course, trail)) })))
     }
 }
 
@@ -86,8 +98,9 @@ impl<P: Platform> Flowing<P> {
     fn hand_out(&mut self, bytes: Bytes) -> Bytes {
         let Some((course, trail)) = &mut self.open else { return bytes };
         trail.sent_first_byte();
+        self.owed = self.owed.map(|owed| owed.saturating_sub(bytes.len() as u64));
         if self.held.is_empty()
-            && course.take_completion()
+            && (self.owed == Some(0) || course.take_completion())
             && let Some((course, trail)) = self.open.take()
         {
             trail.answered(Ending::Complete, course);

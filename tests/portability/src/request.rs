@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Request, header};
 use crate::clock::Clock;
 use crate::flow::{Beat, End, Flow};
 
-/// A request without headers. Its body comes in two parts: some polls lie between.
+/// A request to this machine, without further headers. Its body comes in two parts: some polls lie between.
 #[expect(clippy::panic, reason = "a test's own request is wrong")]
 pub fn request(clock: &Clock, method: Method, uri: &str, body: impl Into<Bytes>) -> Request<Flow> {
     let first: Bytes = body.into();
@@ -14,7 +14,11 @@ pub fn request(clock: &Clock, method: Method, uri: &str, body: impl Into<Bytes>)
     let second = first.split_off(first.len() / 2);
     let parts = [first, second].into_iter().filter(|part| !part.is_empty());
     let beats = parts.flat_map(|part| [Beat::Yield, Beat::Bytes(part)]);
-    let built = Request::builder().method(method).uri(uri).body(Flow::new(clock, beats, End::Clean));
+    let built = Request::builder().method(method).uri(uri).header(header::HOST, "localhost").body(Flow::new(
+        clock,
+        beats,
+        End::Clean,
+    ));
     built.unwrap_or_else(|fault| panic!("{uri}: {fault}"))
 }
 

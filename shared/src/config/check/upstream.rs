@@ -171,14 +171,17 @@ fn api_version(raw: &raw::Upstream, path: &Path, report: &mut Report<'_>) -> Opt
 fn timeouts(raw: Option<&raw::Timeout>, path: &Path, report: &mut Report<'_>) -> Timeouts {
     let none = raw::Timeout::default();
     let raw = raw.unwrap_or(&none);
-    let mut time = |key: &str, time: Option<raw::Time>, default: u64| {
-        positive(time, Duration::from_secs(default), &path.key(key), report)
+    let mut time = |key: &str, time: Option<raw::Time>, default: Duration| {
+        positive(time, default, &path.key(key), report)
     };
+    let total = time("total", raw.total, Duration::from_mins(10));
+    // A short total shortens what nobody has set.
+    let within = |seconds| Duration::from_secs(seconds).min(total).max(Duration::from_millis(1));
     let timeouts = Timeouts {
-        connect: time("connect", raw.connect, 5),
-        first_byte: time("first_byte", raw.first_byte, 30),
-        idle: time("idle", raw.idle, 60),
-        total: time("total", raw.total, 600),
+        connect: time("connect", raw.connect, within(5)),
+        first_byte: time("first_byte", raw.first_byte, within(30)),
+        idle: time("idle", raw.idle, within(60)),
+        total,
     };
     for (key, time) in [("connect", timeouts.connect), ("first_byte", timeouts.first_byte)] {
         if time > timeouts.total && !timeouts.total.is_zero() {
