@@ -33,6 +33,9 @@ impl Books {
 
 /// The log line of a record.
 pub(crate) fn log(record: &Record) {
+    if !tracing::enabled!(tracing::Level::INFO) {
+        return;
+    }
     let millis = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let attempts = record.attempts.iter().map(|attempt| {
         let outcome = match (attempt.failure, attempt.status) {

@@ -38,6 +38,9 @@ const LARGEST_HEAD: u32 = 64 * 1024;
 /// For closing the books of what was cut off.
 const LAST_ENTRIES: Duration = Duration::from_secs(1);
 
+/// Shorter than any wait of a request.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
 /// What a worker's requests share.
 #[derive(Clone)]
 struct Desk {
@@ -88,6 +91,14 @@ pub(crate) async fn work(
     let desk = Desk { native, live, settlements: settlements.clone() };
     let router = Router::new().route("/metrics", get(metrics)).fallback(gateway).with_state(desk.clone());
     let graceful = GracefulShutdown::new();
+    // A timer that is nearer than all others makes tokio wake itself through a file descriptor. With one that
+    // is always near, no request's timers are.
+    let heartbeat = tokio::spawn(async {
+        let mut beat = tokio::time::interval(HEARTBEAT);
+        loop {
+            beat.tick().await;
+        }
+    });
     loop {
         let connection = tokio::select! {
             biased;
@@ -135,6 +146,7 @@ pub(crate) async fn work(
             }
         });
     }
+    heartbeat.abort();
     let finished = async {
         graceful.shutdown().await;
         settlements.close();

@@ -182,7 +182,8 @@ pub(super) struct Route {
     pub(super) pick: Option<Pick>,
     /// `caller` keeps each caller on the target that it was first given.
     pub(super) sticky: Option<Sticky>,
-    /// What happens to the upstream's call when the client has gone. Default `cancel`.
+    /// What happens to the upstream's call when the client has gone. Default `cancel`; before the answer has
+    /// begun it is cancelled in any case.
     pub(super) on_disconnect: Option<OnDisconnect>,
     /// How often and how patiently a call is tried again.
     pub(super) retry: Option<Retry>,
