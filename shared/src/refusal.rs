@@ -375,14 +375,14 @@ impl Rejection {
     pub fn rebuild(status: StatusCode, body: &[u8], secret: Option<&Secret>) -> Self {
         let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
         let error = parsed.as_ref().and_then(|body| body.get("error"));
+        let scrubbed = |text: &str| secret.map_or_else(|| text.to_owned(), |secret| secret.scrub(text));
+        // An empty text says no more than none.
         let text = |key: &str| match error?.get(key)? {
-            serde_json::Value::String(text) => {
-                Some(secret.map_or_else(|| text.clone(), |secret| secret.scrub(text)))
-            }
+            serde_json::Value::String(text) => Some(scrubbed(text)).filter(|text| !text.trim().is_empty()),
             serde_json::Value::Number(number) => Some(number.to_string()),
             _ => None,
         };
-        let plain = || error?.as_str().map(|text| secret.map_or_else(|| text.into(), |s| s.scrub(text)));
+        let plain = || error?.as_str().map(scrubbed).filter(|text| !text.trim().is_empty());
         Self {
             status,
             message: text("message")
@@ -495,7 +495,25 @@ mod tests {
         let rejection = Rejection::rebuild(StatusCode::BAD_REQUEST, body, Some(&Secret::new("sk-canary")));
         assert_eq!(rejection.message, "no *** here");
         assert_eq!(rejection.code.as_deref(), Some("7"));
-        let html = Rejection::rebuild(StatusCode::BAD_REQUEST, b"<html>", None);
-        assert_eq!(html.message, "The upstream refused the request with status 400 Bad Request.");
+    }
+
+    #[test]
+    fn a_rebuilt_rejection_that_says_nothing_is_given_words() {
+        let nothing: [&[u8]; 4] = [
+            b"<html>",
+            br#"{"error":""}"#,
+            br#"{"error":{"message":"","type":"","param":"","code":""}}"#,
+            br#"{"error":{"message":" \n"}}"#,
+        ];
+        for body in nothing {
+            let expected = Rejection {
+                status: StatusCode::BAD_REQUEST,
+                message: "The upstream refused the request with status 400 Bad Request.".into(),
+                kind: "invalid_request_error".into(),
+                param: None,
+                code: None,
+            };
+            assert_eq!(Rejection::rebuild(StatusCode::BAD_REQUEST, body, None), expected);
+        }
     }
 }
