@@ -141,12 +141,11 @@ impl<P: Platform> Journey<'_, P> {
         if !has_body(head) {
             return Ok((deployment.map(str::to_owned), Cargo::Whole(Bytes::new())));
         }
-        let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let boundary =
-            content_type.and_then(multipart::boundary).filter(|_| names_model_in_form(&address.suffix));
+        let names_model = names_model_in_form(&address.suffix);
+        let boundary = if names_model { multipart::boundary(&head.headers)? } else { None };
         if let Some(boundary) = boundary {
             let body = intake::collect(self.platform, server, &head.headers, upload).await?;
-            let span = multipart::field(&body, boundary, "model");
+            let span = multipart::model(&body, boundary)?;
             let Some(span) = span else { return Ok((deployment.map(str::to_owned), Cargo::Whole(body))) };
             let Ok(named) = str::from_utf8(&body[span.clone()]) else {
                 let problem = "it must be text".into();

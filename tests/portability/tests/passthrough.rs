@@ -110,6 +110,45 @@ fn a_model_in_a_form_is_renamed_in_its_place() {
     assert_eq!((record.model.as_str(), record.upstream_model.as_str()), ("whisper", "whisper-large-v3"));
 }
 
+/// The gateway would allow one model and the upstream serve another.
+#[test]
+fn a_form_that_may_name_another_model_is_not_sent_on() {
+    let content_type = "multipart/form-data; boundary=x";
+    let hidden = |parameters: &str| {
+        let part = format!("--x\r\nContent-Disposition: form-data; {parameters}\r\n\r\ndall-e\r\n--x--\r\n");
+        FORM.replace("--x--\r\n", &part)
+    };
+    let invalid = |problem: &str| format!("Invalid value for 'model': {problem}.");
+    let ambiguous = |problem: &str| format!("Your request is ambiguous: {problem}.");
+    let disposition = ambiguous("a part of the form has no plain 'form-data' disposition with one name");
+    for (label, content_type, form, message) in [
+        ("twice", content_type, hidden("name=\"model\""), invalid("it is given twice")),
+        ("an extended name", content_type, hidden("name*=utf-8''model"), disposition.clone()),
+        ("in a file name", content_type, hidden("name=\"y\"; filename=\"; name=model\""), disposition),
+        ("a list", content_type, hidden("name=\"model[]\""), invalid("a field's name is almost this one")),
+        (
+            "unclosed",
+            content_type,
+            FORM.replace("--x--", ""),
+            ambiguous("the form does not end with its last delimiter"),
+        ),
+        (
+            "two boundaries",
+            "multipart/form-data; boundary=y; boundary=x",
+            FORM.into(),
+            ambiguous("the content-type does not name a form's one boundary plainly"),
+        ),
+    ] {
+        let shell = shell();
+        let request =
+            with(post(shell.clock(), "/v1/audio/transcriptions", form), "content-type", content_type);
+        let reply = exchange(&shell, &two(), request);
+        assert_eq!((reply.status, shell.sent().len(), shell.records().len()), (400, 0, 0), "{label}");
+        let body: serde_json::Value = serde_json::from_slice(&reply.body()).unwrap();
+        assert_eq!(body["error"]["message"], message, "{label}");
+    }
+}
+
 #[test]
 fn a_model_in_json_is_renamed_in_its_place() {
     let shell = shell();
