@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The fields of one JSON object, in the order in which they stand.
@@ -63,22 +63,6 @@ impl<'a> Fields<'a> {
     pub fn start(&self) -> usize {
         self.text.find('{').map_or(0, |at| at + 1)
     }
-
-    /// What to cut so that `key` is gone and JSON remains: the field with one of its commas.
-    pub fn field_span(&self, key: &str) -> Option<Range<usize>> {
-        let value = self.find(key)?.span();
-        let literal = format!("\"{key}\"");
-        let before = self.text[..value.start].trim_end().strip_suffix(':')?.trim_end();
-        // A key written with escapes has another length; it is left where it is.
-        let head = before.strip_suffix(&*literal)?.trim_end();
-        if let Some(kept) = head.strip_suffix(',') {
-            return Some(kept.len()..value.end);
-        }
-        let tail = &self.text[value.end..];
-        let behind = tail.trim_start();
-        let end = self.text.len() - behind.strip_prefix(',').unwrap_or(behind).len();
-        Some(before.len() - literal.len()..end)
-    }
 }
 
 impl<'a> Value<'a> {
@@ -96,10 +80,36 @@ impl<'a> Value<'a> {
         self.text() == "null"
     }
 
+    /// What to cut so that the value is gone with its `key` and JSON remains: the field with one of its commas.
+    pub fn field_span(self, key: &str) -> Option<Range<usize>> {
+        let value = self.span();
+        let before = self.text[..value.start].trim_end().strip_suffix(':')?.trim_end();
+        // A key written with escapes reads otherwise; it is left where it is.
+        let open = before.strip_suffix('"')?.strip_suffix(key)?.strip_suffix('"')?;
+        if let Some(kept) = open.trim_end().strip_suffix(',') {
+            return Some(kept.len()..value.end);
+        }
+        let behind = self.text[value.end..].trim_start();
+        let end = self.text.len() - behind.strip_prefix(',').unwrap_or(behind).len();
+        Some(open.len()..end)
+    }
+
     /// Reads the value as a `T`; `None` when it is something else.
     pub fn read<T: Deserialize<'a>>(self) -> Option<T> {
         serde_json::from_str(self.raw.get()).ok()
     }
+}
+
+/// The values of `keys` in the object that `text` is, and nothing of its other fields: one pass, and no memory of
+/// its own. As with [`Fields::find`] the last one counts, should there be more.
+pub fn pick<'a, const N: usize>(
+    text: &'a str,
+    keys: [&str; N],
+) -> Result<[Option<Value<'a>>; N], serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let values = Pick { keys: &keys }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(values.map(|raw| raw.map(|raw| Value { text, raw })))
 }
 
 /// A JSON string literal.
@@ -180,6 +190,60 @@ impl<'de: 'a, 'a> Deserialize<'de> for FieldList<'a> {
     }
 }
 
+struct Pick<'k, const N: usize> {
+    keys: &'k [&'k str; N],
+}
+
+impl<'de, const N: usize> DeserializeSeed<'de> for Pick<'_, N> {
+    type Value = [Option<&'de RawValue>; N];
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, const N: usize> Visitor<'de> for Pick<'_, N> {
+    type Value = [Option<&'de RawValue>; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut values = [None; N];
+        while let Some(place) = map.next_key_seed(PlaceIn(self.keys))? {
+            match place.and_then(|place| values.get_mut(place)) {
+                Some(value) => *value = Some(map.next_value()?),
+                None => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// Reads a key as its place in a list; `None` when it stands in none.
+struct PlaceIn<'k>(&'k [&'k str]);
+
+impl<'de> DeserializeSeed<'de> for PlaceIn<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for PlaceIn<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.iter().position(|listed| *listed == key))
+    }
+}
+
 #[derive(serde::Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -213,11 +277,18 @@ mod tests {
             (r#"{"a":1 , "usage":null,"b":2}"#, r#"{"a":1 ,"b":2}"#),
             (r#"{"usage":null}"#, "{}"),
         ] {
-            let span = Fields::parse(text).unwrap().field_span("usage").unwrap();
+            let [usage] = pick(text, ["usage"]).unwrap();
+            let span = usage.unwrap().field_span("usage").unwrap();
             let cut = splice(text, vec![(span, String::new())]);
             let same: serde_json::Value = serde_json::from_str(&cut).unwrap();
             assert_eq!(same, serde_json::from_str::<serde_json::Value>(expected).unwrap(), "{cut}");
         }
+    }
+
+    #[test]
+    fn a_key_that_is_written_with_escapes_is_left_where_it_is() {
+        let [usage] = pick(r#"{"a":1,"us\u0061ge":null}"#, ["usage"]).unwrap();
+        assert_eq!(usage.unwrap().field_span("usage"), None);
     }
 
     #[test]
@@ -229,7 +300,41 @@ mod tests {
         }
     }
 
+    fn json() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            Just("1e999".to_owned()),
+            Just(r#""\ud83d""#.to_owned()),
+            Just(r#"",\"a\":null""#.to_owned()),
+            "[-0-9.e]{1,4}",
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            let key = prop_oneof![
+                Just("a".to_owned()),
+                Just(r"\u0061".to_owned()),
+                Just("b".to_owned()),
+                Just("c".to_owned()),
+                Just(r"\ud83d".to_owned()),
+            ];
+            let field = (key, "[ \n]{0,2}", inner.clone())
+                .prop_map(|(key, pad, value)| format!("{pad}\"{key}\"{pad}:{pad}{value}{pad}"));
+            prop_oneof![
+                proptest::collection::vec(inner, 0..3).prop_map(|items| format!("[{}]", items.join(","))),
+                proptest::collection::vec(field, 0..5).prop_map(|fields| format!("{{{}}}", fields.join(","))),
+            ]
+        })
+    }
+
     proptest! {
+        #[test]
+        fn what_is_picked_is_what_is_found(text in json(), behind in "[ x]{0,1}") {
+            let text = text + &behind;
+            let picked = pick(&text, ["b", "a"]).ok().map(|values| values.map(|v| v.map(Value::span)));
+            let fields = Fields::parse(&text).ok();
+            let found = fields.map(|fields| ["b", "a"].map(|key| fields.find(key).map(Value::span)));
+            prop_assert_eq!(picked, found);
+        }
+
         #[test]
         fn depth_takes_any_text(text in ".{0,64}") {
             depth(&text);

@@ -89,7 +89,7 @@ impl Observer {
         if self.model.is_none() {
             self.model = fields.find("model").and_then(json::Value::read);
         }
-        let reported = fields.find("usage").and_then(|usage| Usage::read(usage.text()));
+        let reported = fields.find("usage").and_then(read_usage);
         if let Some(usage) = reported {
             self.meter.report(usage);
         }
@@ -107,25 +107,28 @@ impl Observer {
             return (meaning, Passage::Drop);
         }
         // Only what the gateway's own request added: `"usage":null`, or a running count.
-        match fields.field_span("usage") {
+        match fields.find("usage").and_then(|usage| usage.field_span("usage")) {
             None => (meaning, Passage::AsItIs),
             Some(span) => (meaning, without(frame, span)),
         }
     }
 
     fn see_response_event(&mut self, text: &str) -> Meaning {
-        let Ok(fields) = Fields::parse(text) else { return Meaning::Malformed };
-        let Some(kind) = fields.find("type").and_then(json::Value::read::<String>) else {
+        let Ok([kind, number, response, delta]) =
+            json::pick(text, ["type", "sequence_number", "response", "delta"])
+        else {
             return Meaning::Malformed;
         };
-        if let Some(number) = fields.find("sequence_number").and_then(json::Value::read::<u64>) {
+        let Some(kind) = kind.and_then(json::Value::read::<String>) else { return Meaning::Malformed };
+        if let Some(number) = number.and_then(json::Value::read::<u64>) {
             self.sequence = number.saturating_add(1);
         }
-        if let Some(response) = fields.find("response").and_then(|r| Fields::parse(r.text()).ok()) {
+        let response = response.and_then(|response| json::pick(response.text(), ["model", "usage"]).ok());
+        if let Some([model, usage]) = response {
             if self.model.is_none() {
-                self.model = response.find("model").and_then(json::Value::read);
+                self.model = model.and_then(json::Value::read);
             }
-            if let Some(usage) = response.find("usage").and_then(|usage| Usage::read(usage.text())) {
+            if let Some(usage) = usage.and_then(read_usage) {
                 self.meter.report(usage);
             }
         }
@@ -134,7 +137,7 @@ impl Observer {
             "response.failed" | "error" => Meaning::Failure,
             "response.created" | "response.in_progress" | "response.queued" => Meaning::Preamble,
             _ => {
-                let delta = fields.find("delta").map_or(0, |delta| delta.text().len().saturating_sub(2));
+                let delta = delta.map_or(0, |delta| delta.text().len().saturating_sub(2));
                 if delta > 0 {
                     self.meter.count(delta);
                 }
@@ -146,17 +149,16 @@ impl Observer {
     /// Reads a whole JSON answer: its usage and the model. `false` when it is no answer of this operation
     /// (an error body with status 200, HTML, something else).
     pub(crate) fn see_whole(&mut self, body: &[u8]) -> bool {
-        let Some(fields) = str::from_utf8(body).ok().and_then(|text| Fields::parse(text).ok()) else {
-            return false;
-        };
-        let key = match self.operation {
+        let answer = match self.operation {
             Operation::Chat | Operation::Completions => "choices",
             Operation::Embeddings => "data",
             Operation::Responses => "output",
         };
-        let Some(answer) = fields.find(key) else { return false };
-        self.model = fields.find("model").and_then(json::Value::read);
-        match fields.find("usage").and_then(|usage| Usage::read(usage.text())) {
+        let picked =
+            str::from_utf8(body).ok().and_then(|text| json::pick(text, [answer, "model", "usage"]).ok());
+        let Some([Some(answer), model, usage]) = picked else { return false };
+        self.model = model.and_then(json::Value::read);
+        match usage.and_then(read_usage) {
             Some(usage) => self.meter.report(usage),
             None => self.meter.count(answer.text().len()),
         }
@@ -171,6 +173,11 @@ fn without(frame: &Frame<'_>, span: Range<usize>) -> Passage {
     let base = data.as_ptr().addr() - frame.raw.as_ptr().addr();
     let (head, tail) = (&frame.raw[..base + span.start], &frame.raw[base + span.end..]);
     Passage::Instead([head, tail].concat().into())
+}
+
+fn read_usage(value: json::Value<'_>) -> Option<Usage> {
+    // So it stands in every chunk but the last; reading it would come to the same.
+    if value.is_null() { None } else { Usage::read(value.text()) }
 }
 
 #[derive(Deserialize)]
