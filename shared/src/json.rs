@@ -66,6 +66,11 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// A value that was read out of `text`.
+    pub(crate) fn new(text: &'a str, raw: &'a RawValue) -> Self {
+        Self { text, raw }
+    }
+
     /// As it is written.
     pub fn text(self) -> &'a str {
         self.raw.get()
@@ -222,7 +227,7 @@ impl<'de, const N: usize> Visitor<'de> for Pick<'_, N> {
 }
 
 /// Reads a key as its place in a list; `None` when it stands in none.
-struct PlaceIn<'k>(&'k [&'k str]);
+pub(crate) struct PlaceIn<'k>(pub(crate) &'k [&'k str]);
 
 impl<'de> DeserializeSeed<'de> for PlaceIn<'_> {
     type Value = Option<usize>;

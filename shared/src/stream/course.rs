@@ -258,12 +258,17 @@ impl<P: Platform> Course<P> {
             let is_told = matches!(meaning, Meaning::Malformed | Meaning::Failure);
             let passage = if is_told { Passage::Drop } else { passage };
             if passage != Passage::AsItIs && edited.is_none() {
-                edited = Some(BytesMut::from(&block[..kept]));
+                let mut out = BytesMut::with_capacity(block.len());
+                out.extend_from_slice(&block[..kept]);
+                edited = Some(out);
             }
             match (&mut edited, passage) {
                 (Some(out), Passage::AsItIs) => out.extend_from_slice(frame.raw),
-                (Some(out), Passage::Instead(bytes)) => out.extend_from_slice(&bytes),
-                (_, Passage::Drop | Passage::Instead(_) | Passage::AsItIs) => {}
+                (Some(out), Passage::Without(span)) => {
+                    out.extend_from_slice(&frame.raw[..span.start]);
+                    out.extend_from_slice(&frame.raw[span.end..]);
+                }
+                (_, Passage::Drop | Passage::Without(_) | Passage::AsItIs) => {}
             }
             kept += frame.raw.len();
             if self.end.is_some() {

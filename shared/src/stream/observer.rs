@@ -1,14 +1,14 @@
 //! What the events of an answer mean, dialect by dialect.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 
-use bytes::Bytes;
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::endpoint::Operation;
-use crate::json::{self, Fields};
+use crate::json::{self, PlaceIn};
 use crate::sse::Frame;
 use crate::usage::{Meter, Usage};
 
@@ -33,8 +33,8 @@ pub(crate) enum Passage {
     AsItIs,
     /// It was asked for by the gateway, not by the client.
     Drop,
-    /// Without what was asked for by the gateway.
-    Instead(Bytes),
+    /// Without what was asked for by the gateway, which stands there in the frame.
+    Without(Range<usize>),
 }
 
 /// Reads along.
@@ -82,35 +82,34 @@ impl Observer {
     }
 
     fn see_chunk(&mut self, frame: &Frame<'_>, text: &str) -> (Meaning, Passage) {
-        let Ok(fields) = Fields::parse(text) else { return (Meaning::Malformed, Passage::Drop) };
-        if fields.find("error").is_some_and(|error| !error.is_null()) {
+        let Ok(Chunk { values, choices }) = serde_json::from_str(text) else {
+            return (Meaning::Malformed, Passage::Drop);
+        };
+        let [error, model, usage] = values.map(|raw| raw.map(|raw| json::Value::new(text, raw)));
+        if error.is_some_and(|error| !error.is_null()) {
             return (Meaning::Failure, Passage::Drop);
         }
         if self.model.is_none() {
-            self.model = fields.find("model").and_then(json::Value::read);
+            self.model = model.and_then(json::Value::read);
         }
-        let reported = fields.find("usage").and_then(read_usage);
+        let reported = usage.and_then(read_usage);
         if let Some(usage) = reported {
             self.meter.report(usage);
         }
-        let choices: Vec<Choice<'_>> = fields.find("choices").and_then(json::Value::read).unwrap_or_default();
-        let content: usize = choices.iter().map(Choice::content).sum();
-        if content > 0 {
-            self.meter.count(content);
+        if choices.content > 0 {
+            self.meter.count(choices.content);
         }
-        let is_content = content > 0 || choices.iter().any(Choice::is_finished);
+        let is_content = choices.content > 0 || choices.is_any_finished;
         let meaning = if is_content { Meaning::Content } else { Meaning::Preamble };
         if !self.strip_usage {
             return (meaning, Passage::AsItIs);
         }
-        if reported.is_some() && choices.is_empty() {
+        if reported.is_some() && choices.count == 0 {
             return (meaning, Passage::Drop);
         }
         // Only what the gateway's own request added: `"usage":null`, or a running count.
-        match fields.find("usage").and_then(|usage| usage.field_span("usage")) {
-            None => (meaning, Passage::AsItIs),
-            Some(span) => (meaning, without(frame, span)),
-        }
+        let span = usage.and_then(|usage| usage.field_span("usage"));
+        (meaning, span.map_or(Passage::AsItIs, |span| without(frame, span)))
     }
 
     fn see_response_event(&mut self, text: &str) -> Meaning {
@@ -171,8 +170,7 @@ impl Observer {
 fn without(frame: &Frame<'_>, span: Range<usize>) -> Passage {
     let Some(Cow::Borrowed(data)) = frame.data else { return Passage::AsItIs };
     let base = data.as_ptr().addr() - frame.raw.as_ptr().addr();
-    let (head, tail) = (&frame.raw[..base + span.start], &frame.raw[base + span.end..]);
-    Passage::Instead([head, tail].concat().into())
+    Passage::Without(base + span.start..base + span.end)
 }
 
 fn read_usage(value: json::Value<'_>) -> Option<Usage> {
@@ -180,28 +178,191 @@ fn read_usage(value: json::Value<'_>) -> Option<Usage> {
     if value.is_null() { None } else { Usage::read(value.text()) }
 }
 
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow)]
-    delta: Option<&'a RawValue>,
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    finish_reason: Option<&'a RawValue>,
+/// What is read of a chunk, in one pass over it. What has another form than it should counts for nothing, and what
+/// is no JSON at all is the only error; of a key that stands twice, the last one counts.
+struct Chunk<'a> {
+    /// Of the fields `error`, `model` and `usage`.
+    values: [Option<&'a RawValue>; 3],
+    choices: Choices,
 }
 
-impl Choice<'_> {
-    /// Bytes of what the model has said: text, reasoning, refusals, tool calls, whatever comes next; all but
-    /// the role.
-    fn content(&self) -> usize {
-        let delta = self.delta.and_then(|delta| Fields::parse(delta.get()).ok());
-        let said =
-            delta.iter().flat_map(Fields::iter).filter(|(key, _)| *key != "role").map(|(_, value)| value);
-        said.chain(self.text.map(RawValue::get)).map(content_bytes).sum()
-    }
+#[derive(Clone, Copy, Default)]
+struct Choices {
+    count: usize,
+    /// Bytes of what the model has said.
+    content: usize,
+    is_any_finished: bool,
+}
 
-    fn is_finished(&self) -> bool {
-        self.finish_reason.is_some_and(|reason| reason.get() != "null")
+#[derive(Default)]
+struct Choice {
+    delta: Delta,
+    text: usize,
+    is_finished: bool,
+}
+
+/// Bytes of what the model has said: text, reasoning, refusals, tool calls, whatever comes next; all but the
+/// role.
+#[derive(Default)]
+struct Delta(usize);
+
+/// What may be a `T` or anything else.
+struct Maybe<T>(Option<T>);
+
+/// An object of which some fields count.
+trait Object: Default {
+    const KEYS: &[&str];
+
+    /// Reads the value behind a key: its place in [`Self::KEYS`], if it has one.
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: Option<usize>, fields: &mut A) -> Result<(), A::Error>;
+}
+
+impl Object for Choice {
+    const KEYS: &[&str] = &["delta", "text", "finish_reason"];
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: Option<usize>, fields: &mut A) -> Result<(), A::Error> {
+        match key {
+            Some(0) => self.delta = fields.next_value::<Maybe<Delta>>()?.0.unwrap_or_default(),
+            Some(1) => self.text = content_bytes(fields.next_value::<&RawValue>()?.get()),
+            Some(_) => self.is_finished = fields.next_value::<&RawValue>()?.get() != "null",
+            None => _ = fields.next_value::<IgnoredAny>()?,
+        }
+        Ok(())
+    }
+}
+
+impl Object for Delta {
+    const KEYS: &[&str] = &["role"];
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: Option<usize>, fields: &mut A) -> Result<(), A::Error> {
+        let value: &RawValue = fields.next_value()?;
+        if key.is_none() {
+            self.0 += content_bytes(value.get());
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for Chunk<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Chunk<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a chunk")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Chunk<'de>, A::Error> {
+                let mut chunk = Chunk { values: [None; 3], choices: Choices::default() };
+                while let Some(key) =
+                    fields.next_key_seed(PlaceIn(&["error", "model", "usage", "choices"]))?
+                {
+                    match key.map(|key| chunk.values.get_mut(key)) {
+                        Some(Some(value)) => *value = Some(fields.next_value()?),
+                        Some(None) => chunk.choices = fields.next_value()?,
+                        None => _ = fields.next_value::<IgnoredAny>()?,
+                    }
+                }
+                Ok(chunk)
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// The rest of a visitor that takes anything.
+macro_rules! anything_else_is {
+    ($nothing:expr) => {
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok($nothing)
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok($nothing)
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok($nothing)
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok($nothing)
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok($nothing)
+        }
+
+        fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+            Ok($nothing)
+        }
+    };
+}
+
+impl<'de> Deserialize<'de> for Choices {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Choices;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("choices")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Choices, A::Error> {
+                let (mut all, mut are_choices) = (Choices::default(), true);
+                while let Some(Maybe(choice)) = list.next_element::<Maybe<Choice>>()? {
+                    are_choices &= choice.is_some();
+                    let Choice { delta, text, is_finished } = choice.unwrap_or_default();
+                    all.count += 1;
+                    all.content += delta.0 + text;
+                    all.is_any_finished |= is_finished;
+                }
+                Ok(if are_choices { all } else { Choices::default() })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Choices, A::Error> {
+                IgnoredAny.visit_map(fields).map(|_| Choices::default())
+            }
+
+            anything_else_is!(Choices::default());
+        }
+
+        deserializer.deserialize_any(List)
+    }
+}
+
+impl<'de, T: Object> Deserialize<'de> for Maybe<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(T);
+
+        impl<'de, T: Object> Visitor<'de> for Fields<T> {
+            type Value = Maybe<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Maybe<T>, A::Error> {
+                let Self(mut object) = self;
+                while let Some(key) = fields.next_key_seed(PlaceIn(T::KEYS))? {
+                    object.read(key, &mut fields)?;
+                }
+                Ok(Maybe(Some(object)))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Maybe<T>, A::Error> {
+                IgnoredAny.visit_seq(list).map(|_| Maybe(None))
+            }
+
+            anything_else_is!(Maybe(None));
+        }
+
+        deserializer.deserialize_any(Fields(T::default()))
     }
 }
 
@@ -272,12 +433,52 @@ mod tests {
         let chunk = "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":null\"}}],\"usage\":null}\n\n";
         let stripped =
             "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":null\"}}]}\n\n";
-        assert_eq!(see(&mut observer, chunk).1, Passage::Instead(Bytes::from_static(stripped.as_bytes())));
+        let (_, Passage::Without(span)) = see(&mut observer, chunk) else { panic!("nothing is stripped") };
+        assert_eq!([&chunk[..span.start], &chunk[span.end..]].concat(), stripped);
         let last = r#"data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}"#;
         assert_eq!(see(&mut observer, last).1, Passage::Drop);
         let usage = observer.usage(0);
         assert_eq!((usage.input, usage.output, usage.source), (Tokens(3), Tokens(5), Source::Reported));
         assert_eq!(observer.model(), Some("m"));
+    }
+
+    #[test]
+    fn what_has_another_form_than_it_should_counts_for_nothing() {
+        for (label, text, expected) in [
+            ("choices", r#"{"choices":null}"#, Meaning::Preamble),
+            ("choices", r#"{"choices":{"delta":{"content":"x"}}}"#, Meaning::Preamble),
+            ("choices", r#"{"choices":"x"}"#, Meaning::Preamble),
+            ("choices", r#"{"choices":-7.5}"#, Meaning::Preamble),
+            ("one choice of several", r#"{"choices":[null,{"delta":{"content":"x"}}]}"#, Meaning::Preamble),
+            ("one choice of several", r#"{"choices":[{"text":"x"},[1,{"a":2}]]}"#, Meaning::Preamble),
+            ("a delta", r#"{"choices":[{"delta":null}]}"#, Meaning::Preamble),
+            ("a delta", r#"{"choices":[{"delta":["x"],"finish_reason":"stop"}]}"#, Meaning::Content),
+            ("a chunk", r#"[{"choices":[]}]"#, Meaning::Malformed),
+            ("its end", r#"{"choices":[]}}"#, Meaning::Malformed),
+            ("its inside", r#"{"choices":[{"delta":{"content":nul}}]}"#, Meaning::Malformed),
+        ] {
+            let mut observer = Observer::new(Operation::Chat, true);
+            assert_eq!(see(&mut observer, &format!("data: {text}")).0, expected, "{label}: {text}");
+        }
+    }
+
+    #[test]
+    fn of_a_key_that_stands_twice_the_last_counts() {
+        let mut observer = Observer::new(Operation::Chat, true);
+        let text = r#"data: {"error":{},"model":"a","usage":{"prompt_tokens":1},"choices":[],"choices":[{"delta":null,
+            "delta":{"content":"x","content":"y"},"text":1,"text":null}],"usage":null,"model":"b","error":null}"#;
+        let text = text.replace('\n', " ");
+        let (meaning, passage) = see(&mut observer, &text);
+        let Passage::Without(span) = passage else { panic!("nothing is stripped") };
+        assert_eq!((meaning, &text[span]), (Meaning::Content, r#","usage":null"#));
+        assert_eq!((observer.model(), observer.usage(0).source), (Some("b"), Source::Counted));
+    }
+
+    #[test]
+    fn a_surrogate_without_its_other_half_is_content() {
+        let mut observer = Observer::new(Operation::Chat, false);
+        let text = r#"data: {"choices":[{"delta":{"content":"\ud83d"},"x":"\ud83d"}],"y":1e999}"#;
+        assert_eq!(see(&mut observer, text), (Meaning::Content, Passage::AsItIs));
     }
 
     #[test]
