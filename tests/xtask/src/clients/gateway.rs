@@ -39,7 +39,7 @@ impl Gateway {
         let config = directory.path().join("weir.toml");
         fs::write(&config, document()).map_err(io)?;
         let child = Command::new(Workspace::built("weir")?)
-            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .args(["serve", "--log-level", "warn", "--listen", "127.0.0.1:0", "--config"])
             .arg(&config)
             .current_dir(directory.path())
             .stdin(Stdio::null())
@@ -121,8 +121,13 @@ fn document() -> String {
     format!(
         r#"auth = "keys"
 
+# Both suites ask for the same faults again and again: nothing but the fault itself may answer.
 [upstream.simulated]
 dialect = "simulated"
+breaker = {{ consecutive = 1000000, minimum = 1000000, on_rate_limit = "ignore" }}
+
+[limits.default]
+requests = "unlimited"
 
 [alias]
 "gpt-4o" = "sim"
