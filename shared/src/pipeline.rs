@@ -2,6 +2,7 @@
 
 mod attempt;
 mod call;
+mod cargo;
 mod reserve;
 
 use std::sync::Arc;

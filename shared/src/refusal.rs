@@ -3,6 +3,8 @@
 //! A variant says whose fault it is and whether asking again can help. Messages name what the caller sent or
 //! did, never an upstream's address, a credential or a prompt.
 
+mod rejection;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -11,10 +13,10 @@ use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 
+pub use self::rejection::Rejection;
 use crate::account::{Denied, Measure};
 use crate::endpoint::Operation;
 use crate::limit::Denial;
-use crate::secret::Secret;
 use crate::time::go_duration;
 
 /// Why a request is not answered with what it asked for.
@@ -95,16 +97,6 @@ pub enum Refusal {
     Stalled {
         waited: Duration,
     },
-}
-
-/// What an upstream said of a request it would not serve.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    pub status: StatusCode,
-    pub message: String,
-    pub kind: String,
-    pub param: Option<String>,
-    pub code: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -369,32 +361,6 @@ fn limited(model: &str, denied: &Denied) -> String {
     }
 }
 
-impl Rejection {
-    /// Rebuilds an upstream's error body: the four fields and nothing else, with the credential that was
-    /// shown to this upstream masked should it be quoted.
-    pub fn rebuild(status: StatusCode, body: &[u8], secret: Option<&Secret>) -> Self {
-        let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-        let error = parsed.as_ref().and_then(|body| body.get("error"));
-        let scrubbed = |text: &str| secret.map_or_else(|| text.to_owned(), |secret| secret.scrub(text));
-        // An empty text says no more than none.
-        let text = |key: &str| match error?.get(key)? {
-            serde_json::Value::String(text) => Some(scrubbed(text)).filter(|text| !text.trim().is_empty()),
-            serde_json::Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        };
-        let plain = || error?.as_str().map(scrubbed).filter(|text| !text.trim().is_empty());
-        Self {
-            status,
-            message: text("message")
-                .or_else(plain)
-                .unwrap_or_else(|| format!("The upstream refused the request with status {status}.")),
-            kind: text("type").unwrap_or_else(|| "invalid_request_error".into()),
-            param: text("param"),
-            code: text("code"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -486,34 +452,6 @@ mod tests {
             let headers = Refusal::NoUpstream { retry_after: wait }.headers();
             assert_eq!(headers["retry-after"], seconds);
             assert_eq!(headers["retry-after-ms"], millis);
-        }
-    }
-
-    #[test]
-    fn a_rebuilt_rejection_quotes_no_credential() {
-        let body = br#"{"error":{"message":"no sk-canary here","type":"t","param":null,"code":7,"x":1}}"#;
-        let rejection = Rejection::rebuild(StatusCode::BAD_REQUEST, body, Some(&Secret::new("sk-canary")));
-        assert_eq!(rejection.message, "no *** here");
-        assert_eq!(rejection.code.as_deref(), Some("7"));
-    }
-
-    #[test]
-    fn a_rebuilt_rejection_that_says_nothing_is_given_words() {
-        let nothing: [&[u8]; 4] = [
-            b"<html>",
-            br#"{"error":""}"#,
-            br#"{"error":{"message":"","type":"","param":"","code":""}}"#,
-            br#"{"error":{"message":" \n"}}"#,
-        ];
-        for body in nothing {
-            let expected = Rejection {
-                status: StatusCode::BAD_REQUEST,
-                message: "The upstream refused the request with status 400 Bad Request.".into(),
-                kind: "invalid_request_error".into(),
-                param: None,
-                code: None,
-            };
-            assert_eq!(Rejection::rebuild(StatusCode::BAD_REQUEST, body, None), expected);
         }
     }
 }

@@ -13,7 +13,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header, response};
 use memchr::memmem;
 
 use super::TRACEPARENT;
-use super::call::{Cargo, Sent};
+use super::cargo::{Cargo, Sent};
 use crate::breaker::Outcome;
 use crate::config::{Condition, Config, Credential, Upstream};
 use crate::endpoint::Operation;
