@@ -78,12 +78,17 @@ pub(crate) fn boundary(headers: &HeaderMap) -> Result<Option<&str>, Unclear> {
     let lower = text.to_ascii_lowercase();
     match memmem::find(&lower, b"multipart/") {
         None => return Ok(None),
-        // Some look for "boundary" alone, wherever it stands.
-        Some(0) if memmem::find_iter(&lower, b"boundary").count() == 1 => {}
+        // Some look for "boundary=" alone, wherever it stands. The word itself is in many a browser's boundary.
+        Some(0) if parameters_named_boundary(&lower) == 1 => {}
         Some(_) => return Err(Unclear::ContentType),
     }
     let boundary = form_boundary(text).ok_or(Unclear::ContentType)?;
     str::from_utf8(boundary).map(Some).map_err(|_| Unclear::ContentType)
+}
+
+fn parameters_named_boundary(lower: &[u8]) -> usize {
+    let ends = memmem::find_iter(lower, b"boundary").map(|at| at + b"boundary".len());
+    ends.filter(|end| matches!(lower[*end..].trim_ascii_start().first(), Some(b'=' | b'*'))).count()
 }
 
 fn form_boundary(content_type: &[u8]) -> Option<&[u8]> {
@@ -340,6 +345,10 @@ mod tests {
             (&["multipart/form-data; boundary=abc"][..], Ok(Some("abc"))),
             (&["Multipart/Form-Data; charset=utf-8; Boundary=\"a b\""], Ok(Some("a b"))),
             (&["multipart/form-data;boundary=----=_Part_1_2.3"], Ok(Some("----=_Part_1_2.3"))),
+            (
+                &["multipart/form-data; boundary=----WebKitFormBoundary7MA4YWxk"],
+                Ok(Some("----WebKitFormBoundary7MA4YWxk")),
+            ),
             (&["application/json; boundary=abc"], Ok(None)),
             (&[], Ok(None)),
             (&["multipart/form-data"], unclear),
