@@ -12,6 +12,7 @@ use weir::breaker::Report;
 use weir::config::Upstream;
 use weir::embedded::Store;
 use weir::platform::{Ask, Closing, Event, Finding, Opened, Payload, SendFault};
+use weir::roll;
 use weir::time::{Instant, UnixMillis};
 
 use crate::body::{Chunks, Parcel};
@@ -84,12 +85,8 @@ impl Platform for Native {
         UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// `SplitMix64` from a random seed: good for spreading load and naming requests, not for keys.
     fn roll(&self) -> u64 {
-        let mut z = self.process.rolls.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        roll::scramble(self.process.rolls.fetch_add(roll::STEP, Ordering::Relaxed))
     }
 
     fn sleep(&self, span: Duration) -> Self::Sleep {

@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::Condition;
+use crate::roll::below;
 use crate::time::Instant;
 
 /// When a breaker opens, and for how long.
@@ -234,8 +235,7 @@ impl Breaker {
         let doublings = self.openings.saturating_sub(1).min(16);
         let base = policy.open.saturating_mul(1 << doublings).min(LONGEST.max(policy.open));
         let tenth = u64::try_from(base.as_micros() / 10).unwrap_or(u64::MAX);
-        let jitter = (u128::from(roll) * u128::from(tenth)) >> 64;
-        base + Duration::from_micros(u64::try_from(jitter).unwrap_or(0))
+        base + Duration::from_micros(below(roll, tenth))
     }
 }
 

@@ -29,6 +29,7 @@ pub mod platform;
 mod readiness;
 pub mod refusal;
 pub mod retry;
+pub mod roll;
 pub mod secret;
 mod settlement;
 pub mod sse;

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::breaker::{Gate, Policy};
 use crate::caller::Caller;
 use crate::config::{Config, Credential, Pick, Route, Sticky, Target, UpstreamId};
+use crate::roll::{below, scramble};
 use crate::standing::Standing;
 use crate::time::{Instant, go_duration};
 
@@ -189,7 +190,7 @@ fn by_weight(targets: &mut Vec<&Target>, roll: u64) {
     let (mut rest, mut roll) = (std::mem::take(targets), roll);
     while !rest.is_empty() {
         let total: u64 = rest.iter().map(|target| u64::from(target.weight)).sum();
-        let mut point = u64::try_from((u128::from(roll) * u128::from(total)) >> 64).unwrap_or(0);
+        let mut point = below(roll, total);
         let chosen = rest.iter().position(|target| {
             let weight = u64::from(target.weight);
             let is_here = point < weight;
@@ -199,14 +200,6 @@ fn by_weight(targets: &mut Vec<&Target>, roll: u64) {
         targets.push(rest.remove(chosen.unwrap_or(0)));
         roll = scramble(roll);
     }
-}
-
-/// The next of a sequence of rolls (`SplitMix64`'s finaliser).
-fn scramble(roll: u64) -> u64 {
-    let mut z = roll.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// The same caller has the same roll on the same route, on every replica.

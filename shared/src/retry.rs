@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use crate::config::{Condition, Retry};
+use crate::roll::below;
 use crate::time::{Instant, UnixMillis};
 
 /// What is known when an attempt has failed.
@@ -70,13 +71,8 @@ impl Situation<'_> {
         let doublings = self.attempts.saturating_sub(1).min(16);
         let step = self.policy.backoff.saturating_mul(1 << doublings).min(self.policy.max_wait);
         let micros = u64::try_from(step.as_micros()).unwrap_or(u64::MAX);
-        Duration::from_micros(scale(roll, micros))
+        Duration::from_micros(below(roll, micros.saturating_add(1)))
     }
-}
-
-/// A point of `0..=size` that `roll` stands for.
-fn scale(roll: u64, size: u64) -> u64 {
-    u64::try_from((u128::from(roll) * (u128::from(size) + 1)) >> 64).unwrap_or(size)
 }
 
 /// What an error status of an upstream stands for; `None` when it is the caller's own doing.

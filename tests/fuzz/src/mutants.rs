@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use weir::roll::{STEP, scramble};
+
 /// Pieces that formats stumble over.
 const SPLINTERS: [&[u8]; 24] = [
     b"\"",
@@ -90,9 +92,8 @@ struct Dice(u64);
 impl Dice {
     /// A number below `limit`, which is not 0.
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % limit as u64).unwrap_or(0)
+        let roll = scramble(self.0);
+        self.0 = self.0.wrapping_add(STEP);
+        usize::try_from(roll % limit as u64).unwrap_or(0)
     }
 }

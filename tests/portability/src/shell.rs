@@ -16,6 +16,7 @@ use weir::config::Upstream;
 use weir::embedded::Store;
 use weir::ledger::Record;
 use weir::platform::{Ask, Closing, Event, Finding, Opened, Payload, SendFault};
+use weir::roll;
 use weir::time::{Instant, UnixMillis};
 
 use crate::clock::{Clock, Sleep};
@@ -139,11 +140,8 @@ impl Platform for Shell {
         match self.0.rolls.get() {
             Rolls::Always(roll) => roll,
             Rolls::Seeded(seed) => {
-                let seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                self.0.rolls.set(Rolls::Seeded(seed));
-                let z = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                z ^ (z >> 31)
+                self.0.rolls.set(Rolls::Seeded(seed.wrapping_add(roll::STEP)));
+                roll::scramble(seed)
             }
         }
     }
