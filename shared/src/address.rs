@@ -102,6 +102,7 @@ mod tests {
             timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
             breaker: crate::breaker::Policy::default(),
             breaker_per_model: false,
+            concurrency: None,
         }
     }
 

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::config::Limits;
+use crate::overload::Priority;
 use crate::pattern::Pattern;
 
 /// Who a key belongs to.
@@ -18,12 +19,19 @@ pub struct Caller {
     /// What it may call; a name or what an alias makes of it must match one. Empty means nothing.
     pub models: Vec<Pattern>,
     pub limits: Limits,
+    pub priority: Priority,
 }
 
 impl Caller {
     /// Everyone, at a gateway with `auth = "open"`; the limits are each client address's.
     pub fn anyone(limits: Limits) -> Self {
-        Self { name: "anyone".into(), tenant: "default".into(), models: vec![Pattern::new("*")], limits }
+        Self {
+            name: "anyone".into(),
+            tenant: "default".into(),
+            models: vec![Pattern::new("*")],
+            limits,
+            priority: Priority::default(),
+        }
     }
 
     /// Whether it may call the model it `asked` for, which is `resolved` behind the aliases.

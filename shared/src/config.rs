@@ -24,8 +24,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::breaker;
-use crate::caller::Keyring;
+use crate::cache;
+use crate::caller::{KeyHash, Keyring};
 use crate::limit::Rate;
+use crate::overload::Concurrency;
 use crate::pattern::Pattern;
 use crate::secret::Secret;
 
@@ -47,6 +49,25 @@ pub struct Config {
     pub keys: Keyring,
     /// Of a caller that has none of its own, and of each client address where no key is asked for.
     pub limits: Limits,
+    pub store: Store,
+    /// Who may look at control and change it; `None`: nobody.
+    pub admin: Option<KeyHash>,
+}
+
+/// Where state is kept, and how much of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// Bytes of answers that are kept in the process. Default 256 MiB.
+    pub cache: u64,
+    /// In millionths: what one process admits of a limit whose policy is `local` while the store is lost.
+    /// Default 25 %.
+    pub local_share: u32,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { cache: 256 << 20, local_share: 250_000 }
+    }
 }
 
 /// Who may call.
@@ -77,6 +98,10 @@ pub struct Server {
     pub workers: usize,
     /// Proxies in front that are believed about the client's address. Default 0.
     pub trusted_proxies: usize,
+    /// Of all calls of the process; `None` bounds nothing.
+    pub concurrency: Option<Concurrency>,
+    /// How long the answer to an `Idempotency-Key` is kept. Default 24 h.
+    pub idempotency: Duration,
 }
 
 /// Index of an upstream in [`Config::upstreams`].
@@ -97,6 +122,8 @@ pub struct Upstream {
     pub breaker: breaker::Policy,
     /// Each of its models has a breaker of its own.
     pub breaker_per_model: bool,
+    /// Of the calls that one process sends it; `None` bounds nothing.
+    pub concurrency: Option<Concurrency>,
 }
 
 /// How an upstream is spoken to.
@@ -153,6 +180,8 @@ pub struct Route {
     pub limits: Limits,
     /// With breakers of its own for each of its deployments, in place of the upstreams'.
     pub breaker: Option<breaker::Policy>,
+    /// `None`: nothing of this route is kept.
+    pub cache: Option<cache::Policy>,
 }
 
 /// How much may be asked for. The default limits nothing.

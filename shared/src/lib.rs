@@ -8,6 +8,7 @@
 pub mod account;
 mod address;
 pub mod breaker;
+pub mod cache;
 pub mod call;
 pub mod caller;
 pub mod config;
@@ -22,6 +23,7 @@ pub mod ledger;
 pub mod limit;
 mod listing;
 mod multipart;
+pub mod overload;
 pub mod pattern;
 mod pipeline;
 pub mod plan;

@@ -89,6 +89,8 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
         passthrough,
         keys,
         limits,
+        store: super::Store::default(),
+        admin: None,
     }
 }
 
@@ -163,7 +165,19 @@ fn server(raw: &raw::Server, report: &mut Report<'_>) -> Server {
     if !(1..=1 << 30).contains(&max_body) {
         report.fault(&path.key("max_body"), "must be at least 1 byte and at most 1GiB");
     }
-    Server { max_body, max_depth, max_n, header_timeout, body_timeout, grace, workers, trusted_proxies }
+    let (concurrency, idempotency) = (None, Duration::from_hours(24));
+    Server {
+        max_body,
+        max_depth,
+        max_n,
+        header_timeout,
+        body_timeout,
+        grace,
+        workers,
+        trusted_proxies,
+        concurrency,
+        idempotency,
+    }
 }
 
 fn passthrough(

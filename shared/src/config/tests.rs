@@ -62,6 +62,8 @@ fn the_least_document_gets_the_defaults() {
         grace: seconds(30),
         workers: 0,
         trusted_proxies: 0,
+        concurrency: None,
+        idempotency: Duration::from_hours(24),
     };
     assert_eq!(config.server, server);
     let timeouts =
@@ -86,6 +88,7 @@ fn the_least_document_gets_the_defaults() {
         advertise: vec![],
         limits: Limits::default(),
         breaker: None,
+        cache: None,
     };
     assert_eq!(config.routes, [route]);
     let requests = vec![Rate { count: 1000, per: Duration::from_mins(1) }];
@@ -147,6 +150,8 @@ fn every_setting_arrives() {
         grace: Duration::ZERO,
         workers: 4,
         trusted_proxies: 1,
+        concurrency: None,
+        idempotency: Duration::from_hours(24),
     };
     assert_eq!(config.server, server);
     let (one, two) = (upstream(&config, "one"), upstream(&config, "two"));
@@ -174,6 +179,7 @@ fn every_setting_arrives() {
             failure_rate: 500_000,
             ..breaker::Policy::default()
         }),
+        cache: None,
     };
     assert_eq!(config.routes, [route]);
     let rate = |count, seconds| Rate { count, per: Duration::from_secs(seconds) };
@@ -220,7 +226,7 @@ fn chains_of_aliases_are_followed_to_their_end() {
 
 #[test]
 fn a_key_belongs_to_a_caller() {
-    let hash = crate::caller::KeyHash::of("sk-weir-1").to_text();
+    let hash = KeyHash::of("sk-weir-1").to_text();
     let text = format!("{}[key.team-a]\nhash = \"{hash}\"", LEAST.replace("\"open\"", "\"keys\""));
     let config = load(&text).unwrap().config;
     let caller = config.keys.find("sk-weir-1").unwrap();

@@ -10,6 +10,7 @@ use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
 use crate::config::{Limits, raw};
+use crate::overload::Priority;
 use crate::pattern::Pattern;
 
 /// Each hash once.
@@ -53,7 +54,16 @@ fn key(
     let hash = hash(raw.hash.as_deref(), &path.key("hash"), report)?;
     let tenant = tenant.unwrap_or_else(|| name.clone());
     let models = models.into_iter().map(Pattern::new).collect();
-    Some((hash, Caller { name, tenant, models, limits: limits.unwrap_or_else(|| default.clone()) }))
+    Some((
+        hash,
+        Caller {
+            name,
+            tenant,
+            models,
+            limits: limits.unwrap_or_else(|| default.clone()),
+            priority: Priority::default(),
+        },
+    ))
 }
 
 /// Never quotes what was written: it may be the key itself.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::upstream::Names;
 use super::{check_model, policy, within};
+use crate::cache;
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
@@ -72,6 +73,7 @@ fn route(raw: raw::Route, path: &Path, names: &Names, report: &mut Report<'_>) -
         advertise: raw.advertise,
         limits: limits.unwrap_or_default(),
         breaker,
+        cache: raw.cache.map(|_| cache::Policy::default()),
     })
 }
 

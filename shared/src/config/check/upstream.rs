@@ -81,6 +81,7 @@ fn upstream(
         timeouts,
         breaker: policy.unwrap_or_default(),
         breaker_per_model: per_model.unwrap_or(dialect == Dialect::Simulated),
+        concurrency: None,
         dialect,
     })
 }
