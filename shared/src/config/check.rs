@@ -6,13 +6,16 @@
 
 mod address;
 mod alias;
+mod breaker;
+mod cache;
 mod credential;
 mod key;
-mod policy;
+mod limits;
 mod route;
+mod server;
+mod store;
 mod upstream;
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -21,7 +24,7 @@ use super::fault::{Fault, Faults, Problem};
 use super::path::Path;
 use super::report::Report;
 use super::source::{Document, Surroundings};
-use super::{Auth, Config, Limits, Route, Server, UpstreamId, raw, source};
+use super::{Auth, Config, Route, UpstreamId, raw, source};
 use crate::caller::Keyring;
 
 /// A configuration that holds, and what should be known about it.
@@ -61,9 +64,9 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     let root = Path::ROOT;
     let listen = listen(raw.listen.as_deref(), report);
     let auth = auth(&raw, listen, report);
-    let server = server(&raw.server.unwrap_or_default(), report);
+    let server = server::server(&raw.server.unwrap_or_default(), report);
     if let Some(store) = &raw.store {
-        policy::store(store, &root.key("store"), report);
+        store::store(store, &root.key("store"), report);
     }
 
     let (upstreams, routes) = (raw.upstream.unwrap_or_default(), raw.route.unwrap_or_default());
@@ -74,7 +77,7 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     let all_known = written > 0 && routes.len() == written && report.is_whole(&root.key("route"));
     let aliases = alias::aliases(&raw.alias, all_known.then_some(routes.as_slice()), report);
     let passthrough = passthrough(raw.passthrough.as_deref(), &names, &routes, report);
-    let limits = default_limits(raw.limits, report);
+    let limits = limits::of_callers(raw.limits, report);
     let keys = Keyring::new(key::keys(raw.key, &limits, report));
 
     routes.sort_by_key(|route| route.pattern.precedence());
@@ -92,16 +95,6 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
         store: super::Store::default(),
         admin: None,
     }
-}
-
-fn default_limits(mut raw: BTreeMap<String, raw::Limits>, report: &mut Report<'_>) -> Limits {
-    let table = Path::ROOT.key("limits");
-    let limits = raw.remove("default").map(|limits| policy::limits(limits, &table.key("default"), report));
-    for name in raw.keys() {
-        let problem = Problem::new("nothing refers to it").hint("only [limits.default] has a meaning");
-        report.fault(&table.key(name), problem);
-    }
-    limits.unwrap_or_else(policy::default_limits)
 }
 
 fn listen(text: Option<&str>, report: &mut Report<'_>) -> SocketAddr {
@@ -146,40 +139,6 @@ fn open_to_others(address: SocketAddr) -> Problem {
         .hint("listen on 127.0.0.1, or set auth = \"keys\", or say open_on_any_address = true")
 }
 
-fn server(raw: &raw::Server, report: &mut Report<'_>) -> Server {
-    let path = Path::ROOT.key("server");
-    let mut time = |key: &str, time: Option<raw::Time>, default: u64| {
-        positive(time, Duration::from_secs(default), &path.key(key), report)
-    };
-    let header_timeout = time("header_timeout", raw.header_timeout, 10);
-    let body_timeout = time("body_timeout", raw.body_timeout, 30);
-    let grace = raw.grace.map_or(Duration::from_secs(30), |time| time.0);
-    let mut number = |key: &str, number: Option<u64>, default: u32, range: Range| {
-        within(number, default, range, &path.key(key), report)
-    };
-    let max_depth = number("max_depth", raw.max_depth, 64, (1, 128));
-    let max_n = number("max_n", raw.max_n, 128, (1, 1_000_000));
-    let workers = number("workers", raw.workers, 0, (0, 1024)) as usize;
-    let trusted_proxies = number("trusted_proxies", raw.trusted_proxies, 0, (0, 16)) as usize;
-    let max_body = raw.max_body.map_or(32 << 20, |size| size.0);
-    if !(1..=1 << 30).contains(&max_body) {
-        report.fault(&path.key("max_body"), "must be at least 1 byte and at most 1GiB");
-    }
-    let (concurrency, idempotency) = (None, Duration::from_hours(24));
-    Server {
-        max_body,
-        max_depth,
-        max_n,
-        header_timeout,
-        body_timeout,
-        grace,
-        workers,
-        trusted_proxies,
-        concurrency,
-        idempotency,
-    }
-}
-
 fn passthrough(
     name: Option<&str>,
     names: &Names,
@@ -219,6 +178,18 @@ fn positive(time: Option<raw::Time>, default: Duration, path: &Path, report: &mu
         report.fault(path, "must be longer than nothing");
     }
     time
+}
+
+fn at_least_one(number: Option<u64>, path: &Path, report: &mut Report<'_>) {
+    if number == Some(0) {
+        report.fault(path, "must be at least 1");
+    }
+}
+
+fn at_least_some_time(time: Option<raw::Time>, path: &Path, report: &mut Report<'_>) {
+    if let Some(time) = time {
+        positive(Some(time), time.0, path, report);
+    }
 }
 
 /// Refuses what cannot be part of a path, a header or a store's key.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use super::{check_model, check_name, policy};
+use super::{check_model, check_name, limits};
 use crate::caller::{Caller, KeyHash};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
@@ -50,7 +50,7 @@ fn key(
     for (at, model) in models.iter().enumerate() {
         check_model(model, &path.key("models").index(at), report);
     }
-    let limits = raw.limits.map(|limits| policy::limits(limits, &path.key("limits"), report));
+    let limits = raw.limits.map(|limits| limits::limits(limits, &path.key("limits"), report));
     let hash = hash(raw.hash.as_deref(), &path.key("hash"), report)?;
     let tenant = tenant.unwrap_or_else(|| name.clone());
     let models = models.into_iter().map(Pattern::new).collect();

@@ -5,8 +5,8 @@ use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use super::upstream::Names;
-use super::{check_model, policy, within};
-use crate::cache;
+use super::{breaker, cache, check_model, limits, within};
+use crate::cache::Policy;
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
@@ -48,18 +48,18 @@ fn route(raw: raw::Route, path: &Path, names: &Names, report: &mut Report<'_>) -
         advertise(pattern, &raw.advertise, &path.key("advertise"), report);
     }
     if let Some(cache) = &raw.cache {
-        policy::cache(cache, &path.key("cache"), report);
+        cache::cache(cache, &path.key("cache"), report);
     }
     let breaker = raw.breaker.map(|breaker| {
         let path = path.key("breaker");
         if breaker.per_model.is_some() {
             report.fault(&path.key("per_model"), "belongs to an upstream; a route's breakers are per model");
         }
-        policy::breaker(&breaker, &path, report)
+        breaker::breaker(&breaker, &path, report)
     });
     let to = to(raw.to, &path.key("to"), names, report);
     let fallback = targets(raw.fallback, &path.key("fallback"), names, report);
-    let limits = raw.limits.map(|limits| policy::limits(limits, &path.key("limits"), report));
+    let limits = raw.limits.map(|limits| limits::limits(limits, &path.key("limits"), report));
     let retry = retry(raw.retry.as_ref(), &path.key("retry"), report);
     Some(Route {
         pattern: pattern?,
@@ -73,7 +73,7 @@ fn route(raw: raw::Route, path: &Path, names: &Names, report: &mut Report<'_>) -
         advertise: raw.advertise,
         limits: limits.unwrap_or_default(),
         breaker,
-        cache: raw.cache.map(|_| cache::Policy::default()),
+        cache: raw.cache.map(|_| Policy::default()),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{address, check_name, credential, policy, positive};
+use super::{address, breaker, check_name, credential, positive};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
@@ -70,16 +70,15 @@ fn upstream(
         Some(raw::Dialect::Simulated) => simulated(raw, path, surroundings, report),
         Some(raw::Dialect::OpenAi | raw::Dialect::Azure) | None => base_url(raw, path, surroundings, report),
     };
-    let breaker = raw.breaker.as_ref();
-    let per_model = breaker.and_then(|breaker| breaker.per_model);
-    let policy = breaker.map(|breaker| policy::breaker(breaker, &path.key("breaker"), report));
+    let per_model = raw.breaker.as_ref().and_then(|breaker| breaker.per_model);
+    let breaker = raw.breaker.as_ref().map(|raw| breaker::breaker(raw, &path.key("breaker"), report));
     let dialect = dialect?;
     Some(Upstream {
         name,
         base_url: base_url?,
         credential,
         timeouts,
-        breaker: policy.unwrap_or_default(),
+        breaker: breaker.unwrap_or_default(),
         breaker_per_model: per_model.unwrap_or(dialect == Dialect::Simulated),
         concurrency: None,
         dialect,

@@ -1,0 +1,42 @@
+//! Bounds of the server in front.
+
+use std::time::Duration;
+
+use super::{Range, positive, within};
+use crate::config::path::Path;
+use crate::config::report::Report;
+use crate::config::{Server, raw};
+
+pub(super) fn server(raw: &raw::Server, report: &mut Report<'_>) -> Server {
+    let path = Path::ROOT.key("server");
+    let mut time = |key: &str, time: Option<raw::Time>, default: u64| {
+        positive(time, Duration::from_secs(default), &path.key(key), report)
+    };
+    let header_timeout = time("header_timeout", raw.header_timeout, 10);
+    let body_timeout = time("body_timeout", raw.body_timeout, 30);
+    let grace = raw.grace.map_or(Duration::from_secs(30), |time| time.0);
+    let mut number = |key: &str, number: Option<u64>, default: u32, range: Range| {
+        within(number, default, range, &path.key(key), report)
+    };
+    let max_depth = number("max_depth", raw.max_depth, 64, (1, 128));
+    let max_n = number("max_n", raw.max_n, 128, (1, 1_000_000));
+    let workers = number("workers", raw.workers, 0, (0, 1024)) as usize;
+    let trusted_proxies = number("trusted_proxies", raw.trusted_proxies, 0, (0, 16)) as usize;
+    let max_body = raw.max_body.map_or(32 << 20, |size| size.0);
+    if !(1..=1 << 30).contains(&max_body) {
+        report.fault(&path.key("max_body"), "must be at least 1 byte and at most 1GiB");
+    }
+    let (concurrency, idempotency) = (None, Duration::from_hours(24));
+    Server {
+        max_body,
+        max_depth,
+        max_n,
+        header_timeout,
+        body_timeout,
+        grace,
+        workers,
+        trusted_proxies,
+        concurrency,
+        idempotency,
+    }
+}
