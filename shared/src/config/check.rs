@@ -1,8 +1,7 @@
 //! From the raw shape to a [`Config`], or to everything that is wrong with it.
 //!
 //! Each check reports and goes on with what is left: a part that has a fault is left out of the `Config`,
-//! which is then thrown away. Whatever a document says of things that this version does not do yet is checked
-//! all the same, and answered with a warning.
+//! which is then thrown away.
 
 mod address;
 mod alias;
@@ -65,20 +64,19 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     let listen = listen(raw.listen.as_deref(), report);
     let auth = auth(&raw, listen, report);
     let server = server::server(&raw.server.unwrap_or_default(), report);
-    if let Some(store) = &raw.store {
-        store::store(store, &root.key("store"), report);
-    }
+    let store = store::store(&raw.store.unwrap_or_default(), report);
 
     let (upstreams, routes) = (raw.upstream.unwrap_or_default(), raw.route.unwrap_or_default());
     let names = Names::new(&upstreams);
     let upstreams = upstream::upstreams(upstreams, surroundings, report);
     let written = routes.len();
-    let mut routes = route::routes(routes, &names, report);
+    let mut routes = route::routes(routes, &names, store, report);
     let all_known = written > 0 && routes.len() == written && report.is_whole(&root.key("route"));
     let aliases = alias::aliases(&raw.alias, all_known.then_some(routes.as_slice()), report);
     let passthrough = passthrough(raw.passthrough.as_deref(), &names, &routes, report);
     let limits = limits::of_callers(raw.limits, report);
-    let keys = Keyring::new(key::keys(raw.key, &limits, report));
+    let keys = key::keys(raw.key, &limits, report);
+    cache::tell_shared(&routes, auth, &keys, report);
 
     routes.sort_by_key(|route| route.pattern.precedence());
     Config {
@@ -90,9 +88,9 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
         aliases,
         routes,
         passthrough,
-        keys,
+        keys: Keyring::new(keys),
         limits,
-        store: super::Store::default(),
+        store,
         admin: None,
     }
 }

@@ -4,6 +4,7 @@
 //! that is missing at once. Keys that are not known are refused. The comments are the schema's descriptions:
 //! they are what an editor shows to whoever writes a `weir.toml`.
 
+mod cache;
 mod reference;
 mod spelled;
 mod tree;
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub(super) use self::cache::{Cache, CacheTable};
 pub(super) use self::reference::{ApiKey, BaseUrl, Target, TargetTable};
 pub(super) use self::tree::parse;
 pub(super) use self::unit::{Rates, Share, Size, Time};
@@ -44,7 +46,7 @@ pub(super) struct Gateway {
     pub(super) passthrough: Option<String>,
     /// Bounds of the server in front.
     pub(super) server: Option<Server>,
-    /// Where state is kept.
+    /// Where state is kept, and how much of it.
     pub(super) store: Option<Store>,
     /// The API bases that calls are sent to, by the name that routes use.
     #[schemars(required)]
@@ -98,14 +100,20 @@ pub(super) struct Server {
     pub(super) trusted_proxies: Option<u64>,
 }
 
-/// Where state is kept.
-#[derive(Deserialize, JsonSchema)]
+/// Where state is kept, and how much of it.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Store {
     /// Default `embedded`.
     pub(super) kind: Option<StoreKind>,
     /// With `kind = "redis"`: `redis://host:6379`, or `{ env = "REDIS_URL" }` if it has a password in it.
     pub(super) url: Option<BaseUrl>,
+    /// Bytes of all the answers that one process keeps for its routes, up to `64GiB`; `0` keeps none. Default
+    /// `256MiB`.
+    pub(super) cache: Option<Size>,
+    /// What one process admits of a limit with `on_store_loss = "local"` while the store is lost; four that
+    /// admit `25%` keep to the limit. Default `25%`.
+    pub(super) local_share: Option<Share>,
 }
 
 /// What keeps the state.
@@ -190,7 +198,7 @@ pub(super) struct Route {
     /// Names that `GET /v1/models` lists for a pattern; each must match it.
     #[serde(default)]
     pub(super) advertise: Vec<String>,
-    /// Answers to be kept and given again for the same request.
+    /// Answers to be kept and given again for the same request. Default: none are.
     pub(super) cache: Option<Cache>,
     /// When an upstream that fails is left alone for a while.
     /// In place of the upstreams' own: a breaker for each upstream and model that this route leads to.
@@ -209,14 +217,6 @@ pub(super) struct Retry {
     pub(super) backoff: Option<Time>,
     /// Longest wait for an upstream that says when to come back. Default `5s`.
     pub(super) max_wait: Option<Time>,
-}
-
-/// Answers to be kept and given again for the same request.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Cache {
-    /// How long an answer may be given again. Default `300s`.
-    pub(super) ttl: Option<Time>,
 }
 
 /// When an upstream that fails is left alone for a while: after failures in a row, or at a rate of them.

@@ -1,5 +1,6 @@
 //! What a document means. What is said of a wrong one, and of a hostile one, is in the files below.
 
+mod cache;
 mod faults;
 mod hostile;
 

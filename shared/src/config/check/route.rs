@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use super::upstream::Names;
 use super::{breaker, cache, check_model, limits, within};
-use crate::cache::Policy;
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
-use crate::config::{Condition, OnDisconnect, Pick, Retry, Route, Sticky, Target, raw};
+use crate::config::{Condition, OnDisconnect, Pick, Retry, Route, Sticky, Store, Target, raw};
 use crate::pattern::Pattern;
 
 /// So that no sum of weights overflows.
 const MOST_WEIGHT: u32 = 1_000_000;
 
 /// In the order of the document.
-pub(super) fn routes(routes: Vec<raw::Route>, names: &Names, report: &mut Report<'_>) -> Vec<Route> {
+pub(super) fn routes(
+    routes: Vec<raw::Route>,
+    names: &Names,
+    store: Store,
+    report: &mut Report<'_>,
+) -> Vec<Route> {
     let list = Path::ROOT.key("route");
     if routes.is_empty() && report.is_whole(&list) {
         let hint = "add [[route]] with model = \"*\" and to = [\"UPSTREAM\"]";
@@ -37,19 +41,23 @@ pub(super) fn routes(routes: Vec<raw::Route>, names: &Names, report: &mut Report
                 }
             }
         }
-        checked.extend(route(raw, &path, names, report));
+        checked.extend(route(raw, &path, names, store, report));
     }
     checked
 }
 
-fn route(raw: raw::Route, path: &Path, names: &Names, report: &mut Report<'_>) -> Option<Route> {
+fn route(
+    raw: raw::Route,
+    path: &Path,
+    names: &Names,
+    store: Store,
+    report: &mut Report<'_>,
+) -> Option<Route> {
     let pattern = pattern(raw.model, &path.key("model"), report);
     if let Some(pattern) = &pattern {
         advertise(pattern, &raw.advertise, &path.key("advertise"), report);
     }
-    if let Some(cache) = &raw.cache {
-        cache::cache(cache, &path.key("cache"), report);
-    }
+    let cache = raw.cache.and_then(|raw| cache::cache(&raw, store, &path.key("cache"), report));
     let breaker = raw.breaker.map(|breaker| {
         let path = path.key("breaker");
         if breaker.per_model.is_some() {
@@ -73,7 +81,7 @@ fn route(raw: raw::Route, path: &Path, names: &Names, report: &mut Report<'_>) -
         advertise: raw.advertise,
         limits: limits.unwrap_or_default(),
         breaker,
-        cache: raw.cache.map(|_| Policy::default()),
+        cache,
     })
 }
 

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::Deserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
 
-/// What can be read from a text, a number or a table; each that is not overridden is refused.
+/// What can be read from a text, a number, a switch or a table; each that is not overridden is refused.
 ///
 /// A refusal says what is wrong and never what was written: it may have been a credential.
 pub(super) trait Spelled<'de>: Sized {
@@ -16,6 +16,10 @@ pub(super) trait Spelled<'de>: Sized {
     fn from_text(text: &str) -> Result<Self, &'static str>;
 
     fn from_number(_number: u64) -> Option<Self> {
+        None
+    }
+
+    fn from_switch(_is_on: bool) -> Option<Self> {
         None
     }
 
@@ -45,6 +49,10 @@ impl<'de, T: Spelled<'de>> Visitor<'de> for Reader<T> {
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
         T::from_number(number).ok_or_else(|| E::invalid_type(Unexpected::Unsigned(number), &T::EXPECTED))
+    }
+
+    fn visit_bool<E: Error>(self, is_on: bool) -> Result<T, E> {
+        T::from_switch(is_on).ok_or_else(|| E::invalid_type(Unexpected::Bool(is_on), &T::EXPECTED))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<T, A::Error> {

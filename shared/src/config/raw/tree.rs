@@ -79,6 +79,7 @@ fn tell(report: &mut Report<'_>, path: &Path, message: &str, found: &Value) {
 /// What serde calls a shape, as the reader of a document would.
 fn in_words(expected: &str) -> &str {
     match expected {
+        "f64" => "a number",
         "u64" => "a whole number, zero or more",
         "a string" | "string or map" => "a text in quotes",
         "a boolean" => "true or false",

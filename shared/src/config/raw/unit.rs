@@ -12,7 +12,7 @@ use crate::limit::Rate;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Time(pub(in crate::config) Duration);
 
-/// Bytes: `32MiB`, `500kB`, or a plain number.
+/// Bytes: `32MiB`, `500kB`, `0`, or a plain number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Size(pub(in crate::config) u64);
 
@@ -53,6 +53,9 @@ impl Spelled<'_> for Size {
 
     fn from_text(text: &str) -> Result<Self, &'static str> {
         const WRONG: &str = "not a size; write \"512KiB\", \"32MiB\", \"1GiB\" or a number of bytes";
+        if text == "0" {
+            return Ok(Self(0));
+        }
         let (count, unit) = count_and_unit(text).ok_or(WRONG)?;
         let bytes: u64 = match unit {
             "B" => 1,
@@ -146,7 +149,7 @@ described!(Time, {
 described!(Size, {
     "description": "A size: `512KiB`, `32MiB`, `1GiB`, `500kB`, or a number of bytes.",
     "type": ["string", "integer"],
-    "pattern": "^[0-9]+(B|kB|MB|GB|KiB|MiB|GiB)$",
+    "pattern": "^(0|[0-9]+(B|kB|MB|GB|KiB|MiB|GiB))$",
     "minimum": 0
 });
 described!(Rates, {
@@ -200,6 +203,8 @@ mod tests {
             ("7B", Some(7)),
             ("5kB", Some(5_000)),
             ("5MB", Some(5_000_000)),
+            ("0", Some(0)),
+            ("00", None),
             ("32", None),
             ("MiB", None),
             ("18446744073709551615GiB", None),
