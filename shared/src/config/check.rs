@@ -7,6 +7,7 @@ mod address;
 mod alias;
 mod breaker;
 mod cache;
+mod concurrency;
 mod credential;
 mod key;
 mod limits;

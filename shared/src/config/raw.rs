@@ -5,6 +5,7 @@
 //! they are what an editor shows to whoever writes a `weir.toml`.
 
 mod cache;
+mod concurrency;
 mod reference;
 mod spelled;
 mod tree;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub(super) use self::cache::{Cache, CacheTable};
+pub(super) use self::concurrency::{Adaptive, CallLimit, Concurrency, ConcurrencyTable, Unlimited};
 pub(super) use self::reference::{ApiKey, BaseUrl, Target, TargetTable};
 pub(super) use self::tree::parse;
 pub(super) use self::unit::{Rates, Share, Size, Time};
@@ -98,6 +100,10 @@ pub(super) struct Server {
     /// Proxies in front that add to `x-forwarded-for`: the client's address is that many from its right.
     /// Default 0: the connection's own address.
     pub(super) trusted_proxies: Option<u64>,
+    /// Calls of the process at the same time. Default 10000.
+    pub(super) concurrency: Option<Concurrency>,
+    /// How long the answer to an `Idempotency-Key` is kept, from `1s` to `168h`. Default `24h`.
+    pub(super) idempotency: Option<Time>,
 }
 
 /// Where state is kept, and how much of it.
@@ -143,6 +149,8 @@ pub(super) struct Upstream {
     pub(super) timeout: Option<Timeout>,
     /// When it is left alone. One is always there, with the defaults.
     pub(super) breaker: Option<Breaker>,
+    /// Calls that one process sends it at the same time. Default `unlimited`.
+    pub(super) concurrency: Option<Concurrency>,
 }
 
 /// How an upstream is spoken to.

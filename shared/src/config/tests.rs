@@ -3,10 +3,12 @@
 mod cache;
 mod faults;
 mod hostile;
+mod overload;
 
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::overload::Bound;
 
 const DEFAULT: &str = include_str!("../../../devserver/default.toml");
 const EXAMPLE: &str = include_str!("../../../devserver/weir.example.toml");
@@ -63,10 +65,11 @@ fn the_least_document_gets_the_defaults() {
         grace: seconds(30),
         workers: 0,
         trusted_proxies: 0,
-        concurrency: None,
+        concurrency: Some(Concurrency { bound: Bound::Fixed(10_000), queue: 1000, wait: seconds(5) }),
         idempotency: Duration::from_hours(24),
     };
     assert_eq!(config.server, server);
+    assert_eq!(config.upstreams[0].concurrency, None);
     let timeouts =
         Timeouts { connect: seconds(5), first_byte: seconds(30), idle: seconds(60), total: seconds(600) };
     assert_eq!(config.upstreams[0].timeouts, timeouts);
@@ -104,7 +107,7 @@ fn every_setting_arrives() {
         open_on_any_address = true
         explain = false
         passthrough = "two"
-        server = { max_body = 1000, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m", grace = "0s", workers = 4, trusted_proxies = 1 }
+        server = { max_body = 1000, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m", grace = "0s", workers = 4, trusted_proxies = 1, concurrency = "unlimited", idempotency = "168h" }
         [upstream.one]
         dialect = "azure"
         base_url = { env = "BASE", default = "https://default.example" }
@@ -152,7 +155,7 @@ fn every_setting_arrives() {
         workers: 4,
         trusted_proxies: 1,
         concurrency: None,
-        idempotency: Duration::from_hours(24),
+        idempotency: Duration::from_hours(168),
     };
     assert_eq!(config.server, server);
     let (one, two) = (upstream(&config, "one"), upstream(&config, "two"));

@@ -2,10 +2,18 @@
 
 use std::time::Duration;
 
-use super::{Range, positive, within};
+use super::{Range, concurrency, positive, within};
 use crate::config::path::Path;
 use crate::config::report::Report;
 use crate::config::{Server, raw};
+use crate::overload::{Bound, Concurrency};
+
+/// Where the document says nothing.
+const CONCURRENCY: Concurrency =
+    Concurrency { bound: Bound::Fixed(10_000), queue: 1000, wait: concurrency::WAIT };
+
+/// No answer is kept for longer to be given again: seven days.
+const LONGEST_IDEMPOTENCY: Duration = Duration::from_hours(7 * 24);
 
 pub(super) fn server(raw: &raw::Server, report: &mut Report<'_>) -> Server {
     let path = Path::ROOT.key("server");
@@ -26,7 +34,14 @@ pub(super) fn server(raw: &raw::Server, report: &mut Report<'_>) -> Server {
     if !(1..=1 << 30).contains(&max_body) {
         report.fault(&path.key("max_body"), "must be at least 1 byte and at most 1GiB");
     }
-    let (concurrency, idempotency) = (None, Duration::from_hours(24));
+    let concurrency = match &raw.concurrency {
+        None => Some(CONCURRENCY),
+        Some(raw) => concurrency::concurrency(raw, CONCURRENCY.queue, &path.key("concurrency"), report),
+    };
+    let idempotency = raw.idempotency.map_or(Duration::from_hours(24), |time| time.0);
+    if !(Duration::from_secs(1)..=LONGEST_IDEMPOTENCY).contains(&idempotency) {
+        report.fault(&path.key("idempotency"), "must be at least 1s and at most 168h");
+    }
     Server {
         max_body,
         max_depth,

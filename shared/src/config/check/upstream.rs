@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{address, breaker, check_name, credential, positive};
+use super::{address, breaker, check_name, concurrency, credential, positive};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
 use crate::config::source::Surroundings;
 use crate::config::{Credential, Dialect, Timeouts, Upstream, UpstreamId, raw};
+
+/// Calls that wait for an upstream whose concurrency has a bound.
+const QUEUE: u32 = 100;
 
 /// Every upstream's name, those of faulty ones included.
 pub(super) struct Names(Vec<String>);
@@ -72,6 +75,10 @@ fn upstream(
     };
     let per_model = raw.breaker.as_ref().and_then(|breaker| breaker.per_model);
     let breaker = raw.breaker.as_ref().map(|raw| breaker::breaker(raw, &path.key("breaker"), report));
+    let concurrency = raw
+        .concurrency
+        .as_ref()
+        .and_then(|raw| concurrency::concurrency(raw, QUEUE, &path.key("concurrency"), report));
     let dialect = dialect?;
     Some(Upstream {
         name,
@@ -80,7 +87,7 @@ fn upstream(
         timeouts,
         breaker: breaker.unwrap_or_default(),
         breaker_per_model: per_model.unwrap_or(dialect == Dialect::Simulated),
-        concurrency: None,
+        concurrency,
         dialect,
     })
 }
