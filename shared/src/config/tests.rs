@@ -328,3 +328,14 @@ fn toml(text: &str) -> Document<'_> {
 fn load(text: &str) -> Result<Loaded, Faults> {
     Config::load(&toml(text), &Here::default())
 }
+
+/// `text` has the faults that begin as `expected` says, `|` between them, and no others.
+fn tells(text: &str, expected: &str) {
+    let Err(faults) = load(text) else { panic!("holds: {text}") };
+    let told: Vec<_> = faults.iter().map(|fault| fault.to_string().replace("weir.toml:", "")).collect();
+    let expected: Vec<_> = expected.split('|').collect();
+    assert_eq!(told.len(), expected.len(), "{text}\n{told:#?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{text}\n{told}\n{expected}");
+    }
+}

@@ -92,3 +92,76 @@ fn tenants_are_warned_of_a_cache_they_share() {
         assert!(warnings.iter().all(|warning| warning.line == Some(9)), "{label}: {warnings:?}");
     }
 }
+
+#[test]
+fn faults_of_stores_and_caches_are_told() {
+    let store = |text: &str| format!("{LEAST}[store]\n{text}");
+    let cache = |text: &str| LEAST.replace("[\"one\"]", &format!("[\"one\"]\ncache = {text}"));
+    for (text, expected) in [
+        (store("cache = \"65GiB\""), "10: store.cache: must be at most 64GiB"),
+        (store("cache = \"1\""), "10: store.cache: not a size"),
+        (
+            store("cache = true"),
+            "10: store.cache: expected a size such as \"32MiB\", or a number of bytes, found",
+        ),
+        (store("cach = 0"), "10: store.cach: unknown key \"cach\"; did you mean \"cache\"?"),
+        (store("local_share = \"0%\""), "10: store.local_share: must be more than 0%"),
+        (store("local_share = \"101%\""), "10: store.local_share: not a share"),
+        (
+            cache("\"5m\""),
+            "9: route[0].cache: expected true, false or a table such as { ttl = \"5m\" }, found a text",
+        ),
+        (
+            cache("5"),
+            "9: route[0].cache: expected true, false or a table such as { ttl = \"5m\" }, found a number",
+        ),
+        (
+            cache("[]"),
+            "9: route[0].cache: expected true, false or a table such as { ttl = \"5m\" }, found a list",
+        ),
+        (cache("{ tll = \"5m\" }"), "9: route[0].cache.tll: unknown key \"tll\"; did you mean \"ttl\"?"),
+        (cache("{ ttl = \"0s\" }"), "9: route[0].cache.ttl: must be longer than nothing"),
+        (cache("{ ttl = \"721h\" }"), "9: route[0].cache.ttl: longer than 30 days; write at most \"720h\""),
+        (cache("{ ttl = 5 }"), "9: route[0].cache.ttl: expected a duration"),
+        (
+            cache("{ scope = \"tennant\" }"),
+            "9: route[0].cache.scope: unknown scope \"tennant\"; did you mean \"tenant\"?",
+        ),
+        (
+            cache("{ stale_while_revalidate = \"721h\" }"),
+            "9: route[0].cache.stale_while_revalidate: longer than 30 days",
+        ),
+        (cache("{ stale_if_error = \"721h\" }"), "9: route[0].cache.stale_if_error: longer than 30 days"),
+        (cache("{ coalesce = 1 }"), "9: route[0].cache.coalesce: expected true or false, found a number"),
+        (
+            cache("{ max_entry = 0 }"),
+            "9: route[0].cache.max_entry: must be at least 1 byte and at most 64MiB",
+        ),
+        (cache("{ max_entry = \"65MiB\" }"), "9: route[0].cache.max_entry: must be at least 1 byte"),
+        (
+            cache("{ max_entry = \"2KiB\" }") + "[store]\ncache = \"1KiB\"",
+            "9: route[0].cache.max_entry: more than all answers together may have, which is 1024 bytes",
+        ),
+        (cache("{ max_temperature = 3 }"), "9: route[0].cache.max_temperature: must be 0 to 2"),
+        (cache("{ max_temperature = -0.1 }"), "9: route[0].cache.max_temperature: must be 0 to 2"),
+        (cache("{ max_temperature = -1 }"), "9: route[0].cache.max_temperature: must be 0 to 2"),
+        (
+            cache("{ max_temperature = 0.3000001 }"),
+            "9: route[0].cache.max_temperature: must be 0 to 2, with at most six decimals",
+        ),
+        (
+            cache("{ max_temperature = \"0.3\" }"),
+            "9: route[0].cache.max_temperature: expected a number, found a text",
+        ),
+        (
+            cache(
+                "{ ttl = \"0s\", stale_if_error = \"721h\", max_temperature = 9, max_entry = 0, copy = 1 }",
+            ),
+            "9: route[0].cache.copy: unknown key|9: route[0].cache.ttl: must be|\
+             9: route[0].cache.stale_if_error: longer|9: route[0].cache.max_temperature: must be|\
+             9: route[0].cache.max_entry: must be",
+        ),
+    ] {
+        tells(&text, expected);
+    }
+}
