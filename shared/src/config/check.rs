@@ -77,6 +77,7 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     let passthrough = passthrough(raw.passthrough.as_deref(), &names, &routes, report);
     let limits = limits::of_callers(raw.limits, report);
     let keys = key::keys(raw.key, &limits, report);
+    let admin = raw.admin.and_then(|raw| key::admin(&raw, &keys, report));
     cache::tell_shared(&routes, auth, &keys, report);
 
     routes.sort_by_key(|route| route.pattern.precedence());
@@ -92,7 +93,7 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
         keys: Keyring::new(keys),
         limits,
         store,
-        admin: None,
+        admin,
     }
 }
 

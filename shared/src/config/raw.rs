@@ -24,6 +24,7 @@ pub(super) use self::tree::parse;
 pub(super) use self::unit::{Rates, Share, Size, Time};
 use super::{Condition, OnDisconnect, OnStoreLoss, Pick, Sticky};
 use crate::breaker::OnRateLimit;
+use crate::overload::Priority;
 
 /// What a Weir gateway does: where it listens, who may call it, and which models lead to which upstreams.
 ///
@@ -50,6 +51,8 @@ pub(super) struct Gateway {
     pub(super) server: Option<Server>,
     /// Where state is kept, and how much of it.
     pub(super) store: Option<Store>,
+    /// Who may look at what is under control and change it: `/admin/…`. Without this table nobody may.
+    pub(super) admin: Option<Admin>,
     /// The API bases that calls are sent to, by the name that routes use.
     #[schemars(required)]
     pub(super) upstream: Option<BTreeMap<String, Upstream>>,
@@ -130,6 +133,16 @@ pub(super) enum StoreKind {
     Embedded,
     /// A Redis that all replicas share.
     Redis,
+}
+
+/// Who may look at what is under control and change it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admin {
+    /// Of the one key for `/admin/…`: `sha256:` and 64 hex digits, as `weir key new` prints them. No caller
+    /// has the same.
+    #[schemars(required)]
+    pub(super) hash: Option<String>,
 }
 
 /// An API base with its credential.
@@ -276,6 +289,8 @@ pub(super) struct Key {
     pub(super) models: Option<Vec<String>>,
     /// Its own limits, in place of `[limits.default]`.
     pub(super) limits: Option<Limits>,
+    /// Whose calls go first when some have to wait, and are turned away last. Default `normal`.
+    pub(super) priority: Option<Priority>,
 }
 
 /// The JSON Schema of a `weir.toml`, from the same types that read it.

@@ -8,7 +8,7 @@ mod overload;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::overload::Bound;
+use crate::overload::{Bound, Priority};
 
 const DEFAULT: &str = include_str!("../../../devserver/default.toml");
 const EXAMPLE: &str = include_str!("../../../devserver/weir.example.toml");
@@ -236,6 +236,31 @@ fn a_key_belongs_to_a_caller() {
     let caller = config.keys.find("sk-weir-1").unwrap();
     assert_eq!((caller.name.as_str(), caller.tenant.as_str()), ("team-a", "team-a"));
     assert!(caller.may_call("anything", "anything"));
+}
+
+#[test]
+fn a_key_has_the_priority_it_is_given_or_a_normal_one() {
+    for (text, expected) in [
+        ("", Priority::Normal),
+        ("priority = \"low\"", Priority::Low),
+        ("priority = \"normal\"", Priority::Normal),
+        ("priority = \"high\"", Priority::High),
+    ] {
+        let text = format!("{LEAST}[key.a]\nhash = \"{}\"\n{text}", KeyHash::of("sk-weir-1").to_text());
+        let keys = load(&text).unwrap().config.keys;
+        assert_eq!(keys.find("sk-weir-1").unwrap().priority, expected, "{text}");
+    }
+}
+
+#[test]
+fn the_admin_has_a_key_of_its_own_or_there_is_none() {
+    assert_eq!(load(LEAST).unwrap().config.admin, None);
+    let (admin, caller) = (KeyHash::of("sk-weir-1"), KeyHash::of("sk-weir-2"));
+    let text =
+        format!("{LEAST}[admin]\nhash = \"{}\"\n[key.a]\nhash = \"{}\"", admin.to_text(), caller.to_text());
+    let config = load(&text).unwrap().config;
+    assert_eq!(config.admin, Some(admin));
+    assert!(config.keys.find("sk-weir-1").is_none());
 }
 
 #[test]

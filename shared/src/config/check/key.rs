@@ -1,4 +1,4 @@
-//! Keys, and the callers they belong to.
+//! Keys: those of callers, and the one of the admin.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -10,7 +10,6 @@ use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
 use crate::config::{Limits, raw};
-use crate::overload::Priority;
 use crate::pattern::Pattern;
 
 /// Each hash once.
@@ -37,6 +36,22 @@ pub(super) fn keys(
     keys
 }
 
+/// The admin's, which opens nothing else: a caller's key that leaks must not open `/admin/…`.
+pub(super) fn admin(
+    raw: &raw::Admin,
+    keys: &[(KeyHash, Arc<Caller>)],
+    report: &mut Report<'_>,
+) -> Option<KeyHash> {
+    let path = Path::ROOT.key("admin").key("hash");
+    let admin = hash(raw.hash.as_deref(), &path, report)?;
+    if let Some((_, caller)) = keys.iter().find(|(hash, _)| *hash == admin) {
+        let key = Path::ROOT.key("key").key(&caller.name);
+        let problem = Problem::new(format!("{key} has the same hash"));
+        report.fault(&path, problem.hint("no caller has the admin's key; `weir key new` makes another"));
+    }
+    Some(admin)
+}
+
 fn key(
     name: String,
     raw: raw::Key,
@@ -61,7 +76,7 @@ fn key(
             tenant,
             models,
             limits: limits.unwrap_or_else(|| default.clone()),
-            priority: Priority::default(),
+            priority: raw.priority.unwrap_or_default(),
         },
     ))
 }

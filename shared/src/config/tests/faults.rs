@@ -190,6 +190,19 @@ fn single_faults_are_told_and_nothing_else() {
             more(&format!("[key.a]\nhash = \"sha256:{hash}\"\n[key.b]\nhash = \"sha256:{hash}\"")),
             "12: key.b.hash: key.a has the same hash",
         ),
+        (
+            more(&format!("[key.a]\nhash = \"sha256:{hash}\"\npriority = \"hgih\"")),
+            "11: key.a.priority: unknown priority \"hgih\"; did you mean \"high\"?",
+        ),
+        (more("[admin]"), "9: admin.hash: missing; `weir key new` makes a key and prints its hash"),
+        (more("[admin]\nhash = \"sha256:0\""), "10: admin.hash: not a hash"),
+        (more("[admin]\nhsh = \"\""), "10: admin.hsh: unknown key \"hsh\"; did you mean \"hash\"?"),
+        (more("[admin]\nhash = 5"), "10: admin.hash: expected a text in quotes, found a number"),
+        (format!("admin = true{LEAST}"), "1: admin: expected a table, found true or false"),
+        (
+            more(&format!("[admin]\nhash = \"sha256:{hash}\"\n[key.a]\nhash = \"sha256:{hash}\"")),
+            "10: admin.hash: key.a has the same hash; no caller has the admin's key",
+        ),
     ] {
         tells(&text, expected);
     }

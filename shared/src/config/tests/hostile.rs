@@ -27,6 +27,10 @@ fn a_pasted_credential_is_never_shown() {
             "[key.a]\nhash = \"CANARY\"",
             "[key.a]\nhash = \"sha256:CANARY\"",
             "[key.a]\nhash = CANARY",
+            "[admin]\nhash = \"CANARY\"",
+            "[admin]\nhash = \"sha256:CANARY\"",
+            "admin = \"CANARY\"",
+            "[admin]\nkey = \"CANARY\"",
             "key = \"CANARY\"",
             "key = [\"CANARY\"]",
             "[key]\na = \"CANARY\"",
@@ -34,6 +38,11 @@ fn a_pasted_credential_is_never_shown() {
             "[store]\nkind = \"redis\"\nurl = \"redis://:CANARY@host\"",
             "[store]\nurl = \"CANARY\"",
             "server = { max_body = \"CANARY\", grace = \"CANARY\" }",
+            "server = { concurrency = \"CANARY\", idempotency = \"CANARY\" }",
+            "server = { concurrency = { limit = \"CANARY\", wait = \"CANARY\" } }",
+            "[store]\ncache = \"CANARY\"\nlocal_share = \"CANARY\"",
+            "[[route]]\ncache = \"CANARY\"",
+            "[[route]]\ncache = { ttl = \"CANARY\", max_temperature = \"CANARY\" }",
         ] {
             never_shows(canary, &text.replace("CANARY", canary));
         }
@@ -52,6 +61,10 @@ fn a_pasted_credential_is_never_shown() {
         "[alias]\n\"CANARY\" = \"CANARY\"",
         "[alias]\nx = \"CANARY\"",
         "passthrough = \"CANARY\"",
+        "[[route]]\ncache = { scope = \"CANARY\", CANARY = 1 }",
+        "[server.concurrency]\nCANARY = 1",
+        "[key.a]\npriority = \"CANARY\"",
+        "[admin]\nCANARY = 1",
     ] {
         never_shows(CANARY, &text.replace("CANARY", CANARY));
     }
