@@ -107,7 +107,8 @@ fn every_setting_arrives() {
         open_on_any_address = true
         explain = false
         passthrough = "two"
-        server = { max_body = 1000, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m", grace = "0s", workers = 4, trusted_proxies = 1, concurrency = "unlimited", idempotency = "168h" }
+        server = { max_body = 1000, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m",
+            grace = "0s", workers = 4, trusted_proxies = 1, concurrency = "unlimited", idempotency = "168h" }
         [upstream.one]
         dialect = "azure"
         base_url = { env = "BASE", default = "https://default.example" }

@@ -78,11 +78,13 @@ fn faults_of_concurrency_are_told() {
         ),
         (
             upstream("{ limit = 1.5 }"),
-            "6: upstream.one.concurrency.limit: expected a number of calls or \"adaptive\", found a number with a fraction",
+            "6: upstream.one.concurrency.limit: expected a number of calls or \"adaptive\", found \
+             a number with a fraction",
         ),
         (
             upstream("{ limit = 5, least = 1, most = 9 }"),
-            "6: upstream.one.concurrency.least: only limit = \"adaptive\"|6: upstream.one.concurrency.most: only",
+            "6: upstream.one.concurrency.least: only limit = \"adaptive\"|\
+             6: upstream.one.concurrency.most: only",
         ),
         (
             upstream("{ limit = 5, queue = 1000001 }"),
@@ -134,7 +136,8 @@ fn faults_of_concurrency_are_told() {
         ),
         (
             upstream("{ limit = 0, queue = 1000001, wait = \"0s\", que = 1 }"),
-            "6: upstream.one.concurrency.que: unknown key|6: upstream.one.concurrency.limit: must be at least 1|\
+            "6: upstream.one.concurrency.que: unknown key|\
+             6: upstream.one.concurrency.limit: must be at least 1|\
              6: upstream.one.concurrency.queue: must be|6: upstream.one.concurrency.wait: must be longer",
         ),
     ] {
