@@ -100,6 +100,13 @@ struct Refused {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ordered {
+    /// A glob's models may be made up, the upstream is the configuration's.
+    upstream: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
 }
@@ -129,6 +136,7 @@ pub(crate) struct Metrics {
     upstream_first_byte: Histograms<Upstream>,
     per_output_token: Histograms<Call>,
     reloads: Family<Outcome, Counter>,
+    orders: Family<Ordered, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -158,6 +166,7 @@ impl Default for Metrics {
             upstream_first_byte: Family::new_with_constructor(seconds()),
             per_output_token: Family::new_with_constructor(seconds()),
             reloads: Family::default(),
+            orders: Family::default(),
         };
         metrics.register();
         metrics
@@ -177,6 +186,7 @@ impl Metrics {
         r.register("weir_streams_ended", "Streamed answers, by how they ended", self.streams.clone());
         r.register("weir_usage", "Admitted requests, by who reported usage", self.usage_sources.clone());
         r.register("weir_config_reloads", "Configurations read again", self.reloads.clone());
+        r.register("weir_orders", "Orders of operators, by what they want of a breaker", self.orders.clone());
         let s = Unit::Seconds;
         let duration = self.duration.clone();
         r.register_with_unit("weir_request_duration", "First byte in to last byte out", s, duration);
@@ -234,6 +244,10 @@ impl Metrics {
                 let code = refusal.code().unwrap_or("none").to_owned();
                 let labels = Refused { status: refusal.status().as_u16(), code };
                 self.refusals.get_or_create(&labels).inc();
+            }
+            Event::Ordered { order, .. } => {
+                let upstream = order.breaker.split('/').next().unwrap_or_default().to_owned();
+                self.orders.get_or_create(&Ordered { upstream, state: order.change.name() }).inc();
             }
         }
     }
@@ -307,4 +321,22 @@ impl Metrics {
 /// Exact up to 2^53, which no call's tokens reach.
 fn as_f64(count: u64) -> f64 {
     u32::try_from(count).map_or(f64::MAX, f64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use weir::control::{Change, Order};
+
+    use super::*;
+
+    #[test]
+    fn orders_are_counted_by_upstream_and_not_by_model() {
+        let metrics = Metrics::default();
+        for model in ["made", "up"] {
+            let order = Order { breaker: format!("a/{model}"), change: Change::Release };
+            metrics.observe(&Event::Ordered { request_id: "r", who: "admin", order: &order });
+        }
+        let text = metrics.print(&Books::default()).unwrap();
+        assert!(text.contains("weir_orders_total{upstream=\"a\",state=\"auto\"} 2\n"), "{text}");
+    }
 }

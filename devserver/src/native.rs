@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use weir::Platform;
 use weir::breaker::Report;
 use weir::config::Upstream;
+use weir::control::{Entry, Full, Listing, Order};
 use weir::embedded::Store;
 use weir::platform::{Ask, Closing, Event, Finding, Opened, Payload, SendFault};
 use weir::roll;
@@ -127,6 +128,14 @@ impl Platform for Native {
         self.process.books.write(record);
     }
 
+    async fn control(&self, order: &Order) -> Result<Entry, Full> {
+        self.process.store().control(order, self.now())
+    }
+
+    async fn breakers(&self, names: &[String]) -> Listing {
+        self.process.store().breakers(names, self.now())
+    }
+
     fn observe(&self, event: Event<'_>) {
         self.process.metrics.observe(&event);
         let process = &self.process;
@@ -140,6 +149,11 @@ impl Platform for Native {
             Event::Refused { request_id, caller, refusal } => {
                 let (status, code) = (refusal.status().as_u16(), refusal.code().unwrap_or_default());
                 tracing::info!(request_id, caller, status, code, "refused");
+            }
+            Event::Ordered { request_id, who, order } => {
+                let (breaker, change) = (&order.breaker, order.change.name());
+                let lasting = order.change.lasting().map(|lasting| lasting.as_secs_f64());
+                tracing::warn!(request_id, who, breaker, change, lasting, "a breaker was ordered");
             }
         }
     }

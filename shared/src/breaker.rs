@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::Condition;
+use crate::control::{Forced, Override};
 use crate::roll::below;
 use crate::time::Instant;
 
@@ -107,6 +108,18 @@ pub enum Gate {
     },
     /// One call may go, if it gets the lease.
     HalfOpen,
+    /// An operator decides; the breaker is not asked.
+    Forced(Override),
+}
+
+impl Gate {
+    /// Nothing may go.
+    pub const fn is_open(self) -> bool {
+        match self {
+            Self::Open { .. } | Self::Forced(Override { forced: Forced::Open, .. }) => true,
+            Self::Closed | Self::HalfOpen | Self::Forced(Override { forced: Forced::Closed, .. }) => false,
+        }
+    }
 }
 
 /// The record of one breaker. The default is closed and knows nothing.
@@ -379,7 +392,7 @@ mod tests {
                 let may_go = match breaker.gate(at(now)) {
                     Gate::Closed => true,
                     Gate::HalfOpen => breaker.probe(now, at(now)),
-                    Gate::Open { .. } => false,
+                    Gate::Open { .. } | Gate::Forced(_) => false,
                 };
                 if may_go {
                     let outcome = if fails { Outcome::Failure } else { Outcome::Success };

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use self::accounts::Accounts;
 use self::breakers::Breakers;
-use crate::breaker::{Gate, Report};
+use crate::breaker::Report;
+use crate::control::{Entry, Full, Listing, Order, Overrides};
 use crate::platform::{Ask, Closing, Finding, Opened};
 use crate::retry::RetryBudget;
 use crate::standing::Standing;
@@ -22,7 +23,10 @@ const MOST_ACCOUNTS: usize = 100_000;
 /// Breakers at most.
 const MOST_BREAKERS: usize = 10_000;
 
-/// Standings, the retry budget, accounts and breakers.
+/// Overrides of breakers at most.
+const MOST_OVERRIDES: usize = 1000;
+
+/// Standings, the retry budget, accounts, and breakers with what operators say of them.
 #[derive(Debug)]
 pub struct Store {
     standings: BTreeMap<String, Standing>,
@@ -37,7 +41,7 @@ impl Store {
             standings: BTreeMap::new(),
             retries: RetryBudget::new(now),
             accounts: Accounts::new(MOST_ACCOUNTS),
-            breakers: Breakers::new(MOST_BREAKERS),
+            breakers: Breakers::new(MOST_BREAKERS, Overrides::new(MOST_OVERRIDES)),
         }
     }
 
@@ -75,8 +79,7 @@ impl Store {
 
     /// Spends one retry of the budget, if there is one and the breaker lets it through.
     pub fn withdraw_retry(&mut self, breaker: &str, now: Instant) -> bool {
-        let is_open = matches!(self.breakers.gate(breaker, now), Gate::Open { .. });
-        !is_open && self.retries.withdraw(now)
+        !self.breakers.gate(breaker, now).is_open() && self.retries.withdraw(now)
     }
 
     pub fn lease_probe(&mut self, breaker: &str, id: u64, now: Instant) -> bool {
@@ -85,6 +88,16 @@ impl Store {
 
     pub fn report_probe(&mut self, finding: &Finding, report: Report) {
         self.breakers.observe(finding, report);
+    }
+
+    /// Does as an operator says, and tells what has become of the breaker.
+    pub fn control(&mut self, order: &Order, now: Instant) -> Result<Entry, Full> {
+        self.breakers.obey(order, now)
+    }
+
+    /// The breakers of these names, those with an override, and of the others those that are not closed.
+    pub fn breakers(&self, names: &[String], now: Instant) -> Listing {
+        self.breakers.listing(names, now)
     }
 
     /// A call goes to an upstream.

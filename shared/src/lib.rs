@@ -12,6 +12,7 @@ pub mod cache;
 pub mod call;
 pub mod caller;
 pub mod config;
+pub mod control;
 pub mod embedded;
 pub mod endpoint;
 mod explain;

@@ -1,13 +1,19 @@
 //! Which upstreams a call goes to, and in which order.
 
+use std::time::Duration;
+
 use sha2::{Digest, Sha256};
 
 use crate::breaker::{Gate, Policy};
 use crate::caller::Caller;
 use crate::config::{Config, Credential, Pick, Route, Sticky, Target, UpstreamId};
+use crate::control::{Forced, Override};
 use crate::roll::{below, scramble};
 use crate::standing::Standing;
 use crate::time::{Instant, go_duration};
+
+/// An operator who holds a breaker open and names no end is asked again after this.
+const NO_END_NAMED: Duration = Duration::from_secs(30);
 
 /// The route that serves a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +57,7 @@ pub struct Skipped {
 pub struct Plan {
     pub candidates: Vec<Candidate>,
     pub skipped: Vec<Skipped>,
-    /// When the first of the open breakers lets a call through.
+    /// When the first of the open breakers lets a call through, or it is worth to look again.
     pub opens: Option<Instant>,
 }
 
@@ -134,13 +140,26 @@ impl Plan {
     /// A candidate behind an open breaker is none.
     fn take(&mut self, candidate: Candidate, now: Instant) {
         match candidate.gate {
-            Gate::Closed | Gate::HalfOpen => self.candidates.push(candidate),
+            Gate::Closed | Gate::HalfOpen | Gate::Forced(Override { forced: Forced::Closed, .. }) => {
+                self.candidates.push(candidate);
+            }
             Gate::Open { until } => {
                 let why = format!("breaker open for {}", go_duration(until.since(now)));
-                self.skipped.push(Skipped { upstream: candidate.upstream, why });
-                self.opens = Some(self.opens.map_or(until, |opens| opens.min(until)));
+                self.skip(candidate.upstream, why, until);
+            }
+            Gate::Forced(Override { forced: Forced::Open, until: Some(until) }) => {
+                let why = format!("held open by an operator for {}", go_duration(until.since(now)));
+                self.skip(candidate.upstream, why, until);
+            }
+            Gate::Forced(Override { forced: Forced::Open, until: None }) => {
+                self.skip(candidate.upstream, "held open by an operator".into(), now.after(NO_END_NAMED));
             }
         }
+    }
+
+    fn skip(&mut self, upstream: UpstreamId, why: String, opens: Instant) {
+        self.skipped.push(Skipped { upstream, why });
+        self.opens = Some(self.opens.map_or(opens, |first| first.min(opens)));
     }
 
     fn usable<'c>(&mut self, config: &Config, targets: &'c [Target]) -> Vec<&'c Target> {
@@ -258,7 +277,7 @@ mod tests {
         let standing = |millis, in_flight| {
             let mut standing = Standing::default();
             standing.in_flight = in_flight;
-            standing.sample(std::time::Duration::from_millis(millis), false, Instant::from_micros(1));
+            standing.sample(Duration::from_millis(millis), false, Instant::from_micros(1));
             standing
         };
         let standings: Vec<_> = [standing(300, 4), standing(100, 3), standing(200, 5)]

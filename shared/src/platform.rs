@@ -16,6 +16,7 @@ use futures_core::Stream;
 use crate::account::{Denied, Left, Scope, Want};
 use crate::breaker::{Gate, Outcome, Policy};
 use crate::config::{Condition, Limits, Upstream, UpstreamId};
+use crate::control::{Entry, Full, Listing, Order};
 use crate::ledger::Record;
 use crate::refusal::Refusal;
 use crate::standing::Standing;
@@ -62,6 +63,13 @@ pub trait Platform: Clone + Unpin + 'static {
 
     /// The one operation on the store after the last byte.
     async fn close(&self, closing: Closing);
+
+    /// Does as an operator says, and tells what has become of the breaker. Every replica's next `open` sees
+    /// it.
+    async fn control(&self, order: &Order) -> Result<Entry, Full>;
+
+    /// The breakers of these names, those with an override, and of the others those that are not closed.
+    async fn breakers(&self, names: &[String]) -> Listing;
 
     /// Something happened that is counted, not decided upon. Called from `Drop` too: it must not block.
     fn observe(&self, event: Event<'_>);
@@ -219,4 +227,7 @@ pub enum Event<'a> {
     FellBack { route: &'a str, upstream: &'a str },
     /// A request was not admitted.
     Refused { request_id: &'a str, caller: &'a str, refusal: &'a Refusal },
+    /// An operator, named by the key that was shown, gives an order. Should it not be taken, a refusal
+    /// follows.
+    Ordered { request_id: &'a str, who: &'static str, order: &'a Order },
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::breaker::Gate;
 use crate::config::{Config, Credential, UpstreamId};
+use crate::control::Override;
 use crate::platform::{Ask, Platform};
 
 /// The process answers: that is all liveness may depend on.
@@ -25,6 +26,9 @@ struct State<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
     breaker: &'static str,
+    /// What an operator holds it to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#override: Option<&'static str>,
     in_flight: u64,
     /// Moving average; 0 before the first call and long after the last.
     time_to_first_byte_ms: u64,
@@ -45,6 +49,10 @@ pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (St
         };
         let standing = opened.standings.iter().find(|(of, _)| *of == id).map(|(_, s)| *s).unwrap_or_default();
         let gate = opened.gates.get(id.0).copied().unwrap_or(Gate::Closed);
+        let forced = match gate {
+            Gate::Forced(Override { forced, .. }) => Some(forced.name()),
+            Gate::Closed | Gate::Open { .. } | Gate::HalfOpen => None,
+        };
         let state = State {
             usable: why.is_none(),
             why,
@@ -52,7 +60,9 @@ pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (St
                 Gate::Closed => "closed",
                 Gate::Open { .. } => "open",
                 Gate::HalfOpen => "half-open",
+                Gate::Forced(Override { forced, .. }) => forced.name(),
             },
+            r#override: forced,
             in_flight: standing.in_flight,
             time_to_first_byte_ms: standing.cost(now) / 1000,
         };

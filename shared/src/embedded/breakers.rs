@@ -1,48 +1,93 @@
 //! Breakers in one process: bounded in number, by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::breaker::{Breaker, Gate, Report};
+use crate::control::{Entry, Forced, Full, Listing, Order, Overrides};
 use crate::platform::Finding;
 use crate::time::Instant;
 
-/// The breakers of an embedded store. The steps are synchronous; whoever shares it locks it.
+/// Breakers at most that are listed unasked.
+const MOST_LISTED: usize = 1000;
+
+/// The breakers of an embedded store, and what operators say of them. The steps are synchronous; whoever
+/// shares it locks it.
 #[derive(Debug)]
 pub(super) struct Breakers {
-    breakers: BTreeMap<String, Breaker>,
+    by_name: BTreeMap<String, Breaker>,
+    overrides: Overrides,
     most: usize,
 }
 
 impl Breakers {
     /// Holds at most `most`: where each model has its own, clients can make up names. Beyond that, those that are
     /// closed are forgotten, and if none is, what is new is not watched.
-    pub(super) fn new(most: usize) -> Self {
-        Self { breakers: BTreeMap::new(), most }
+    pub(super) fn new(most: usize, overrides: Overrides) -> Self {
+        Self { by_name: BTreeMap::new(), overrides, most }
     }
 
     pub(super) fn gate(&self, name: &str, now: Instant) -> Gate {
-        self.breakers.get(name).map_or(Gate::Closed, |breaker| breaker.gate(now))
+        self.overrides.find(name, now).map_or_else(|| self.automatic(name, now), Gate::Forced)
+    }
+
+    /// What the breaker says by itself.
+    fn automatic(&self, name: &str, now: Instant) -> Gate {
+        self.by_name.get(name).map_or(Gate::Closed, |breaker| breaker.gate(now))
     }
 
     pub(super) fn lease_probe(&mut self, name: &str, id: u64, now: Instant) -> bool {
-        self.breakers.get_mut(name).is_some_and(|breaker| breaker.probe(id, now))
+        let forced = self.overrides.find(name, now).map(|known| known.forced);
+        match forced {
+            // Ordered since the gate was read.
+            Some(Forced::Open) => false,
+            None | Some(Forced::Closed) => {
+                let is_leased = self.by_name.get_mut(name).is_some_and(|breaker| breaker.probe(id, now));
+                is_leased || forced.is_some()
+            }
+        }
+    }
+
+    pub(super) fn obey(&mut self, order: &Order, now: Instant) -> Result<Entry, Full> {
+        self.overrides.obey(order, now)?;
+        Ok(self.entry(&order.breaker, now))
+    }
+
+    /// The breakers of these names, those with an override, and of the others those that are not closed.
+    pub(super) fn listing(&self, names: &[String], now: Instant) -> Listing {
+        let asked = names.iter().map(String::as_str);
+        let mut listed: BTreeSet<&str> = asked.chain(self.overrides.names(now)).collect();
+        let open = self.by_name.iter().filter(|(_, breaker)| breaker.gate(now) != Gate::Closed);
+        let mut others = open.map(|(name, _)| name.as_str()).filter(|name| !listed.contains(name));
+        let unasked: Vec<&str> = others.by_ref().take(MOST_LISTED).collect();
+        let has_more = others.next().is_some();
+        listed.extend(unasked);
+        Listing { entries: listed.into_iter().map(|name| self.entry(name, now)).collect(), has_more }
+    }
+
+    fn entry(&self, name: &str, now: Instant) -> Entry {
+        Entry {
+            breaker: name.to_owned(),
+            gate: self.gate(name, now),
+            automatic: self.automatic(name, now),
+            own: self.overrides.own(name, now),
+        }
     }
 
     pub(super) fn observe(&mut self, finding: &Finding, report: Report) {
-        if !self.breakers.contains_key(&finding.breaker) {
-            if self.breakers.len() >= self.most {
-                self.breakers.retain(|_, breaker| breaker.gate(report.now) != Gate::Closed);
+        if !self.by_name.contains_key(&finding.breaker) {
+            if self.by_name.len() >= self.most {
+                self.by_name.retain(|_, breaker| breaker.gate(report.now) != Gate::Closed);
             }
-            if self.breakers.len() >= self.most {
+            if self.by_name.len() >= self.most {
                 return;
             }
         }
-        let breaker = self.breakers.entry(finding.breaker.clone()).or_default();
+        let breaker = self.by_name.entry(finding.breaker.clone()).or_default();
         breaker.observe(&finding.policy, finding.outcome, report);
     }
 
     pub(super) fn release(&mut self, name: &str, id: u64) {
-        if let Some(breaker) = self.breakers.get_mut(name) {
+        if let Some(breaker) = self.by_name.get_mut(name) {
             breaker.release(id);
         }
     }
@@ -50,24 +95,87 @@ impl Breakers {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::breaker::{Outcome, Policy};
+    use crate::control::{Change, Override};
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_micros(seconds * 1_000_000)
+    }
+
+    fn observe(breakers: &mut Breakers, name: &str, outcome: Outcome, report: (u64, Instant)) {
+        let finding = Finding { breaker: name.to_owned(), policy: Policy::default(), outcome };
+        breakers.observe(&finding, Report { id: report.0, now: report.1, roll: 0 });
+    }
+
+    fn force(breakers: &mut Breakers, name: &str, forced: Forced, now: Instant) -> Entry {
+        let change = Change::Force { forced, lasting: Some(Duration::from_secs(10)) };
+        breakers.obey(&Order { breaker: name.into(), change }, now).unwrap()
+    }
 
     #[test]
     fn made_up_names_do_not_make_memory_nor_close_what_is_open() {
-        let mut breakers = Breakers::new(100);
-        let now = Instant::from_micros(1);
-        let mut observe = |name: String, outcome, id| {
-            let finding = Finding { breaker: name, policy: Policy::default(), outcome };
-            breakers.observe(&finding, Report { id, now, roll: 0 });
-        };
+        let mut breakers = Breakers::new(100, Overrides::new(1));
         for id in 0..5 {
-            observe("spent".into(), Outcome::Failure, id);
+            observe(&mut breakers, "spent", Outcome::Failure, (id, at(1)));
         }
         for id in 0..10_000 {
-            observe(format!("made-up-{id}"), Outcome::Success, id);
+            observe(&mut breakers, &format!("made-up-{id}"), Outcome::Success, (id, at(1)));
         }
-        assert!(breakers.breakers.len() <= 100);
-        assert!(matches!(breakers.gate("spent", now), Gate::Open { .. }));
+        assert!(breakers.by_name.len() <= 100);
+        assert!(matches!(breakers.gate("spent", at(1)), Gate::Open { .. }));
+    }
+
+    #[test]
+    fn beneath_an_override_findings_are_counted() {
+        let mut breakers = Breakers::new(100, Overrides::new(1));
+        let entry = force(&mut breakers, "a", Forced::Closed, at(0));
+        let held = Override { forced: Forced::Closed, until: Some(at(10)) };
+        let expected =
+            Entry { breaker: "a".into(), gate: Gate::Forced(held), automatic: Gate::Closed, own: Some(held) };
+        assert_eq!(entry, expected);
+        for id in 0..5 {
+            observe(&mut breakers, "a", Outcome::Failure, (id, at(1)));
+            assert_eq!(breakers.gate("a", at(1)), Gate::Forced(held));
+        }
+        assert_eq!(breakers.listing(&[], at(1)).entries[0].automatic, Gate::Open { until: at(31) });
+        assert_eq!(breakers.gate("a", at(10)), Gate::Open { until: at(31) }, "the override has ended");
+    }
+
+    /// Invariant 2: an order that comes between the look at the gate and the lease holds.
+    #[test]
+    fn a_probe_is_leased_as_the_operator_says() {
+        for (forced, first, second) in
+            [(None, true, false), (Some(Forced::Open), false, false), (Some(Forced::Closed), true, true)]
+        {
+            let mut breakers = Breakers::new(100, Overrides::new(1));
+            for id in 0..5 {
+                observe(&mut breakers, "a", Outcome::Failure, (id, at(0)));
+            }
+            assert_eq!(breakers.gate("a", at(30)), Gate::HalfOpen);
+            if let Some(forced) = forced {
+                force(&mut breakers, "a", forced, at(30));
+            }
+            let leased = [7, 8].map(|id| breakers.lease_probe("a", id, at(30)));
+            assert_eq!(leased, [first, second], "{forced:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_listed_unasked_is_bounded() {
+        let mut breakers = Breakers::new(3000, Overrides::new(1));
+        for name in 0..=MOST_LISTED {
+            for id in 0..5 {
+                observe(&mut breakers, &format!("open/{name}"), Outcome::Failure, (id, at(0)));
+            }
+        }
+        observe(&mut breakers, "closed", Outcome::Success, (1, at(0)));
+        force(&mut breakers, "forced", Forced::Open, at(0));
+        let listing = breakers.listing(&["asked".into()], at(0));
+        assert_eq!((listing.entries.len(), listing.has_more), (MOST_LISTED + 2, true));
+        let names: Vec<_> = listing.entries.iter().map(|entry| entry.breaker.as_str()).collect();
+        assert!(names.contains(&"asked") && names.contains(&"forced") && !names.contains(&"closed"));
     }
 }

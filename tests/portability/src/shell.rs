@@ -13,6 +13,7 @@ use futures_core::Stream as _;
 use weir::Platform;
 use weir::breaker::Report;
 use weir::config::Upstream;
+use weir::control::{Entry, Full, Listing, Order};
 use weir::embedded::Store;
 use weir::ledger::Record;
 use weir::platform::{Ask, Closing, Event, Finding, Opened, Payload, SendFault};
@@ -218,6 +219,16 @@ impl Platform for Shell {
         self.0.records.borrow_mut().push(record);
     }
 
+    async fn control(&self, order: &Order) -> Result<Entry, Full> {
+        away().await;
+        self.0.store.borrow_mut().control(order, self.now())
+    }
+
+    async fn breakers(&self, names: &[String]) -> Listing {
+        away().await;
+        self.0.store.borrow().breakers(names, self.now())
+    }
+
     fn observe(&self, event: Event<'_>) {
         self.0.events.borrow_mut().push(format!("{event:?}"));
         match event {
@@ -227,7 +238,10 @@ impl Platform for Shell {
                 let now = self.now();
                 self.0.store.borrow_mut().sample(upstream, after, failure.is_some(), now);
             }
-            Event::Retried { .. } | Event::FellBack { .. } | Event::Refused { .. } => {}
+            Event::Retried { .. }
+            | Event::FellBack { .. }
+            | Event::Refused { .. }
+            | Event::Ordered { .. } => {}
         }
     }
 }
