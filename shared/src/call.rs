@@ -190,12 +190,12 @@ impl Call {
     }
 }
 
-fn utf8(body: &[u8]) -> Result<&str, Refusal> {
+pub(crate) fn utf8(body: &[u8]) -> Result<&str, Refusal> {
     str::from_utf8(body)
         .map_err(|e| Refusal::InvalidJson { problem: format!("invalid UTF-8 at byte {}", e.valid_up_to()) })
 }
 
-fn object(text: &str, bounds: Bounds) -> Result<Fields<'_>, Refusal> {
+pub(crate) fn object(text: &str, bounds: Bounds) -> Result<Fields<'_>, Refusal> {
     if json::depth(text) > bounds.max_depth {
         return Err(Refusal::TooDeep { limit: bounds.max_depth });
     }

@@ -62,6 +62,11 @@ impl KeyHash {
         Some(Self(hash))
     }
 
+    /// Whether it is the hash of `key`, in constant time.
+    pub fn is_of(self, key: &str) -> bool {
+        self.0.ct_eq(&Self::of(key).0).into()
+    }
+
     /// As [`KeyHash::parse`] reads it.
     pub fn to_text(self) -> String {
         use std::fmt::Write as _;
@@ -113,6 +118,7 @@ mod tests {
         for bad in ["", "sha256:", "sha256:zz", "md5:00", &"0".repeat(64)] {
             assert_eq!(KeyHash::parse(bad), None, "{bad}");
         }
+        assert!(hash.is_of("sk-weir-test") && !hash.is_of("sk-weir-tesT") && !hash.is_of(""));
     }
 
     #[test]

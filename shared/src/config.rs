@@ -18,6 +18,7 @@ use std::time::Duration;
 
 pub use self::check::Loaded;
 pub use self::fault::{Fault, Faults};
+pub(crate) use self::raw::duration;
 pub use self::raw::schema;
 pub use self::source::{Document, Format, Surroundings};
 use schemars::JsonSchema;

@@ -18,20 +18,36 @@ const KEY_PARAMETERS: &[&str] = &["key", "api_key", "api-key", "apikey", "access
 
 /// The caller, or why it is none.
 pub(crate) fn identify(config: &Config, head: &Parts) -> Result<Arc<Caller>, Refusal> {
-    if let Some(param) = head.uri.query().and_then(key_parameter) {
-        return Err(Refusal::KeyInQuery { param });
-    }
+    check_ways(config, head)?;
     match config.auth {
-        Auth::Open { on_any_address } => match foreign_host(head).filter(|_| !on_any_address) {
-            Some(host) => Err(Refusal::ForeignHost { host }),
-            None => Ok(Arc::new(Caller::anyone(config.limits.clone()))),
-        },
+        Auth::Open { .. } => Ok(Arc::new(Caller::anyone(config.limits.clone()))),
         Auth::Keys => {
             let key = key(&head.headers).ok_or(Refusal::NoKey)?;
             let found = config.keys.find(key).cloned();
             found.ok_or_else(|| Refusal::WrongKey { shown: mask(key) })
         }
     }
+}
+
+/// Whether an operator asks, with the one key that says so. It is taken from `Authorization: Bearer` alone, a
+/// caller's key is never one, and nothing of what is shown is told: it may be nearly right.
+pub(crate) fn authorize(config: &Config, head: &Parts) -> Result<(), Refusal> {
+    check_ways(config, head)?;
+    let key = bearer(&head.headers).ok_or(Refusal::NoKey)?;
+    let is_admins = config.admin.is_some_and(|hash| hash.is_of(key)) && config.keys.find(key).is_none();
+    is_admins.then_some(()).ok_or_else(|| Refusal::WrongKey { shown: "***".into() })
+}
+
+/// Refuses a way by which no key may come, and a web page's way to a gateway of this machine.
+fn check_ways(config: &Config, head: &Parts) -> Result<(), Refusal> {
+    if let Some(param) = head.uri.query().and_then(key_parameter) {
+        return Err(Refusal::KeyInQuery { param });
+    }
+    let foreign = match config.auth {
+        Auth::Open { on_any_address: false } => foreign_host(head),
+        Auth::Open { on_any_address: true } | Auth::Keys => None,
+    };
+    foreign.map_or(Ok(()), |host| Err(Refusal::ForeignHost { host }))
 }
 
 /// A key as it may be shown: what helps its owner to recognise it, and no more.
@@ -66,6 +82,14 @@ fn key(headers: &HeaderMap) -> Option<&str> {
     bearer.or_else(|| text("api-key")).or_else(|| text("x-api-key")).or_else(|| text("x-goog-api-key"))
 }
 
+/// What stands behind `Bearer` in the only `authorization` there is.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let (scheme, key) = value.to_str().ok()?.trim().split_once(' ')?;
+    Some(key.trim()).filter(|key| scheme.eq_ignore_ascii_case("bearer") && !key.is_empty())
+}
+
 fn key_parameter(query: &str) -> Option<String> {
     query
         .split('&')
@@ -94,6 +118,26 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_static(value));
             assert_eq!(key(&headers), expected, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn an_operators_key_comes_in_one_way() {
+        for (values, expected) in [
+            (&["Bearer k"][..], Some("k")),
+            (&["bearer  k "], Some("k")),
+            (&["k"], None),
+            (&["Basic k"], None),
+            (&["Bearer "], None),
+            (&["Bearer k", "Bearer k"], None),
+            (&[], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("authorization", HeaderValue::from_static(value));
+            }
+            headers.insert("x-api-key", HeaderValue::from_static("k"));
+            assert_eq!(bearer(&headers), expected, "{values:?}");
         }
     }
 

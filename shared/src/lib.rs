@@ -7,6 +7,7 @@
 
 pub mod account;
 mod address;
+mod admin;
 pub mod breaker;
 pub mod cache;
 pub mod call;

@@ -24,7 +24,7 @@ use crate::stream::Body;
 use crate::time::{Instant, go_duration};
 use crate::trace::{Rolls, Trace, request_id};
 use crate::usage::Usage;
-use crate::{headers, identity, listing, readiness};
+use crate::{admin, headers, identity, listing, readiness};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
@@ -101,6 +101,10 @@ impl<P: Platform> Journey<'_, P> {
         }
         if let Some(problem) = headers::ambiguity(head) {
             return Err(Refusal::Ambiguous { problem });
+        }
+        if admin::is_asked(self.config, head) {
+            let body = admin::serve(self.platform, self.config, &self.request_id, head, upload).await?;
+            return Ok(json(StatusCode::OK, body));
         }
         let address = Address::parse(&head.method, head.uri.path());
         let path = || head.uri.path().to_owned();

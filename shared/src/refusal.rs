@@ -70,6 +70,15 @@ pub enum Refusal {
         path: String,
         allow: &'static str,
     },
+    // The operator's.
+    NoBreaker {
+        name: String,
+        /// Some that there are.
+        known: String,
+    },
+    TooManyOverrides {
+        most: usize,
+    },
     /// The upstream's verdict on the caller's request, rebuilt.
     Rejected(Rejection),
     /// A fault of ours.
@@ -125,9 +134,11 @@ impl Refusal {
             | Self::Ambiguous { .. } => StatusCode::BAD_REQUEST,
             Self::NoKey | Self::WrongKey { .. } | Self::KeyInQuery { .. } => StatusCode::UNAUTHORIZED,
             Self::ForeignHost { .. } => StatusCode::FORBIDDEN,
-            Self::ModelNotFound { .. } | Self::NoPassthrough { .. } | Self::UnknownPath { .. } => {
-                StatusCode::NOT_FOUND
-            }
+            Self::ModelNotFound { .. }
+            | Self::NoPassthrough { .. }
+            | Self::UnknownPath { .. }
+            | Self::NoBreaker { .. } => StatusCode::NOT_FOUND,
+            Self::TooManyOverrides { .. } => StatusCode::CONFLICT,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -162,7 +173,9 @@ impl Refusal {
             | Self::ModelNotFound { .. }
             | Self::NoPassthrough { .. }
             | Self::UnknownPath { .. }
-            | Self::WrongMethod { .. } => "invalid_request_error",
+            | Self::WrongMethod { .. }
+            | Self::NoBreaker { .. }
+            | Self::TooManyOverrides { .. } => "invalid_request_error",
         }
     }
 
@@ -176,6 +189,8 @@ impl Refusal {
             Self::WrongKey { .. } => Some("invalid_api_key"),
             Self::ForeignHost { .. } => Some("permission_denied"),
             Self::ModelNotFound { .. } => Some("model_not_found"),
+            Self::NoBreaker { .. } => Some("breaker_not_found"),
+            Self::TooManyOverrides { .. } => Some("too_many_overrides"),
             Self::Rejected(rejection) => rejection.code.as_deref(),
             Self::Limited { .. } | Self::RateLimited { .. } => Some("rate_limit_exceeded"),
             Self::UpstreamFailed { .. } => Some("upstream_error"),
@@ -237,6 +252,12 @@ impl Refusal {
             Self::UnknownPath { method, path } => format!("Invalid URL ({method} {path})"),
             Self::WrongMethod { method, path, allow } => {
                 format!("Not allowed to {method} on {path}; allowed: {allow}.")
+            }
+            Self::NoBreaker { name, known } => {
+                format!("No breaker of this configuration is named `{name}`; there are {known}.")
+            }
+            Self::TooManyOverrides { most } => {
+                format!("{most} breakers are overridden, and no more can be: release one first.")
             }
             Self::Rejected(rejection) => rejection.message.clone(),
             Self::Internal => "The gateway had an error while processing your request.".into(),
@@ -322,7 +343,7 @@ impl Refusal {
         match self {
             Self::Limited { denied, .. } => denied.denial == Denial::Never,
             Self::RateLimited { attempts_used, .. } => *attempts_used,
-            Self::UpstreamFailed { .. } | Self::DeadlinePassed { .. } => true,
+            Self::UpstreamFailed { .. } | Self::DeadlinePassed { .. } | Self::TooManyOverrides { .. } => true,
             Self::Rejected(rejection) => rejection.status == StatusCode::CONFLICT,
             _ => false,
         }
@@ -419,6 +440,13 @@ mod tests {
                 "invalid_request_error",
                 None,
             ),
+            (
+                Refusal::NoBreaker { name: "x".into(), known: "a".into() },
+                404,
+                "invalid_request_error",
+                Some("breaker_not_found"),
+            ),
+            (Refusal::TooManyOverrides { most: 1 }, 409, "invalid_request_error", Some("too_many_overrides")),
             (
                 Refusal::RateLimited { model: "m".into(), retry_after: None, attempts_used: true },
                 429,

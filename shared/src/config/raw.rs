@@ -21,6 +21,7 @@ pub(super) use self::cache::{Cache, CacheTable};
 pub(super) use self::concurrency::{Adaptive, CallLimit, Concurrency, ConcurrencyTable, Unlimited};
 pub(super) use self::reference::{ApiKey, BaseUrl, Target, TargetTable};
 pub(super) use self::tree::parse;
+pub(crate) use self::unit::duration;
 pub(super) use self::unit::{Rates, Share, Size, Time};
 use super::{Condition, OnDisconnect, OnStoreLoss, Pick, Sticky};
 use crate::breaker::OnRateLimit;

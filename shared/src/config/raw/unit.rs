@@ -34,18 +34,23 @@ impl Spelled<'_> for Time {
     const EXPECTED: &'static str = "a duration such as \"250ms\", \"5s\", \"2m\" or \"1h\"";
 
     fn from_text(text: &str) -> Result<Self, &'static str> {
-        const WRONG: &str = "not a duration; write \"250ms\", \"5s\", \"2m\" or \"1h\"";
-        let (count, unit) = count_and_unit(text).ok_or(WRONG)?;
-        let millis = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return Err(WRONG),
-        };
-        let time = Duration::from_millis(count.saturating_mul(millis));
-        if time <= LONGEST { Ok(Self(time)) } else { Err("longer than a year") }
+        duration(text).map(Self)
     }
+}
+
+/// Reads `250ms`, `5s`, `2m`, `1h`: as it is written in the document, so it is written in an order.
+pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
+    const WRONG: &str = "not a duration; write \"250ms\", \"5s\", \"2m\" or \"1h\"";
+    let (count, unit) = count_and_unit(text).ok_or(WRONG)?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(WRONG),
+    };
+    let time = Duration::from_millis(count.saturating_mul(millis));
+    if time <= LONGEST { Ok(time) } else { Err("longer than a year") }
 }
 
 impl Spelled<'_> for Size {
