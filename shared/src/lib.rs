@@ -17,6 +17,7 @@ pub mod control;
 pub mod embedded;
 pub mod endpoint;
 mod explain;
+pub mod fingerprint;
 mod headers;
 mod identity;
 mod intake;
