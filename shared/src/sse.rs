@@ -140,6 +140,13 @@ pub fn frame(bytes: &[u8]) -> (Frame<'_>, usize) {
     (Frame { raw: &bytes[..line], data, event }, line)
 }
 
+/// What [`Splitter::take_rest`] gave, as a whole event: with its blank line, should it lack one.
+pub fn closed(rest: Bytes) -> Bytes {
+    // Its last carriage return might have been half of a CRLF, but was the blank line.
+    let is_whole = rest.ends_with(b"\r\r") || rest.ends_with(b"\n\r");
+    if is_whole { rest } else { [&rest, b"\n\n".as_slice()].concat().into() }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -179,6 +186,18 @@ mod tests {
             assert_eq!(frame.data.as_deref(), data.map(str::as_bytes), "{text:?}");
             assert_eq!(frame.event, event.map(str::as_bytes), "{text:?}");
             assert_eq!(length, text.len(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_rest_is_closed_by_a_blank_line_once() {
+        for (rest, expected) in [
+            ("data: a", "data: a\n\n"),
+            ("data: a\n", "data: a\n\n\n"),
+            ("data: a\r\r", "data: a\r\r"),
+            ("data: a\r\n\r", "data: a\r\n\r"),
+        ] {
+            assert_eq!(closed(Bytes::from_static(rest.as_bytes())), expected, "{rest:?}");
         }
     }
 

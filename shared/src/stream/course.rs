@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_core::Stream as _;
 
 use crate::endpoint::Operation;
@@ -17,6 +17,7 @@ use crate::platform::{Broken, Event, Platform};
 use crate::refusal::{Refusal, Rejection};
 use crate::secret::Secret;
 use crate::sse::{self, Splitter};
+use crate::stream::excerpt::Excerpt;
 use crate::stream::observer::{Meaning, Observer, Passage};
 use crate::time::Instant;
 use crate::usage::Usage;
@@ -224,9 +225,7 @@ impl<P: Platform> Course<P> {
                 let (frame, _) = sse::frame(&rest);
                 if !rest.is_empty() && self.observer.see(&frame).0 == Meaning::Terminator {
                     self.end = Some((Ending::Complete, None));
-                    // Its last carriage return might have been half of a CRLF, but was the blank line.
-                    let is_whole = rest.ends_with(b"\r\r") || rest.ends_with(b"\n\r");
-                    let bytes = if is_whole { rest } else { [&rest, b"\n\n".as_slice()].concat().into() };
+                    let bytes = sse::closed(rest);
                     return Some(Step::Bytes { bytes, is_content: true });
                 }
                 self.end_with(Ending::Truncated);
@@ -237,7 +236,7 @@ impl<P: Platform> Course<P> {
 
     /// Reads the events of a block. The block itself goes on as it is, unless something in it must not.
     fn read_block(&mut self, block: &Bytes) -> Option<Step> {
-        let (mut is_content, mut kept, mut edited) = (false, 0, None::<BytesMut>);
+        let (mut is_content, mut excerpt) = (false, Excerpt::of(block));
         for frame in sse::frames(block) {
             // An event that came in one piece is held to the bound as well.
             let (meaning, passage) = if frame.raw.len() > LARGEST_EVENT {
@@ -256,26 +255,12 @@ impl<P: Platform> Course<P> {
                 Meaning::Failure => self.end_with_failure(frame.data.as_deref().unwrap_or_default()),
             }
             let is_told = matches!(meaning, Meaning::Malformed | Meaning::Failure);
-            let passage = if is_told { Passage::Drop } else { passage };
-            if passage != Passage::AsItIs && edited.is_none() {
-                let mut out = BytesMut::with_capacity(block.len());
-                out.extend_from_slice(&block[..kept]);
-                edited = Some(out);
-            }
-            match (&mut edited, passage) {
-                (Some(out), Passage::AsItIs) => out.extend_from_slice(frame.raw),
-                (Some(out), Passage::Without(span)) => {
-                    out.extend_from_slice(&frame.raw[..span.start]);
-                    out.extend_from_slice(&frame.raw[span.end..]);
-                }
-                (_, Passage::Drop | Passage::Without(_) | Passage::AsItIs) => {}
-            }
-            kept += frame.raw.len();
+            excerpt.take(&frame, if is_told { Passage::Drop } else { passage });
             if self.end.is_some() {
                 break;
             }
         }
-        let bytes = edited.map_or_else(|| block.slice(..kept), BytesMut::freeze);
+        let bytes = excerpt.finish();
         (!bytes.is_empty()).then_some(Step::Bytes { bytes, is_content })
     }
 
