@@ -137,6 +137,24 @@ pub fn splice(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
     out
 }
 
+/// The same JSON without white space between its tokens, so that it stands on one line. `text` must be JSON.
+pub fn compact(text: &str) -> String {
+    let (bytes, mut out, mut from, mut at) = (text.as_bytes(), String::with_capacity(text.len()), 0, 0);
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b' ' | b'\n' | b'\r' | b'\t' => {
+                out.push_str(&text[from..at]);
+                from = at + 1;
+            }
+            b'"' => at = string_end(bytes, at),
+            _ => {}
+        }
+        at += 1;
+    }
+    out.push_str(&text[from..]);
+    out
+}
+
 /// The deepest nesting of objects and arrays. Brackets inside strings do not count.
 pub fn depth(text: &str) -> u32 {
     let bytes = text.as_bytes();
@@ -297,6 +315,17 @@ mod tests {
     }
 
     #[test]
+    fn white_space_goes_outside_strings_only() {
+        for (text, expected) in [
+            ("{ \"a b\" :\r\n[ 1 ,\t\" \\\" \" ] }\n", r#"{"a b":[1," \" "]}"#),
+            (r#"{"é":" 🦀 "}"#, r#"{"é":" 🦀 "}"#),
+            ("", ""),
+        ] {
+            assert_eq!(compact(text), expected);
+        }
+    }
+
+    #[test]
     fn depth_counts_brackets_outside_strings() {
         for (text, expected) in
             [("1", 0), ("{}", 1), (r#"{"a":[{}]}"#, 3), (r#"{"[[[\"[[":1}"#, 1), (r#"["]","#, 1), ("\"\\", 0)]
@@ -341,8 +370,17 @@ mod tests {
         }
 
         #[test]
-        fn depth_takes_any_text(text in ".{0,64}") {
+        fn any_text_is_taken(text in ".{0,64}") {
             depth(&text);
+            compact(&text);
+        }
+
+        #[test]
+        fn compact_json_is_the_same_json_on_one_line(text in json()) {
+            let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+            let compacted = compact(&text);
+            prop_assert_eq!(read(&compacted), read(&text));
+            prop_assert!(!compacted.contains('\n'));
         }
 
         #[test]

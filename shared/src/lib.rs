@@ -33,6 +33,7 @@ pub mod plan;
 pub mod platform;
 mod readiness;
 pub mod refusal;
+pub mod replay;
 pub mod retry;
 pub mod roll;
 pub mod secret;
