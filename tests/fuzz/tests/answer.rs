@@ -3,8 +3,11 @@
 
 use std::sync::{Arc, LazyLock};
 
+use bytes::Bytes;
 use weir::Config;
+use weir::endpoint::Operation;
 use weir::ledger::Ending;
+use weir::replay;
 use weir::sse::frames;
 use weir_fuzz::{CANARY, pieces};
 use weir_portability::{Answer, Beat, Reply, Shell, config, exchange, post};
@@ -44,6 +47,9 @@ fn holds(bytes: &[u8]) {
     for request in [STREAMED, ASKED] {
         let (reply, ending) = ask(request, Answer::events(""), bytes);
         is_whole_or_says_so(&reply, ending);
+        if request == STREAMED {
+            is_replayed_as_it_was(&reply, ending, bytes);
+        }
         if request == ASKED && ending == Ending::Complete {
             let body = reply.body();
             let end = body.len() - usize::from(!bytes.starts_with(&body)) * 2;
@@ -59,6 +65,16 @@ fn holds(bytes: &[u8]) {
     is_refused(&reply);
     let (reply, _) = ask(STREAMED, Answer::new(503, "text/html", ""), bytes);
     is_refused(&reply);
+}
+
+/// What the cache would make of the bytes is what the client has got, and of a part it makes nothing.
+fn is_replayed_as_it_was(live: &Reply, ending: Ending, bytes: &[u8]) {
+    if ending == Ending::Complete {
+        let stored = Bytes::copy_from_slice(bytes);
+        assert_eq!(replay::without_usage(Operation::Chat, &stored), live.body());
+    } else {
+        assert_eq!(replay::to_whole(Operation::Chat, bytes), None, "{ending:?}");
+    }
 }
 
 /// Asks once, the answer coming in pieces.
