@@ -1,5 +1,6 @@
 mod hammer;
 mod model;
+mod simulation;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
