@@ -1,9 +1,20 @@
 //! The cache: which calls it answers, for how long, and for whom.
+//!
+//! Only complete answers are kept, as their upstream sent them, and only callers of the tenant that asked are
+//! given them again, unless a route says `scope = "shared"`. How old an answer may be is for the route to say and
+//! for the client's `cache-control` to narrow (RFC 9111, 5.2.1; RFC 5861 for what is stale).
 
+mod directives;
+
+use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+pub use self::directives::Directives;
+use crate::endpoint::Operation;
 
 /// What a route keeps, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,5 +56,190 @@ impl Default for Policy {
             coalesce: true,
             max_entry: 4 << 20,
         }
+    }
+}
+
+impl Policy {
+    /// How long an answer has to be kept for all that the policy may want of it.
+    pub fn life(&self) -> Duration {
+        self.ttl.saturating_add(self.stale_while_revalidate.max(self.stale_if_error))
+    }
+
+    /// What this client may be given. `None`: nothing that is kept.
+    pub fn window(&self, directives: Directives) -> Option<Window> {
+        if directives.no_cache || directives.no_store {
+            return None;
+        }
+        let Directives { max_age, max_stale, min_fresh, .. } = directives;
+        let ttl = self.ttl.saturating_add(max_stale.unwrap_or_default());
+        let fresh = max_age.map_or(ttl, |max_age| ttl.min(max_age)).saturating_sub(min_fresh);
+        // Who asks for something younger is not content with what is being replaced.
+        let is_particular = max_age.is_some() || !min_fresh.is_zero();
+        let replaced = self.ttl.saturating_add(self.stale_while_revalidate).max(fresh);
+        Some(Window {
+            fresh,
+            revalidate: if is_particular { fresh } else { replaced },
+            if_error: self.ttl.saturating_add(self.stale_if_error).max(fresh),
+            ttl: self.ttl,
+        })
+    }
+
+    /// Whether a call with this `temperature`, in millionths, is answered from the cache.
+    pub fn takes(&self, temperature: u32) -> bool {
+        self.max_temperature.is_none_or(|most| temperature <= most)
+    }
+}
+
+/// Up to which age an answer may be given, and on which terms. Each bound is exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// As it is.
+    pub fresh: Duration,
+    /// While a new one is fetched.
+    pub revalidate: Duration,
+    /// If there is no new one to be had.
+    pub if_error: Duration,
+    /// Behind which it is called stale.
+    pub ttl: Duration,
+}
+
+/// On which terms an answer of some age may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    Fresh,
+    Revalidate,
+    IfError,
+}
+
+impl Window {
+    pub fn freshness(&self, age: Duration) -> Option<Freshness> {
+        if age < self.fresh {
+            Some(Freshness::Fresh)
+        } else if age < self.revalidate {
+            Some(Freshness::Revalidate)
+        } else if age < self.if_error {
+            Some(Freshness::IfError)
+        } else {
+            None
+        }
+    }
+}
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One JSON body.
+    Whole,
+    /// A stream of events, to its terminator.
+    Events,
+}
+
+/// A complete answer, as its upstream sent it. Its `Debug` shows none of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub operation: Operation,
+    pub form: Form,
+    /// Of a whole body; empty where the upstream said none.
+    pub content_type: String,
+    /// The model as the answer calls it.
+    pub model: String,
+    pub body: Bytes,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operation, form, body, .. } = self;
+        f.debug_struct("Entry")
+            .field("operation", operation)
+            .field("form", form)
+            .field("bytes", &body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Entry {
+    /// Bytes it takes to keep it.
+    pub fn weight(&self) -> u64 {
+        /// Keys, lists and counts around it.
+        const BESIDE: usize = 512;
+        (self.body.len() + self.model.len() + self.content_type.len() + BESIDE) as u64
+    }
+}
+
+/// What the cache had to do with an answer, as `x-cache` says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    Hit,
+    /// Older than the route's `ttl`.
+    Stale,
+    Miss,
+    /// This call goes by the cache.
+    Bypass,
+    /// Shared with an identical call in flight.
+    Coalesced,
+}
+
+impl Status {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "HIT",
+            Self::Stale => "STALE",
+            Self::Miss => "MISS",
+            Self::Bypass => "BYPASS",
+            Self::Coalesced => "COALESCED",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_age_is_taken_on_the_terms_of_route_and_client() {
+        use Freshness::{Fresh, IfError, Revalidate};
+        let policy = Policy {
+            ttl: seconds(100),
+            stale_while_revalidate: seconds(50),
+            stale_if_error: seconds(200),
+            ..Policy::default()
+        };
+        for (directives, ages) in [
+            (
+                "",
+                &[
+                    (0, Some(Fresh)),
+                    (99, Some(Fresh)),
+                    (100, Some(Revalidate)),
+                    (150, Some(IfError)),
+                    (300, None),
+                ][..],
+            ),
+            ("max-age=10", &[(9, Some(Fresh)), (10, Some(IfError)), (300, None)]),
+            ("max-age=1000", &[(99, Some(Fresh)), (100, Some(IfError))]),
+            ("min-fresh=30", &[(69, Some(Fresh)), (70, Some(IfError))]),
+            ("max-stale=20", &[(119, Some(Fresh)), (120, Some(Revalidate)), (150, Some(IfError))]),
+            ("max-age=0", &[(0, Some(IfError))]),
+        ] {
+            let window = policy.window(Directives::parse([directives])).unwrap();
+            for (age, expected) in ages {
+                assert_eq!(window.freshness(seconds(*age)), *expected, "{directives}: {age}");
+            }
+        }
+        for directives in ["no-cache", "no-store"] {
+            assert_eq!(policy.window(Directives::parse([directives])), None, "{directives}");
+        }
+        assert_eq!(policy.life(), seconds(300));
+    }
+
+    #[test]
+    fn warm_calls_go_by_the_cache_where_the_route_says_so() {
+        let policy = Policy { max_temperature: Some(300_000), ..Policy::default() };
+        assert!(policy.takes(0) && policy.takes(300_000) && !policy.takes(300_001));
+        assert!(Policy::default().takes(2_000_000));
     }
 }

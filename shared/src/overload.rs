@@ -121,6 +121,18 @@ pub enum Why {
     PushedOut,
 }
 
+impl Why {
+    /// As logs and metrics write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::TooLong => "too_long",
+            Self::InVain => "in_vain",
+            Self::PushedOut => "pushed_out",
+        }
+    }
+}
+
 /// A limiter at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Load {
