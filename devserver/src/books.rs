@@ -56,6 +56,7 @@ pub(crate) fn log(record: &Record) {
         upstream = record.upstream,
         upstream_model = record.upstream_model,
         stream = record.streamed,
+        cache = record.cache.map(weir::cache::Status::name),
         status = record.status,
         ending = record.ending.name(),
         input_tokens = record.usage.input.0,

@@ -63,6 +63,7 @@ impl Live {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
+        process.follow(&loaded.config);
         self.current.store(Arc::new(loaded.config));
         process.metrics.reloaded("taken");
         tracing::info!("configuration taken");

@@ -23,6 +23,8 @@ use clap::Parser as _;
 use crate::cli::{Cli, Command, KeyCommand};
 
 fn main() -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    let _scenario = fail::FailScenario::setup();
     let Cli { serve, command } = Cli::parse();
     let outcome = match command.unwrap_or(Command::Serve(serve)) {
         Command::Serve(flags) => serve::serve(flags),

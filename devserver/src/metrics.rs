@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use weir::ledger::Record;
+use weir::overload::Load;
 use weir::platform::Event;
 use weir::usage::Source;
 
@@ -107,6 +108,23 @@ struct Ordered {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Cached {
+    route: String,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Limiter {
+    limiter: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Shed {
+    limiter: String,
+    why: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
 }
@@ -137,6 +155,9 @@ pub(crate) struct Metrics {
     per_output_token: Histograms<Call>,
     reloads: Family<Outcome, Counter>,
     orders: Family<Ordered, Counter>,
+    cache: Family<Cached, Counter>,
+    queue_wait: Histograms<Limiter>,
+    shed: Family<Shed, Counter>,
 }
 
 impl fmt::Debug for Metrics {
@@ -167,6 +188,9 @@ impl Default for Metrics {
             per_output_token: Family::new_with_constructor(seconds()),
             reloads: Family::default(),
             orders: Family::default(),
+            cache: Family::default(),
+            queue_wait: Family::new_with_constructor(seconds()),
+            shed: Family::default(),
         };
         metrics.register();
         metrics
@@ -187,6 +211,10 @@ impl Metrics {
         r.register("weir_usage", "Admitted requests, by who reported usage", self.usage_sources.clone());
         r.register("weir_config_reloads", "Configurations read again", self.reloads.clone());
         r.register("weir_orders", "Orders of operators, by what they want of a breaker", self.orders.clone());
+        r.register("weir_cache", "Admitted requests of routes with a cache, by x-cache", self.cache.clone());
+        r.register("weir_shed", "Calls turned away by a limit on concurrency", self.shed.clone());
+        let (s, waits) = (Unit::Seconds, self.queue_wait.clone());
+        r.register_with_unit("weir_queue_wait", "How long calls waited for their turn", s, waits);
         let s = Unit::Seconds;
         let duration = self.duration.clone();
         r.register_with_unit("weir_request_duration", "First byte in to last byte out", s, duration);
@@ -240,6 +268,13 @@ impl Metrics {
                 let labels = Fallback { route: route.to_owned(), upstream: upstream.to_owned() };
                 self.fallbacks.get_or_create(&labels).inc();
             }
+            Event::Queued { limiter, waited } => {
+                let labels = Limiter { limiter: limiter.to_owned() };
+                self.queue_wait.get_or_create(&labels).observe(waited.as_secs_f64());
+            }
+            Event::Shed { limiter, why } => {
+                self.shed.get_or_create(&Shed { limiter: limiter.to_owned(), why: why.name() }).inc();
+            }
             Event::Refused { refusal, .. } => {
                 let code = refusal.code().unwrap_or("none").to_owned();
                 let labels = Refused { status: refusal.status().as_u16(), code };
@@ -268,6 +303,14 @@ impl Metrics {
         if record.streamed {
             let ended = Ended { route: record.route.clone(), ending: record.ending.name() };
             self.streams.get_or_create(&ended).inc();
+        }
+        if let Some(status) = record.cache {
+            let labels = Cached { route: record.route.clone(), status: status.name() };
+            self.cache.get_or_create(&labels).inc();
+        }
+        // What no provider did is none of its operations.
+        if record.upstream.is_empty() {
+            return;
         }
         let call = Call {
             gen_ai_operation_name: record.operation,
@@ -302,8 +345,8 @@ impl Metrics {
         self.reloads.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// The whole registry in the text form of OpenMetrics, and what the ledger's ring holds.
-    pub(crate) fn print(&self, books: &Books) -> Result<String, fmt::Error> {
+    /// The whole registry in the text form of OpenMetrics, and how things stand at the moment.
+    pub(crate) fn print(&self, books: &Books, now: &Standing) -> Result<String, fmt::Error> {
         let mut out = String::with_capacity(16 * 1024);
         text::encode_registry(&mut out, &self.registry)?;
         let recent: Family<Outcome, Gauge> = Family::default();
@@ -312,10 +355,30 @@ impl Metrics {
         }
         let mut registry = Registry::default();
         registry.register("weir_ledger_recent", "Last records of the ledger, by how they ended", recent);
+        let cached: Gauge = Gauge::default();
+        cached.set(i64::try_from(now.cached).unwrap_or(i64::MAX));
+        registry.register("weir_cache_kept_bytes", "Bytes of answers that are kept", cached);
+        let [limits, in_flight, queued]: [Family<Limiter, Gauge>; 3] = Default::default();
+        for load in &now.loads {
+            let labels = Limiter { limiter: load.name.clone() };
+            limits.get_or_create(&labels).set(load.limit.into());
+            in_flight.get_or_create(&labels).set(load.in_flight.into());
+            queued.get_or_create(&labels).set(load.queued.into());
+        }
+        registry.register("weir_concurrency_limit", "Calls that may be under way at the same time", limits);
+        registry.register("weir_concurrency", "Calls under way, where they are limited", in_flight);
+        registry.register("weir_queued", "Calls that wait for their turn", queued);
         text::encode_registry(&mut out, &registry)?;
         text::encode_eof(&mut out)?;
         Ok(out)
     }
+}
+
+/// How things stand.
+pub(crate) struct Standing {
+    /// Bytes of answers that are kept.
+    pub(crate) cached: u64,
+    pub(crate) loads: Vec<Load>,
 }
 
 /// Exact up to 2^53, which no call's tokens reach.
@@ -336,7 +399,7 @@ mod tests {
             let order = Order { breaker: format!("a/{model}"), change: Change::Release };
             metrics.observe(&Event::Ordered { request_id: "r", who: "admin", order: &order });
         }
-        let text = metrics.print(&Books::default()).unwrap();
+        let text = metrics.print(&Books::default(), &Standing { cached: 0, loads: Vec::new() }).unwrap();
         assert!(text.contains("weir_orders_total{upstream=\"a\",state=\"auto\"} 2\n"), "{text}");
     }
 }

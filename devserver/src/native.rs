@@ -7,25 +7,31 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::body::Incoming;
-use weir::Platform;
 use weir::breaker::Report;
 use weir::config::Upstream;
 use weir::control::{Entry, Full, Listing, Order};
 use weir::embedded::Store;
-use weir::platform::{Ask, Closing, Event, Finding, Opened, Payload, SendFault};
+use weir::flight::Flights;
+use weir::overload::Limiters;
+use weir::platform::{Ask, Closing, Event, Finding, Held, Opened, Payload, SendFault, StoreLost};
 use weir::roll;
 use weir::time::{Instant, UnixMillis};
+use weir::{Config, Platform};
 
 use crate::body::{Chunks, Parcel};
 use crate::books::{self, Books};
 use crate::client::Clients;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Standing};
 
 /// What the whole process shares.
 #[derive(Debug)]
 pub(crate) struct Process {
     origin: std::time::Instant,
     store: Mutex<Store>,
+    /// What counts for as long as the store is lost.
+    local: Mutex<Store>,
+    flights: Flights,
+    limiters: Limiters,
     pub(crate) metrics: Metrics,
     pub(crate) books: Books,
     rolls: AtomicU64,
@@ -49,7 +55,10 @@ impl Process {
         let origin = std::time::Instant::now();
         Ok(Self {
             origin,
-            store: Mutex::new(Store::new(Instant::default())),
+            store: Mutex::new(Store::new(Instant::default(), 0)),
+            local: Mutex::new(Store::new(Instant::default(), 0)),
+            flights: Flights::default(),
+            limiters: Limiters::default(),
             metrics: Metrics::default(),
             books: Books::default(),
             rolls: AtomicU64::new(getrandom::u64()?),
@@ -64,6 +73,32 @@ impl Process {
     fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The store that answers at the moment.
+    fn counting(&self) -> MutexGuard<'_, Store> {
+        if store_is_lost() { self.local() } else { self.store() }
+    }
+
+    fn local(&self) -> MutexGuard<'_, Store> {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows a configuration that has come into force.
+    pub(crate) fn follow(&self, config: &Config) {
+        self.store().resize_cache(config.store.cache);
+    }
+
+    /// How things stand, for whoever looks.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing { cached: self.store().cached(), loads: self.limiters.snapshot() }
+    }
+}
+
+/// Whether the store answers. It is in the process and cannot be lost; tests make it so.
+fn store_is_lost() -> bool {
+    #[cfg(feature = "failpoints")]
+    fail::fail_point!("store", |_| true);
+    false
 }
 
 impl Native {
@@ -94,21 +129,28 @@ impl Platform for Native {
         Box::pin(tokio::time::sleep(span))
     }
 
-    async fn open(&self, ask: Ask<'_>) -> Opened {
-        self.process.store().open(ask, self.now())
+    async fn open(&self, ask: Ask<'_>) -> Result<Opened, StoreLost> {
+        if store_is_lost() {
+            return Err(StoreLost);
+        }
+        Ok(self.process.store().open(ask, self.now()))
+    }
+
+    fn open_locally(&self, ask: Ask<'_>) -> Opened {
+        self.process.local().open(ask, self.now())
     }
 
     async fn withdraw_retry(&self, breaker: &str) -> bool {
-        self.process.store().withdraw_retry(breaker, self.now())
+        self.process.counting().withdraw_retry(breaker, self.now())
     }
 
     async fn lease_probe(&self, breaker: &str, id: u64) -> bool {
-        self.process.store().lease_probe(breaker, id, self.now())
+        self.process.counting().lease_probe(breaker, id, self.now())
     }
 
     async fn report_probe(&self, finding: Finding, id: u64) {
         let report = Report { id, now: self.now(), roll: self.roll() };
-        self.process.store().report_probe(&finding, report);
+        self.process.counting().report_probe(&finding, report);
     }
 
     async fn send(
@@ -121,7 +163,13 @@ impl Platform for Native {
     }
 
     async fn close(&self, closing: Closing) {
-        self.process.store().close(&closing, self.now(), self.roll());
+        let (now, roll) = (self.now(), self.roll());
+        match closing.reservation.held {
+            Held::Locally => self.process.local().close(&closing, now, roll),
+            // What is held there expires.
+            Held::InStore if store_is_lost() => {}
+            Held::InStore => self.process.store().close(&closing, now, roll),
+        }
         let record = closing.record;
         self.process.metrics.record(&record);
         books::log(&record);
@@ -136,6 +184,14 @@ impl Platform for Native {
         self.process.store().breakers(names, self.now())
     }
 
+    fn flights(&self) -> Option<&Flights> {
+        Some(&self.process.flights)
+    }
+
+    fn limiters(&self) -> Option<&Limiters> {
+        Some(&self.process.limiters)
+    }
+
     fn observe(&self, event: Event<'_>) {
         self.process.metrics.observe(&event);
         let process = &self.process;
@@ -145,7 +201,7 @@ impl Platform for Native {
             Event::Answered { upstream, after, failure } => {
                 process.store().sample(upstream, after, failure.is_some(), self.now());
             }
-            Event::Retried { .. } | Event::FellBack { .. } => {}
+            Event::Retried { .. } | Event::FellBack { .. } | Event::Queued { .. } | Event::Shed { .. } => {}
             Event::Refused { request_id, caller, refusal } => {
                 let (status, code) = (refusal.status().as_u16(), refusal.code().unwrap_or_default());
                 tracing::info!(request_id, caller, status, code, "refused");
@@ -166,7 +222,7 @@ mod tests {
     /// Compiles only if the answer's future, its body and the settlement may cross threads here. The core asks
     /// for none of it: `tests/portability` has a platform full of `Rc`.
     #[expect(dead_code, reason = "it is compiled, not run")]
-    fn everything_is_send(native: &Native, config: Arc<weir::Config>, body: axum::body::Body) {
+    fn everything_is_send(native: &Native, config: Arc<Config>, body: axum::body::Body) {
         fn assert_send<T: Send + 'static>(_: T) {}
         let (answer, settlement) = weir::handle(native, config, http::Request::new(Chunks(body)));
         assert_send(answer);

@@ -40,6 +40,7 @@ pub(crate) fn serve(flags: Serve) -> Result<(), Failed> {
     let address = listener.local_addr().map_err(|e| Failed::because("no address", e))?;
     let process = Process::new().map_err(|e| Failed::because("no randomness", e))?;
     let process = Arc::new(process);
+    process.follow(&config);
     let ending = Ending { stop: CancellationToken::new(), abort: CancellationToken::new() };
     let (inboxes, workers) = start_workers(&config, &process, &live, &ending)?;
 

@@ -237,7 +237,7 @@ fn internal_error() -> Response {
 
 async fn metrics(State(desk): State<Desk>) -> Response {
     let process = &desk.native.process;
-    match process.metrics.print(&process.books) {
+    match process.metrics.print(&process.books, &process.standing()) {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], text).into_response()

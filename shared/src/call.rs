@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::cache::Form;
 use crate::endpoint::Operation;
 use crate::json::{self, Fields, Value};
 use crate::refusal::Refusal;
@@ -26,8 +27,19 @@ pub struct Call {
     object_is_empty: bool,
     /// Bytes of the prompt as they stand in the body; what usage is estimated from when none is reported.
     pub prompt_bytes: usize,
+    /// In millionths; 1 where the client does not say.
+    pub temperature: u32,
+    pub depends: Depends,
     /// The longest answer the client allows, all choices together; `None` when it does not say.
     max_output: Option<u64>,
+}
+
+/// What a call's answer depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depends {
+    OnItself,
+    /// On what the upstream remembers of others, or it comes with another.
+    OnOtherCalls,
 }
 
 /// What a call uses at least, and what is set aside for it.
@@ -109,6 +121,8 @@ impl Call {
             object_start: fields.start(),
             object_is_empty: fields.is_empty(),
             prompt_bytes,
+            temperature: temperature(fields),
+            depends: depends(fields),
             max_output: max_output(fields),
         }))
     }
@@ -145,6 +159,17 @@ impl Call {
             self.usage_edit = Some((base + span.start..base + span.end, "true"));
         }
         Ok(())
+    }
+
+    /// The body as it came.
+    pub fn text(&self) -> &str {
+        // It was read as UTF-8 by `parse`.
+        str::from_utf8(&self.body).unwrap_or_default()
+    }
+
+    /// The form in which the answer is wanted.
+    pub fn form(&self) -> Form {
+        if self.stream { Form::Events } else { Form::Whole }
     }
 
     /// Whether [`Call::body_for`] makes the upstream report usage that the client did not ask for.
@@ -238,6 +263,26 @@ fn check_count(fields: &Fields<'_>, key: &str, limit: u32) -> Result<(), Refusal
         Some(Some(Some(n))) if (1..=u64::from(limit)).contains(&n) => Ok(()),
         Some(_) => Err(invalid(key, &format!("it must be a whole number from 1 to {limit}"))),
     }
+}
+
+/// In millionths. One that cannot be read is the upstream's to refuse.
+fn temperature(fields: &Fields<'_>) -> u32 {
+    const MILLION: f64 = 1e6;
+    let named = fields.find("temperature").and_then(Value::read::<Option<f64>>).flatten();
+    let millionths = (named.unwrap_or(1.0) * MILLION).round();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a cast saturates, and what is out of range is out of every bound"
+    )]
+    let millionths = millionths as u32;
+    millionths
+}
+
+fn depends(fields: &Fields<'_>) -> Depends {
+    let says = |key: &str| fields.find(key).is_some_and(|value| !matches!(value.text(), "null" | "false"));
+    let is_stateful = ["previous_response_id", "conversation", "background"].into_iter().any(says);
+    if is_stateful { Depends::OnOtherCalls } else { Depends::OnItself }
 }
 
 /// A bound that cannot be read is the upstream's to refuse.

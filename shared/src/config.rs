@@ -211,6 +211,23 @@ pub enum OnStoreLoss {
 }
 
 impl Limits {
+    /// What one process admits by itself: `share` millionths of each limit, and at least one.
+    #[must_use]
+    pub fn share(&self, share: u32) -> Self {
+        let part = |count: u64| {
+            let part = u128::from(count) * u128::from(share) / 1_000_000;
+            u64::try_from(part).unwrap_or(count).clamp(1, count.max(1))
+        };
+        let rates =
+            |rates: &[Rate]| rates.iter().map(|rate| Rate { count: part(rate.count), ..*rate }).collect();
+        Self {
+            requests: rates(&self.requests),
+            tokens: rates(&self.tokens),
+            concurrent: self.concurrent.map(part),
+            on_store_loss: self.on_store_loss,
+        }
+    }
+
     /// Nothing is limited, so nothing has to be counted.
     pub fn is_unlimited(&self) -> bool {
         self.requests.is_empty() && self.tokens.is_empty() && self.concurrent.is_none()

@@ -3,19 +3,24 @@
 //! Plain and synchronous: a shell puts it behind a lock, a cell or nothing. Each of its maps is bounded.
 
 mod accounts;
+mod answers;
 mod breakers;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use self::accounts::Accounts;
+use self::answers::Answers;
 use self::breakers::Breakers;
+use crate::account::{Denied, Want};
 use crate::breaker::Report;
+use crate::cache::Freshness;
 use crate::control::{Entry, Full, Listing, Order, Overrides};
-use crate::platform::{Ask, Closing, Finding, Opened};
+use crate::platform::{Ask, Closing, Finding, Opened, Recalled, Repeated, Reservation};
 use crate::retry::RetryBudget;
 use crate::standing::Standing;
 use crate::time::Instant;
+use crate::usage::Tokens;
 
 /// Accounts at most; some 300 bytes each.
 const MOST_ACCOUNTS: usize = 100_000;
@@ -33,30 +38,53 @@ pub struct Store {
     retries: RetryBudget,
     accounts: Accounts,
     breakers: Breakers,
+    answers: Answers,
 }
 
 impl Store {
-    pub fn new(now: Instant) -> Self {
+    /// Keeps at most `cache` bytes of answers.
+    pub fn new(now: Instant, cache: u64) -> Self {
         Self {
             standings: BTreeMap::new(),
             retries: RetryBudget::new(now),
             accounts: Accounts::new(MOST_ACCOUNTS),
             breakers: Breakers::new(MOST_BREAKERS, Overrides::new(MOST_OVERRIDES)),
+            answers: Answers::new(cache),
         }
+    }
+
+    /// Keeps at most this many bytes of answers from now on.
+    pub fn resize_cache(&mut self, bytes: u64) {
+        self.answers.resize(bytes);
+    }
+
+    /// Bytes of answers that are kept.
+    pub fn cached(&self) -> u64 {
+        self.answers.weight()
     }
 
     /// The one operation before the upstream call.
     pub fn open(&mut self, ask: Ask<'_>, now: Instant) -> Opened {
-        let mut opened = Opened::default();
+        let mut opened = Opened {
+            recalled: ask.recall.and_then(|recall| self.answers.recall(recall, now)),
+            repeated: ask.repeat.map(|repeat| self.answers.repeated(repeat, now)),
+            ..Opened::default()
+        };
+        match opened.repeated {
+            Some(Repeated::Conflict) => return opened,
+            Some(Repeated::Running) if !ask.follows => return opened,
+            Some(Repeated::First | Repeated::Running | Repeated::Answered { .. }) | None => {}
+        }
         if let Some(reservation) = ask.reservation {
             self.retries.deposit(now);
-            match self.accounts.reserve(reservation, now) {
-                Ok(left) => opened.left = left,
-                Err(denied) => {
-                    opened.left = self.accounts.left(reservation, now);
-                    opened.denied = Some(denied);
-                    return opened;
-                }
+            if let Err(denied) = self.reserve(ask, reservation, &mut opened, now) {
+                opened.left = self.accounts.left(reservation, now);
+                opened.denied = Some(denied);
+                return opened;
+            }
+            if let (Some(repeat), Some(Repeated::First)) = (ask.repeat, &opened.repeated) {
+                let Want { id, expires, .. } = reservation.want;
+                self.answers.begin(repeat, id, expires, now);
             }
         }
         let standing = |name: &str| self.standings.get(name).copied().unwrap_or_default();
@@ -65,10 +93,45 @@ impl Store {
         opened
     }
 
+    /// Reserves what the call needs: no tokens where its answer is here already or on its way to somebody else.
+    fn reserve(
+        &mut self,
+        ask: Ask<'_>,
+        reservation: &Reservation,
+        opened: &mut Opened,
+        now: Instant,
+    ) -> Result<(), Denied> {
+        let is_answered = matches!(opened.repeated, Some(Repeated::Answered { .. }));
+        let is_fetched = match &opened.recalled {
+            None => true,
+            Some(recalled) => recalled.freshness == Freshness::IfError || recalled.refresh,
+        };
+        let Reservation { want, scopes, .. } = reservation;
+        if is_fetched && !is_answered && !ask.follows {
+            match (self.accounts.reserve(scopes, *want, now), &mut opened.recalled) {
+                (Ok(left), _) => {
+                    (opened.left, opened.reserved) = (left, want.tokens);
+                    if let (Some(Recalled { refresh: true, .. }), Some(recall)) =
+                        (&opened.recalled, ask.recall)
+                    {
+                        self.answers.lease_refresh(&recall.key, now);
+                    }
+                    return Ok(());
+                }
+                // Who may not fetch a new one may still have the old one.
+                (Err(_), Some(recalled)) if recalled.refresh => recalled.refresh = false,
+                (Err(denied), _) => return Err(denied),
+            }
+        }
+        opened.left = self.accounts.reserve(scopes, Want { tokens: Tokens(0), ..*want }, now)?;
+        Ok(())
+    }
+
     /// The one operation behind it. `roll` is for the jitter of open times.
     pub fn close(&mut self, closing: &Closing, now: Instant, roll: u64) {
         self.accounts.settle(closing, now);
         let id = closing.reservation.want.id;
+        self.answers.keep(&closing.keeping, id, now);
         for finding in &closing.findings {
             self.breakers.observe(finding, Report { id, now, roll });
         }

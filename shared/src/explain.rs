@@ -1,6 +1,7 @@
 //! What was decided for one request, and why: the answer to `x-weir-explain: 1`.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use http::HeaderValue;
 use serde::Serialize;
@@ -10,7 +11,7 @@ use crate::ledger::{Attempt, Record};
 use crate::plan::{Plan, Resolved, Role};
 
 /// Collected on the way, printed into a header.
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Explanation {
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
@@ -25,22 +26,34 @@ pub(crate) struct Explanation {
     skipped: Vec<Left>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attempts: Vec<Tried>,
+    /// Where it had to wait for its turn.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    queued: Vec<Waited>,
+    /// Age of the answer, where it was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_ms: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
+struct Waited {
+    limiter: String,
+    ms: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
 struct Named {
     upstream: String,
     model: String,
     role: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Left {
     upstream: String,
     why: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Tried {
     upstream: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,12 +98,27 @@ impl Explanation {
             skipped.map(|skip| Left { upstream: name(skip.upstream), why: skip.why.clone() }).collect();
     }
 
+    pub(crate) fn queued(&mut self, limiter: &str, waited: Duration) {
+        if !waited.is_zero() {
+            self.queued.push(Waited { limiter: limiter.to_owned(), ms: millis(waited) });
+        }
+    }
+
+    /// The upstream has too much to do already.
+    pub(crate) fn shed(&mut self, upstream: &str) {
+        self.skipped.push(Left { upstream: upstream.to_owned(), why: "overloaded".into() });
+    }
+
+    pub(crate) fn kept(&mut self, age: Duration) {
+        self.age_ms = Some(millis(age));
+    }
+
     pub(crate) fn attempted(&mut self, record: &Record) {
         let tried = |attempt: &Attempt| Tried {
             upstream: attempt.upstream.clone(),
             status: attempt.status,
             failure: attempt.failure.map(crate::config::Condition::name),
-            ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
+            ms: millis(attempt.took),
         };
         self.attempts = record.attempts.iter().map(tried).collect();
     }
@@ -112,6 +140,10 @@ impl Explanation {
         }
         HeaderValue::try_from(text).ok()
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

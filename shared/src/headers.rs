@@ -29,6 +29,7 @@ const ENDS_HERE_INBOUND: &[&str] = &[
     "expect",
     "forwarded",
     "host",
+    "idempotency-key",
     "openai-organization",
     "openai-project",
     "origin",
@@ -43,6 +44,7 @@ const ENDS_HERE_INBOUND: &[&str] = &[
 
 /// What an upstream says of its own house: cookies, accounts, limits of the gateway's account, its edge.
 const ENDS_HERE_OUTBOUND: &[&str] = &[
+    "age",
     "alt-svc",
     "nel",
     "openai-organization",
@@ -53,6 +55,7 @@ const ENDS_HERE_OUTBOUND: &[&str] = &[
     "set-cookie",
     "strict-transport-security",
     "via",
+    "x-cache",
     "x-request-id",
     "x-should-retry",
 ];

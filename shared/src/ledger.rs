@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cache::Status;
 use crate::caller::Caller;
 use crate::config::Condition;
 use crate::time::UnixMillis;
@@ -30,6 +31,8 @@ pub struct Record {
     /// The model as the answer calls it.
     pub response_model: String,
     pub streamed: bool,
+    /// What the cache had to do with it; `None` where the route has none.
+    pub cache: Option<Status>,
     /// Status on the wire.
     pub status: u16,
     pub ending: Ending,

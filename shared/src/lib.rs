@@ -18,6 +18,7 @@ pub mod embedded;
 pub mod endpoint;
 mod explain;
 pub mod fingerprint;
+pub mod flight;
 mod headers;
 mod identity;
 mod intake;

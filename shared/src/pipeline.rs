@@ -1,9 +1,16 @@
 //! The life of a request: bytes in, parse, identify, open, plan, attempt, reply, close.
 
 mod attempt;
+mod attempts;
 mod call;
 mod cargo;
+mod delivery;
+mod lead;
+mod lookup;
 mod reserve;
+mod sharing;
+mod stored;
+mod turn;
 
 use std::sync::Arc;
 
@@ -12,11 +19,13 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 
 use crate::account::Left;
+use crate::cache::Status;
 use crate::config::Config;
 use crate::endpoint::{Address, Endpoint};
 use crate::explain::Explanation;
 use crate::ledger::{Ending, Record};
 use crate::limit::Allowance;
+use crate::overload::{Priority, Slot};
 use crate::platform::{Event, Platform, Reservation};
 use crate::refusal::Refusal;
 use crate::settlement::{Docket, Settlement, Trail, docket};
@@ -26,9 +35,13 @@ use crate::trace::{Rolls, Trace, request_id};
 use crate::usage::Usage;
 use crate::{admin, headers, identity, listing, readiness};
 
+pub(crate) use self::lead::Lead;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
 const EXPLAIN: HeaderName = HeaderName::from_static("x-weir-explain");
+const CACHE: HeaderName = HeaderName::from_static("x-cache");
+const DEGRADED: HeaderName = HeaderName::from_static("x-weir-degraded");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Answers one request by one configuration.
@@ -48,7 +61,7 @@ pub fn handle<P: Platform>(
 /// What belongs to one request from its first byte to its last.
 struct Journey<'a, P: Platform> {
     platform: &'a P,
-    config: &'a Config,
+    config: &'a Arc<Config>,
     started: Instant,
     request_id: String,
     trace: Trace,
@@ -58,6 +71,21 @@ struct Journey<'a, P: Platform> {
     is_admitted: bool,
     /// What is left of its limits.
     left: Left,
+    priority: Priority,
+    /// Its place among the calls of the process.
+    slot: Option<Slot>,
+    /// What the cache had to do with it.
+    cache: Option<Status>,
+    degraded: Option<Degraded>,
+}
+
+/// What an answer had to do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Degraded {
+    /// The store is lost; limits are counted by each process for itself, or not at all.
+    Store,
+    /// No upstream answered; this is what one of them answered once.
+    Stale,
 }
 
 async fn respond<P: Platform>(
@@ -79,6 +107,10 @@ async fn respond<P: Platform>(
         caller: String::new(),
         is_admitted: false,
         left: Left::default(),
+        priority: Priority::default(),
+        slot: None,
+        cache: None,
+        degraded: None,
     };
     let answer = journey.serve(&head, upload, docket).await;
     journey.dress(answer)
@@ -140,6 +172,7 @@ impl<P: Platform> Journey<'_, P> {
             upstream_model: String::new(),
             response_model: String::new(),
             streamed: false,
+            cache: None,
             status: 0,
             ending: Ending::ClientGone,
             usage: Usage::NOTHING,
@@ -153,7 +186,9 @@ impl<P: Platform> Journey<'_, P> {
     /// From here on the request is settled, whatever happens to it.
     fn admit(&mut self, docket: Docket<P>, record: Record, reservation: Reservation) -> Trail<P> {
         self.is_admitted = true;
-        docket.admit(self.platform, record, reservation, self.started)
+        let mut trail = docket.admit(self.platform, record, reservation, self.started);
+        trail.slot = self.slot.take();
+        trail
     }
 
     /// Puts on what every answer wears.
@@ -173,10 +208,25 @@ impl<P: Platform> Journey<'_, P> {
         headers.insert(PROCESSING_MS, u64::try_from(millis).unwrap_or(u64::MAX).into());
         headers.insert(TRACEPARENT, self.trace.to_header());
         tell_limits(&self.left, headers);
+        if let Some(status) = self.cache {
+            headers.insert(CACHE, HeaderValue::from_static(status.name()));
+        }
+        if let Some(degraded) = self.degraded {
+            headers.insert(DEGRADED, HeaderValue::from_static(degraded.name()));
+        }
         if let Some(explanation) = self.explanation.and_then(|explanation| explanation.to_header()) {
             headers.insert(EXPLAIN, explanation);
         }
         response
+    }
+}
+
+impl Degraded {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Stale => "stale",
+        }
     }
 }
 

@@ -138,7 +138,7 @@ pub fn order(
 
 impl Plan {
     /// A candidate behind an open breaker is none.
-    fn take(&mut self, candidate: Candidate, now: Instant) {
+    pub(crate) fn take(&mut self, candidate: Candidate, now: Instant) {
         match candidate.gate {
             Gate::Closed | Gate::HalfOpen | Gate::Forced(Override { forced: Forced::Closed, .. }) => {
                 self.candidates.push(candidate);

@@ -15,9 +15,13 @@ use futures_core::Stream;
 
 use crate::account::{Denied, Left, Scope, Want};
 use crate::breaker::{Gate, Outcome, Policy};
+use crate::cache::{Entry, Freshness, Window};
 use crate::config::{Condition, Limits, Upstream, UpstreamId};
-use crate::control::{Entry, Full, Listing, Order};
+use crate::control::{self, Full, Listing, Order};
+use crate::fingerprint::Fingerprint;
+use crate::flight::Flights;
 use crate::ledger::Record;
+use crate::overload::{Limiters, Why};
 use crate::refusal::Refusal;
 use crate::standing::Standing;
 use crate::time::{Instant, UnixMillis};
@@ -42,9 +46,13 @@ pub trait Platform: Clone + Unpin + 'static {
     fn sleep(&self, span: Duration) -> Self::Sleep;
 
     /// The one operation on the store before the upstream call.
-    async fn open(&self, ask: Ask<'_>) -> Opened;
+    async fn open(&self, ask: Ask<'_>) -> Result<Opened, StoreLost>;
 
-    /// Spends one retry of the budget, if there is one and the breaker lets it through.
+    /// The same on what the process keeps by itself, for as long as the store is lost.
+    fn open_locally(&self, ask: Ask<'_>) -> Opened;
+
+    /// Spends one retry of the budget, if there is one and the breaker lets it through. This and the next two are
+    /// asked of what the process keeps by itself where the store is lost.
     async fn withdraw_retry(&self, breaker: &str) -> bool;
 
     /// Leases the probe of a half-open breaker to the call `id`.
@@ -61,15 +69,22 @@ pub trait Platform: Clone + Unpin + 'static {
         request: http::Request<Payload<Self::Upload>>,
     ) -> Result<http::Response<Self::Download>, SendFault>;
 
-    /// The one operation on the store after the last byte.
+    /// The one operation on the store after the last byte, or on what the process keeps by itself if the
+    /// reservation was made there. The record is kept whatever becomes of the rest.
     async fn close(&self, closing: Closing);
 
     /// Does as an operator says, and tells what has become of the breaker. Every replica's next `open` sees
     /// it.
-    async fn control(&self, order: &Order) -> Result<Entry, Full>;
+    async fn control(&self, order: &Order) -> Result<control::Entry, Full>;
 
     /// The breakers of these names, those with an override, and of the others those that are not closed.
     async fn breakers(&self, names: &[String]) -> Listing;
+
+    /// Calls that identical ones may share. `None` where one request cannot wake another.
+    fn flights(&self) -> Option<&Flights>;
+
+    /// Who waits for whom. `None` where one request cannot wake another.
+    fn limiters(&self) -> Option<&Limiters>;
 
     /// Something happened that is counted, not decided upon. Called from `Drop` too: it must not block.
     fn observe(&self, event: Event<'_>);
@@ -79,8 +94,12 @@ pub trait Platform: Clone + Unpin + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken;
 
+/// The store that counts cannot be reached, or does not answer in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreLost;
+
 /// What `open` is asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Ask<'a> {
     /// Whose standing is wanted.
     pub standings: &'a [(UpstreamId, &'a str)],
@@ -88,6 +107,62 @@ pub struct Ask<'a> {
     pub breakers: &'a [String],
     /// The request that comes with it, which counts for the retry budget; `None` when somebody only looks.
     pub reservation: Option<&'a Reservation>,
+    /// An answer that may be kept.
+    pub recall: Option<&'a Recall>,
+    /// A call that must not be made twice.
+    pub repeat: Option<&'a Repeat>,
+    /// Whether the call waits for an identical one in flight: it wants no tokens.
+    pub follows: bool,
+}
+
+/// Which answer is asked for, and how old it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recall {
+    pub key: Fingerprint,
+    pub window: Window,
+}
+
+/// An answer that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recalled {
+    pub entry: Arc<Entry>,
+    pub age: Duration,
+    pub freshness: Freshness,
+    /// Whoever reads this is the one to fetch a new answer.
+    pub refresh: bool,
+    /// Older than its route's `ttl`.
+    pub is_stale: bool,
+}
+
+/// A call with an `Idempotency-Key`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeat {
+    /// Of the tenant and its key.
+    pub key: Fingerprint,
+    /// Of the request it is used for.
+    pub request: Fingerprint,
+}
+
+/// What is known of an `Idempotency-Key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Repeated {
+    /// Nothing: the call goes on, and has the key from now on.
+    First,
+    /// The same request is under way.
+    Running,
+    /// The same request was answered.
+    Answered { entry: Arc<Entry>, age: Duration },
+    /// It was used for another request.
+    Conflict,
+}
+
+/// What is to be kept of a call's answer.
+#[derive(Clone, Debug, Default)]
+pub struct Keeping {
+    /// Only ever a complete one. Without it the keys are free again.
+    pub entry: Option<Arc<Entry>>,
+    pub cache: Option<(Fingerprint, Duration)>,
+    pub repeat: Option<(Repeat, Duration)>,
 }
 
 /// What a request reserves before its upstream call, and settles behind it.
@@ -96,6 +171,16 @@ pub struct Reservation {
     pub want: Want,
     /// In which accounts, under which limits; a scope without limits is left out.
     pub scopes: Vec<(Scope, Limits)>,
+    pub held: Held,
+}
+
+/// Where a reservation is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Held {
+    #[default]
+    InStore,
+    /// In the process: the store was lost.
+    Locally,
 }
 
 /// What the store says before the upstream call.
@@ -108,6 +193,11 @@ pub struct Opened {
     pub denied: Option<Denied>,
     /// The least that is left in any of the scopes.
     pub left: Left,
+    /// Tokens that are held: none for a call that is answered from what is kept.
+    pub reserved: Tokens,
+    pub recalled: Option<Recalled>,
+    /// With [`Repeated::Running`], unless the call follows, and with [`Repeated::Conflict`] nothing is reserved.
+    pub repeated: Option<Repeated>,
 }
 
 /// What is done after the last byte.
@@ -121,6 +211,7 @@ pub struct Closing {
     pub findings: Vec<Finding>,
     /// A probe that came to nothing; its lease goes back.
     pub abandoned: Option<String>,
+    pub keeping: Keeping,
 }
 
 /// How one call ended, for the breaker of this name.
@@ -225,6 +316,10 @@ pub enum Event<'a> {
     Retried { upstream: &'a str },
     /// The next candidate is asked.
     FellBack { route: &'a str, upstream: &'a str },
+    /// A call had to wait for its turn.
+    Queued { limiter: &'a str, waited: Duration },
+    /// A call was turned away: too many were before it.
+    Shed { limiter: &'a str, why: Why },
     /// A request was not admitted.
     Refused { request_id: &'a str, caller: &'a str, refusal: &'a Refusal },
     /// An operator, named by the key that was shown, gives an order. Should it not be taken, a refusal

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::breaker::Gate;
 use crate::config::{Config, Credential, UpstreamId};
 use crate::control::Override;
-use crate::platform::{Ask, Platform};
+use crate::platform::{Ask, Platform, StoreLost};
 
 /// The process answers: that is all liveness may depend on.
 pub(crate) const HEALTH: &[u8] = br#"{"status":"ok"}"#;
@@ -17,6 +17,8 @@ pub(crate) const HEALTH: &[u8] = br#"{"status":"ok"}"#;
 #[derive(Serialize)]
 struct Readiness<'a> {
     status: &'static str,
+    /// Lost, each limit does what its `on_store_loss` says; calls are still taken.
+    store: &'static str,
     upstreams: BTreeMap<&'a str, State<'a>>,
 }
 
@@ -39,7 +41,10 @@ pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (St
     let ids: Vec<_> =
         config.upstreams.iter().enumerate().map(|(at, u)| (UpstreamId(at), u.name.as_str())).collect();
     let breakers: Vec<String> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
-    let opened = platform.open(Ask { standings: &ids, breakers: &breakers, reservation: None }).await;
+    let ask = Ask { standings: &ids, breakers: &breakers, ..Ask::default() };
+    let opened = platform.open(ask).await;
+    let store = if opened.is_ok() { "ok" } else { "lost" };
+    let opened = opened.unwrap_or_else(|StoreLost| platform.open_locally(ask));
     let now = platform.now();
     let mut upstreams = BTreeMap::new();
     for (id, name) in ids {
@@ -71,6 +76,6 @@ pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (St
     let is_ready = upstreams.values().any(|state| state.usable);
     let (code, status) =
         if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
-    let body = serde_json::to_vec(&Readiness { status, upstreams }).unwrap_or_default();
+    let body = serde_json::to_vec(&Readiness { status, store, upstreams }).unwrap_or_default();
     (code, body.into())
 }

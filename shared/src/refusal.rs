@@ -100,6 +100,18 @@ pub enum Refusal {
     NoUpstream {
         retry_after: Duration,
     },
+    /// Too many calls at the same time.
+    Overloaded {
+        retry_after: Duration,
+    },
+    /// The store that counts cannot be reached, and a limit says that nothing is let through then.
+    StoreLost,
+    /// The client wanted nothing but what is kept.
+    NotCached,
+    /// Its `Idempotency-Key` was used for another request.
+    IdempotencyConflict,
+    /// The first request with its `Idempotency-Key` has not been answered yet.
+    StillRunning,
     DeadlinePassed {
         waited: Duration,
     },
@@ -125,6 +137,9 @@ struct ErrorBody<'a> {
 /// Retry-After is never longer than clients are known to wait.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(1);
 
+/// What is over in a moment.
+const SHORTLY: Duration = Duration::from_secs(1);
+
 impl Refusal {
     pub const fn status(&self) -> StatusCode {
         match self {
@@ -138,7 +153,6 @@ impl Refusal {
             | Self::NoPassthrough { .. }
             | Self::UnknownPath { .. }
             | Self::NoBreaker { .. } => StatusCode::NOT_FOUND,
-            Self::TooManyOverrides { .. } => StatusCode::CONFLICT,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -147,8 +161,15 @@ impl Refusal {
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Limited { .. } | Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::UpstreamFailed { .. } => StatusCode::BAD_GATEWAY,
-            Self::NoUpstream { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::DeadlinePassed { .. } | Self::Stalled { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::NoUpstream { .. } | Self::Overloaded { .. } | Self::StoreLost => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::IdempotencyConflict | Self::StillRunning | Self::TooManyOverrides { .. } => {
+                StatusCode::CONFLICT
+            }
+            Self::DeadlinePassed { .. } | Self::Stalled { .. } | Self::NotCached => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
         }
     }
 
@@ -157,7 +178,11 @@ impl Refusal {
             Self::Rejected(rejection) => &rejection.kind,
             Self::Limited { denied: Denied { measure: Measure::Tokens(_), .. }, .. } => "tokens",
             Self::Limited { .. } | Self::RateLimited { .. } => "requests",
-            Self::Internal | Self::UpstreamFailed { .. } | Self::NoUpstream { .. } => "server_error",
+            Self::Internal
+            | Self::UpstreamFailed { .. }
+            | Self::NoUpstream { .. }
+            | Self::Overloaded { .. }
+            | Self::StoreLost => "server_error",
             Self::DeadlinePassed { .. } | Self::Stalled { .. } => "timeout_error",
             Self::InvalidJson { .. }
             | Self::InvalidParameter { .. }
@@ -175,7 +200,10 @@ impl Refusal {
             | Self::UnknownPath { .. }
             | Self::WrongMethod { .. }
             | Self::NoBreaker { .. }
-            | Self::TooManyOverrides { .. } => "invalid_request_error",
+            | Self::TooManyOverrides { .. }
+            | Self::NotCached
+            | Self::IdempotencyConflict
+            | Self::StillRunning => "invalid_request_error",
         }
     }
 
@@ -195,6 +223,11 @@ impl Refusal {
             Self::Limited { .. } | Self::RateLimited { .. } => Some("rate_limit_exceeded"),
             Self::UpstreamFailed { .. } => Some("upstream_error"),
             Self::NoUpstream { .. } => Some("circuit_open"),
+            Self::Overloaded { .. } => Some("overloaded"),
+            Self::StoreLost => Some("store_unavailable"),
+            Self::NotCached => Some("not_cached"),
+            Self::IdempotencyConflict => Some("idempotency_conflict"),
+            Self::StillRunning => Some("idempotency_in_progress"),
             Self::UnsupportedMedia { .. }
             | Self::Ambiguous { .. }
             | Self::NoKey
@@ -271,6 +304,17 @@ impl Refusal {
             }
             Self::UpstreamFailed { problem } => format!("The upstream gave no usable answer: {problem}."),
             Self::NoUpstream { .. } => "No upstream for this model is available at the moment.".into(),
+            Self::Overloaded { .. } => "Too many requests at the same time; this one was not begun.".into(),
+            Self::StoreLost => {
+                "Limits cannot be checked at the moment, so nothing is let through; try again shortly.".into()
+            }
+            Self::NotCached => "There is no kept answer to this request, and it asked for no other.".into(),
+            Self::IdempotencyConflict => {
+                "This Idempotency-Key was used with another request; use a new key for a new request.".into()
+            }
+            Self::StillRunning => {
+                "The first request with this Idempotency-Key has not been answered yet.".into()
+            }
             Self::DeadlinePassed { waited } => {
                 format!("Request timed out: no answer within {}.", go_duration(*waited))
             }
@@ -333,9 +377,24 @@ impl Refusal {
                 Denial::Never => None,
             },
             Self::RateLimited { retry_after, .. } => *retry_after,
-            Self::NoUpstream { retry_after } => Some(*retry_after),
+            Self::NoUpstream { retry_after } | Self::Overloaded { retry_after } => Some(*retry_after),
+            Self::StoreLost | Self::StillRunning => Some(SHORTLY),
             _ => None,
         }
+    }
+
+    /// Whether it is for want of an answer from an upstream, so that an older one may stand in for it
+    /// (RFC 5861, 4).
+    pub(crate) fn is_upstreams(&self) -> bool {
+        matches!(
+            self,
+            Self::RateLimited { .. }
+                | Self::UpstreamFailed { .. }
+                | Self::NoUpstream { .. }
+                | Self::Overloaded { .. }
+                | Self::DeadlinePassed { .. }
+                | Self::Stalled { .. }
+        )
     }
 
     /// Useless, or already done: the gateway has used its own attempts.
@@ -343,7 +402,11 @@ impl Refusal {
         match self {
             Self::Limited { denied, .. } => denied.denial == Denial::Never,
             Self::RateLimited { attempts_used, .. } => *attempts_used,
-            Self::UpstreamFailed { .. } | Self::DeadlinePassed { .. } | Self::TooManyOverrides { .. } => true,
+            Self::UpstreamFailed { .. }
+            | Self::DeadlinePassed { .. }
+            | Self::TooManyOverrides { .. }
+            | Self::NotCached
+            | Self::IdempotencyConflict => true,
             Self::Rejected(rejection) => rejection.status == StatusCode::CONFLICT,
             _ => false,
         }

@@ -6,16 +6,26 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_util::future::select;
 
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{StatusCode, response};
+
 use crate::breaker::{Outcome, Policy};
+use crate::cache::{Entry, Form, Status};
 use crate::config::OnDisconnect;
+use crate::flight::End;
 use crate::ledger::{Attempt, Ending, Record};
+use crate::overload::Slot;
+use crate::pipeline::Lead;
 use crate::plan::Candidate;
-use crate::platform::{Closing, Finding, Platform, Reservation};
+use crate::platform::{Closing, Finding, Keeping, Platform, Reservation};
+use crate::refusal::Refusal;
 use crate::stream::course::{Course, Step};
 use crate::time::Instant;
 use crate::usage::{Source, Tokens};
@@ -31,7 +41,15 @@ const MOST_READ_ON: usize = 64 * 1024;
 #[must_use = "accounting happens when this is run"]
 pub struct Settlement<P: Platform> {
     platform: P,
-    left: oneshot::Receiver<Left<P>>,
+    task: oneshot::Receiver<Task<P>>,
+}
+
+/// What there is to do.
+enum Task<P: Platform> {
+    /// To close the books.
+    Close(Box<Left<P>>),
+    /// To make a call that several may listen to, and to close the books of the one who asked first.
+    Lead(Box<Lead<P>>),
 }
 
 impl<P: Platform> fmt::Debug for Settlement<P> {
@@ -47,6 +65,7 @@ struct Left<P: Platform> {
     learned: Learned,
     started: Instant,
     prompt_bytes: usize,
+    keeping: Keeping,
     /// The rest of the upstream's answer, if anyone should read it.
     rest: Option<(Course<P>, Rest)>,
 }
@@ -62,12 +81,20 @@ enum Rest {
 pub(crate) struct Trail<P: Platform> {
     platform: P,
     /// Taken by whatever ends the request first.
-    hand_over: Option<(oneshot::Sender<Left<P>>, Box<Record>)>,
+    hand_over: Option<(oneshot::Sender<Task<P>>, Box<Record>)>,
     reservation: Reservation,
     learned: Learned,
     started: Instant,
     pub(crate) prompt_bytes: usize,
     pub(crate) on_disconnect: OnDisconnect,
+    /// Under which keys the answer is kept, if it is complete.
+    pub(crate) keeping: Keeping,
+    /// Bytes of a stream that are kept for that.
+    pub(crate) most_kept: u64,
+    /// If no upstream answers, the client is given an older answer.
+    pub(crate) has_stale: bool,
+    /// Its place among the calls of the process.
+    pub(crate) slot: Option<Slot>,
 }
 
 /// What the breakers are told of a request.
@@ -81,11 +108,11 @@ struct Learned {
 }
 
 /// The two ends of the hand-over: until the request is admitted there is nothing to settle.
-pub(crate) struct Docket<P: Platform>(oneshot::Sender<Left<P>>);
+pub(crate) struct Docket<P: Platform>(oneshot::Sender<Task<P>>);
 
 pub(crate) fn docket<P: Platform>(platform: &P) -> (Docket<P>, Settlement<P>) {
-    let (send, left) = oneshot::channel();
-    (Docket(send), Settlement { platform: platform.clone(), left })
+    let (send, task) = oneshot::channel();
+    (Docket(send), Settlement { platform: platform.clone(), task })
 }
 
 impl<P: Platform> Docket<P> {
@@ -105,6 +132,10 @@ impl<P: Platform> Docket<P> {
             started,
             prompt_bytes: 0,
             on_disconnect: OnDisconnect::Cancel,
+            keeping: Keeping::default(),
+            most_kept: 0,
+            has_stale: false,
+            slot: None,
         }
     }
 }
@@ -161,9 +192,78 @@ impl<P: Platform> Trail<P> {
         self.hand_over(ending, None);
     }
 
+    /// The call is made by the settlement, and its books are closed behind it.
+    pub(crate) fn lead(mut self, lead: impl FnOnce(Self, Settlement<P>) -> Lead<P>) {
+        let Some((send, record)) = self.hand_over.take() else { return };
+        let (Docket(inner), books) = docket(&self.platform);
+        self.hand_over = Some((inner, record));
+        // If nobody runs it, whoever listens hears of an error.
+        let _ = send.send(Task::Lead(Box::new(lead(self, books))));
+    }
+
+    /// An answer with this status comes from elsewhere.
+    pub(crate) fn answers(&mut self, status: StatusCode) {
+        if let Some(record) = self.record() {
+            record.status = status.as_u16();
+        }
+    }
+
+    /// It ends with an answer that came from elsewhere: from what is kept, or from a call that it shared. The
+    /// cache has that already.
+    pub(crate) fn followed(mut self, End { ending, entry, .. }: End) {
+        self.keeping = Keeping { entry, cache: None, ..self.keeping };
+        self.hand_over(ending, None);
+    }
+
+    /// There is no answer; but there may be an older one.
+    pub(crate) fn unanswered(mut self, ending: Ending, refusal: &Refusal) {
+        if !(self.has_stale && refusal.is_upstreams()) {
+            return self.ended(ending, refusal.status().as_u16());
+        }
+        if let Some(record) = self.record() {
+            record.cache = Some(Status::Stale);
+        }
+        self.ended(Ending::Complete, StatusCode::OK.as_u16());
+    }
+
+    /// What is to be kept of an answer that is here as a whole.
+    pub(crate) fn keep_whole(
+        &mut self,
+        course: &mut Course<P>,
+        head: &response::Parts,
+        body: &Bytes,
+    ) -> Option<Arc<Entry>> {
+        let is_encoded = head.headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity");
+        let fits = self.most_kept >= body.len() as u64;
+        let observer = course.observer();
+        if head.status != StatusCode::OK || is_encoded || !fits || !observer.is_whole() {
+            return None;
+        }
+        let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let entry = Arc::new(Entry {
+            operation: observer.operation(),
+            form: Form::Whole,
+            content_type: content_type.unwrap_or_default().to_owned(),
+            model: observer.model().unwrap_or_default().to_owned(),
+            body: body.clone(),
+        });
+        self.keeping.entry = Some(Arc::clone(&entry));
+        Some(entry)
+    }
+
+    /// What is to be kept of an answer that is complete.
+    pub(crate) fn keep(&mut self, course: &mut Course<P>) -> Option<Arc<Entry>> {
+        let entry = entry(course)?;
+        self.keeping.entry = Some(Arc::clone(&entry));
+        Some(entry)
+    }
+
     /// The answer that went by has ended.
     pub(crate) fn answered(mut self, ending: Ending, mut course: Course<P>) {
         self.note_usage(&mut course);
+        if ending == Ending::Complete {
+            self.keep(&mut course);
+        }
         let rest = (ending == Ending::Complete && !course.is_drained).then_some((course, Rest::OfConnection));
         self.hand_over(ending, rest);
     }
@@ -198,9 +298,10 @@ impl<P: Platform> Trail<P> {
         if let Some((breaker, policy)) = learned.answering.take() {
             learned.findings.push(Finding { breaker, policy, outcome: outcome(ending) });
         }
-        let left = Left { record: *record, reservation, learned, started, prompt_bytes, rest };
+        let keeping = std::mem::take(&mut self.keeping);
+        let left = Left { record: *record, reservation, learned, started, prompt_bytes, keeping, rest };
         // A settlement that nobody runs has no reader, and then nobody keeps books.
-        let _ = send.send(left);
+        let _ = send.send(Task::Close(Box::new(left)));
     }
 }
 
@@ -212,27 +313,45 @@ impl<P: Platform> Drop for Trail<P> {
 }
 
 impl<P: Platform> Settlement<P> {
-    /// Waits for the request's end, then closes its books.
+    /// Waits for the request's end, then closes its books. Where calls are shared it makes the call as well, so
+    /// it has to run beside the answer, from the beginning.
     pub async fn run(self) {
-        let Self { platform, left } = self;
+        let Self { platform, task } = self;
         // Refused before it was admitted: nothing is owed.
-        let Ok(Left { mut record, reservation, learned, started, prompt_bytes, rest }) = left.await else {
-            return;
+        let Ok(task) = task.await else { return };
+        let left = match task {
+            Task::Close(left) => left,
+            Task::Lead(lead) => {
+                let books = lead.fly().await;
+                // Its books come from the call that has just ended.
+                let Ok(Task::Close(left)) = books.task.await else { return };
+                left
+            }
         };
+        left.close(&platform).await;
+    }
+}
+
+impl<P: Platform> Left<P> {
+    async fn close(self, platform: &P) {
+        let Self { mut record, reservation, learned, started, prompt_bytes, mut keeping, rest } = self;
         match rest {
-            None => platform.close(closing(record, reservation, learned)).await,
+            None => platform.close(closing(record, reservation, learned, keeping)).await,
             Some((mut course, Rest::OfConnection)) => {
-                platform.close(closing(record, reservation, learned)).await;
+                platform.close(closing(record, reservation, learned, keeping)).await;
                 let end = pin!(read_to_end(&mut course, MOST_READ_ON));
                 // Out of time, it costs a connection and nothing else.
                 let _ = select(end, platform.sleep(READ_ON)).await;
             }
             Some((mut course, Rest::OfAnswer)) => {
-                read_to_end(&mut course, usize::MAX).await;
+                let ending = read_to_end(&mut course, usize::MAX).await;
                 record.usage = course.usage(prompt_bytes);
                 course.observer().model().unwrap_or_default().clone_into(&mut record.response_model);
                 record.took = platform.now().since(started);
-                platform.close(closing(record, reservation, learned)).await;
+                if ending == Some(Ending::Complete) {
+                    keeping.entry = entry(&mut course);
+                }
+                platform.close(closing(record, reservation, learned, keeping)).await;
             }
         }
     }
@@ -240,13 +359,15 @@ impl<P: Platform> Settlement<P> {
 
 /// What was used in the end: what is known of it; nothing, where no upstream gave an answer; and where nothing is
 /// known of an answer, the reservation stands.
-fn closing(record: Record, reservation: Reservation, learned: Learned) -> Closing {
+fn closing(record: Record, reservation: Reservation, learned: Learned, keeping: Keeping) -> Closing {
+    let is_free = matches!(record.cache, Some(Status::Hit | Status::Coalesced | Status::Stale));
     let used = match (record.usage.source, record.ending) {
+        (Source::Nothing, _) if is_free => Tokens(0),
         (Source::Reported | Source::Counted, _) => Tokens(record.usage.input.0 + record.usage.output.0),
         (Source::Nothing, Ending::Rejected | Ending::Failed) => Tokens(0),
         (Source::Nothing, _) => reservation.want.tokens,
     };
-    Closing { record, reservation, used, findings: learned.findings, abandoned: learned.probing }
+    Closing { record, reservation, used, findings: learned.findings, abandoned: learned.probing, keeping }
 }
 
 /// What the end of an answer says of its upstream.
@@ -263,13 +384,26 @@ fn outcome(ending: Ending) -> Outcome {
     }
 }
 
-/// The course bounds each of its waits, and the whole.
-async fn read_to_end<P: Platform>(course: &mut Course<P>, most: usize) {
+/// A stream that is complete, as it was recorded.
+fn entry<P: Platform>(course: &mut Course<P>) -> Option<Arc<Entry>> {
+    let body = course.take_recording()?;
+    let observer = course.observer();
+    let model = observer.model().unwrap_or_default().to_owned();
+    let operation = observer.operation();
+    Some(Arc::new(Entry { operation, form: Form::Events, content_type: String::new(), model, body }))
+}
+
+/// The course bounds each of its waits, and the whole. Gives how it ended, unless that is further than `most`
+/// bytes away.
+async fn read_to_end<P: Platform>(course: &mut Course<P>, most: usize) -> Option<Ending> {
     let mut read = 0;
-    while let Step::Bytes { bytes, .. } = poll_fn(|cx| course.poll_step(cx)).await {
-        read += bytes.len();
+    loop {
+        match poll_fn(|cx| course.poll_step(cx)).await {
+            Step::Bytes { bytes, .. } => read += bytes.len(),
+            Step::End { ending, .. } => return Some(ending),
+        }
         if read > most {
-            return;
+            return None;
         }
     }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod body;
 pub(crate) mod course;
 pub(crate) mod excerpt;
+pub(crate) mod following;
 pub(crate) mod observer;
 
 pub use self::body::{Aborted, Body};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::account::{Account, Denied, Left, Scope};
+use crate::account::{Account, Denied, Left, Scope, Want};
 use crate::config::Limits;
 use crate::platform::{Closing, Reservation};
 use crate::time::Instant;
@@ -23,15 +23,20 @@ impl Accounts {
     }
 
     /// Reserves in all scopes, or in none.
-    pub(super) fn reserve(&mut self, reservation: &Reservation, now: Instant) -> Result<Left, Denied> {
+    pub(super) fn reserve(
+        &mut self,
+        scopes: &[(Scope, Limits)],
+        want: Want,
+        now: Instant,
+    ) -> Result<Left, Denied> {
         let mut left = Left::default();
-        for (at, (scope, limits)) in reservation.scopes.iter().enumerate() {
+        for (at, (scope, limits)) in scopes.iter().enumerate() {
             let account = self.account(scope, limits, now);
-            let outcome = account.reserve(limits, reservation.want, now);
+            let outcome = account.reserve(limits, want, now);
             left = left.tighter(account.left(limits, now));
             if let Err(denied) = outcome {
-                for (scope, limits) in &reservation.scopes[..at] {
-                    self.account(scope, limits, now).undo(limits, reservation.want, now);
+                for (scope, limits) in &scopes[..at] {
+                    self.account(scope, limits, now).undo(limits, want, now);
                 }
                 return Err(denied);
             }
@@ -83,8 +88,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::account::Want;
     use crate::limit::Rate;
+    use crate::platform::Held;
     use crate::usage::Tokens;
 
     fn at(millis: u64) -> Instant {
@@ -97,19 +102,24 @@ mod tests {
         Reservation {
             want: Want { id: u64::from(address), tokens: Tokens(0), expires: at(60_000) },
             scopes: vec![(Scope::Address(Ipv4Addr::from_bits(address).into()), limits)],
+            held: Held::InStore,
         }
+    }
+
+    fn reserve(accounts: &mut Accounts, reservation: &Reservation, now: Instant) -> Result<Left, Denied> {
+        accounts.reserve(&reservation.scopes, reservation.want, now)
     }
 
     #[test]
     fn a_million_addresses_make_neither_memory_nor_a_spent_account_new() {
         let mut accounts = Accounts::new(1000);
-        accounts.reserve(&from(0), at(1)).unwrap();
+        reserve(&mut accounts, &from(0), at(1)).unwrap();
         let let_in =
-            (1..1_000_000).filter(|address| accounts.reserve(&from(*address), at(2)).is_ok()).count();
+            (1..1_000_000).filter(|address| reserve(&mut accounts, &from(*address), at(2)).is_ok()).count();
         assert!(accounts.by_scope.len() <= 1001, "{} accounts", accounts.by_scope.len());
         assert_eq!(let_in, 1000, "each with an account of its own, and one for all the others");
-        assert!(accounts.reserve(&from(0), at(3)).is_err(), "it was spent, and it still is");
-        accounts.reserve(&from(2_000_000), at(70_000)).unwrap();
+        assert!(reserve(&mut accounts, &from(0), at(3)).is_err(), "it was spent, and it still is");
+        reserve(&mut accounts, &from(2_000_000), at(70_000)).unwrap();
         assert!(accounts.by_scope.len() < 10, "whoever owes nothing is forgotten");
     }
 
@@ -118,8 +128,8 @@ mod tests {
         let mut accounts = Accounts::new(10);
         let (mut both, second) = (from(1), from(2));
         both.scopes.extend(second.scopes.clone());
-        accounts.reserve(&second, at(1)).unwrap();
-        accounts.reserve(&both, at(1)).unwrap_err();
-        accounts.reserve(&from(1), at(1)).unwrap();
+        reserve(&mut accounts, &second, at(1)).unwrap();
+        reserve(&mut accounts, &both, at(1)).unwrap_err();
+        reserve(&mut accounts, &from(1), at(1)).unwrap();
     }
 }

@@ -18,6 +18,7 @@ use crate::breaker::Outcome;
 use crate::config::{Condition, Config, Credential, Upstream};
 use crate::endpoint::Operation;
 use crate::ledger::{Attempt, Ending};
+use crate::overload::{Slot, Verdict};
 use crate::plan::Candidate;
 use crate::platform::{Event, Payload, Platform, Progress, SendFault, Stage};
 use crate::refusal::{Refusal, Rejection};
@@ -45,7 +46,7 @@ pub(super) struct Errand<'a, P: Platform> {
     pub(super) platform: &'a P,
     pub(super) config: &'a Config,
     pub(super) trace: &'a Trace,
-    pub(super) sent: Sent<'a, P::Upload>,
+    pub(super) sent: Sent<P::Upload>,
     pub(super) deadline: Instant,
     pub(super) total: Duration,
 }
@@ -79,6 +80,7 @@ impl<P: Platform> Errand<'_, P> {
     pub(super) async fn attempt(
         &mut self,
         candidate: &Candidate,
+        mut slot: Option<Slot>,
         trail: &mut Trail<P>,
     ) -> Result<Answer<P>, Failure> {
         let upstream = self.config.upstream(candidate.upstream);
@@ -87,7 +89,7 @@ impl<P: Platform> Errand<'_, P> {
             record.upstream_model.clone_from(&candidate.model);
         }
         let started = self.platform.now();
-        let outcome = self.try_once(upstream, &candidate.model).await;
+        let mut outcome = self.try_once(upstream, &candidate.model, trail.most_kept).await;
         let took = self.platform.now().since(started);
         let (status, failure) = match &outcome {
             Ok(Answer::Whole { head, .. } | Answer::Flowing { head, .. }) => (Some(head.status), None),
@@ -95,6 +97,12 @@ impl<P: Platform> Errand<'_, P> {
         };
         let name = &upstream.name;
         let is_clients = failure.is_none() && status.is_none();
+        if let Some(slot) = &mut slot {
+            slot.sample(took, verdict(&outcome));
+        }
+        if let Ok(Answer::Whole { course, .. } | Answer::Flowing { course, .. }) = &mut outcome {
+            course.slot = slot;
+        }
         if !is_clients {
             self.platform.observe(Event::Answered { upstream: name, after: took, failure });
         }
@@ -107,7 +115,13 @@ impl<P: Platform> Errand<'_, P> {
         outcome
     }
 
-    async fn try_once(&mut self, upstream: &Upstream, model: &str) -> Result<Answer<P>, Failure> {
+    /// Of a stream, no more than `most_kept` bytes are kept.
+    async fn try_once(
+        &mut self,
+        upstream: &Upstream,
+        model: &str,
+        most_kept: u64,
+    ) -> Result<Answer<P>, Failure> {
         let permit = Permit::new(self.platform, &upstream.name);
         let (head, download) = self.send(upstream, model).await?.into_parts();
         let secret = match &upstream.credential {
@@ -141,7 +155,11 @@ impl<P: Platform> Errand<'_, P> {
         match headers::media_type(&head.headers).as_deref() {
             Some("text/event-stream") if call.stream => {
                 let reading = Reading::Events { operation: *understood, strip_usage: call.injects_usage() };
-                begin_stream(head, course(reading, waits)).await
+                let mut course = course(reading, waits);
+                if most_kept > 0 {
+                    course.record(most_kept);
+                }
+                begin_stream(head, course).await
             }
             Some(kind) if !call.stream && is_json(kind) => {
                 read_whole(head, course(Reading::Bytes { operation }, waits), *understood).await
@@ -156,7 +174,7 @@ impl<P: Platform> Errand<'_, P> {
             return Err(Failure::timeout(self.total));
         }
         let model = Some(model).filter(|model| !model.is_empty());
-        let uri = address::uri(upstream, self.sent.suffix, self.sent.query, model);
+        let uri = address::uri(upstream, &self.sent.suffix, self.sent.query.as_deref(), model);
         let payload = self.sent.cargo.payload(model);
         let (Some(uri), Some(payload)) = (uri, payload) else {
             return Err(Failure::unsent("the request could not be sent"));
@@ -234,6 +252,19 @@ impl<P: Platform> Errand<'_, P> {
         };
         let ending = if condition.is_none() { Ending::Rejected } else { Ending::Failed };
         Failure { condition, retry_after, status: Some(status), is_sent: true, ending, refusal }
+    }
+}
+
+/// What an adaptive bound learns from an attempt.
+fn verdict<P: Platform>(outcome: &Result<Answer<P>, Failure>) -> Verdict {
+    match outcome.as_ref().err().map(|failure| failure.condition) {
+        None => Verdict::Success,
+        // It has too much to do.
+        Some(Some(Condition::Timeout | Condition::RateLimit)) => Verdict::Dropped,
+        Some(
+            Some(Condition::Connect | Condition::ServerError | Condition::Credentials | Condition::BadAnswer)
+            | None,
+        ) => Verdict::Ignore,
     }
 }
 

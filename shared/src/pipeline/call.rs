@@ -4,28 +4,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Method, Response, StatusCode, header, response};
+use http::{Response, StatusCode};
 
-use super::Journey;
-use super::attempt::{Answer, Errand, Failure};
+use super::attempts::{Rules, Unanswered};
 use super::cargo::{Cargo, Sent, sent};
+use super::delivery::deliver;
+use super::lookup::{self, IDEMPOTENCY_KEY, Lookup, Request};
+use super::stored::{Found, Terms};
+use super::{Degraded, Journey};
 use crate::breaker::Gate;
+use crate::cache::Status;
 use crate::call::{Bounds, Call, Estimate};
 use crate::caller::Caller;
-use crate::config::{Condition, OnDisconnect, Pick, Retry, UpstreamId};
+use crate::config::{Config, OnDisconnect, Pick, Retry, UpstreamId};
 use crate::endpoint::{Address, Operation};
+use crate::flight::Pilot;
 use crate::ledger::{Ending, Record};
 use crate::plan::{self, Candidate, Chance, Known, Plan, Resolved, Role};
-use crate::platform::{Ask, Event, Platform};
+use crate::platform::{Ask, Opened, Platform};
 use crate::refusal::Refusal;
-use crate::retry::{Next, Situation};
 use crate::settlement::{Docket, Trail};
 use crate::stream::Body;
 use crate::usage::Tokens;
 use crate::{headers, intake};
-
-/// What a client is told to wait when no upstream may be asked.
-const NO_UPSTREAM_RETRY: Duration = Duration::from_secs(5);
 
 impl<P: Platform> Journey<'_, P> {
     /// An understood call.
@@ -42,6 +43,7 @@ impl<P: Platform> Journey<'_, P> {
             let problem = "Send JSON, with the header 'Content-Type: application/json'".into();
             return Err(Refusal::UnsupportedMedia { problem });
         }
+        self.wait_for_turn(caller.priority).await?;
         let body = intake::collect(self.platform, &self.config.server, &head.headers, upload).await?;
         let call = Call::parse(operation, address.deployment.as_deref(), body, self.bounds())?;
         let model = call.model.clone();
@@ -61,9 +63,13 @@ impl<P: Platform> Journey<'_, P> {
         upload: P::Upload,
         docket: Docket<P>,
     ) -> Result<Response<Body<P>>, Refusal> {
+        self.wait_for_turn(caller.priority).await?;
         let (model, cargo) = self.read_passthrough(address, head, upload).await?;
         let record = self.record("passthrough", caller.clone());
-        let errand = sent(head, address, cargo);
+        let mut errand = sent(head, address, cargo);
+        if let Some(key) = head.headers.get(IDEMPOTENCY_KEY) {
+            errand.headers.insert(IDEMPOTENCY_KEY, lookup::upstream_key(&caller, key));
+        }
         if let Some(model) = model {
             let resolved = self.resolve(&caller, &model)?;
             return self.route(&model, &resolved, errand, head, record, docket).await;
@@ -71,22 +77,28 @@ impl<P: Platform> Journey<'_, P> {
         let unset = || Refusal::NoPassthrough { path: head.uri.path().to_owned() };
         let upstream = self.config.passthrough.ok_or_else(unset)?;
         let config = self.config.upstream(upstream);
-        let reservation = self.reservation(&caller, head, None, NOTHING, config.timeouts.total);
-        let ask = Ask { standings: &[], breakers: &[], reservation: Some(&reservation) };
-        self.open(ask, head.uri.path()).await?;
+        let mut reservation = self.reservation(&caller, head, None, NOTHING, config.timeouts.total);
+        let breaker = config.name.clone();
+        let ask = Ask { breakers: std::slice::from_ref(&breaker), ..Ask::default() };
+        let opened = self.open(ask, &mut reservation, head.uri.path()).await?;
         let trail = self.admit(docket, record, reservation);
-        // What is not understood is not judged by either.
+        // What is not understood is not judged by either; but an operator's word counts.
+        let gate = match opened.gates.first() {
+            Some(gate @ Gate::Forced(_)) => *gate,
+            Some(Gate::Closed | Gate::Open { .. } | Gate::HalfOpen) | None => Gate::Closed,
+        };
         let candidate = Candidate {
             upstream,
             model: String::new(),
             role: Role::Target,
-            breaker: config.name.clone(),
+            breaker,
             policy: config.breaker,
-            gate: Gate::Closed,
+            gate,
         };
-        let plan = Plan { candidates: vec![candidate], ..Plan::default() };
+        let mut plan = Plan::default();
+        plan.take(candidate, self.platform.now());
         let rules = Rules { retry: &ONCE_MORE, fallback_on: &[], route: "" };
-        self.attempt_all(&rules, &plan, errand, trail).await
+        self.ask_upstreams(&rules, &plan, errand, trail).await
     }
 
     fn resolve(&mut self, caller: &Caller, model: &str) -> Result<Resolved, Refusal> {
@@ -101,12 +113,12 @@ impl<P: Platform> Journey<'_, P> {
         Ok(resolved)
     }
 
-    /// Reserves, plans and asks.
+    /// Answers from what is kept, from a call in flight, or from an upstream.
     async fn route(
         &mut self,
         model: &str,
         resolved: &Resolved,
-        errand: Sent<'_, P::Upload>,
+        sent: Sent<P::Upload>,
         head: &Parts,
         mut record: Record,
         docket: Docket<P>,
@@ -116,148 +128,113 @@ impl<P: Platform> Journey<'_, P> {
         record.route = route.pattern.to_string();
         let caller = Arc::clone(&record.caller);
         // Of what is not understood nothing is known, and nothing is learned.
-        let (estimate, prompt_bytes, on_disconnect) = match &errand.cargo {
+        let (mut lookup, estimate, prompt_bytes, on_disconnect) = match &sent.cargo {
             Cargo::Call { operation, call } => {
-                (call.estimate(*operation), call.prompt_bytes, route.on_disconnect)
+                let (suffix, query) = (sent.suffix.as_str(), sent.query.as_deref());
+                let request = Request { operation: *operation, suffix, query, headers: &head.headers };
+                let lookup = self.lookup(request, call, resolved, &caller)?;
+                (lookup, call.estimate(*operation), call.prompt_bytes, route.on_disconnect)
             }
             Cargo::Named(_) | Cargo::Form { .. } | Cargo::Whole(_) | Cargo::Stream(..) => {
-                (NOTHING, 0, OnDisconnect::Cancel)
-            }
-        };
-        let upstreams: Vec<(UpstreamId, &str)> = match route.pick {
-            Pick::Weighted => Vec::new(),
-            Pick::Fastest | Pick::LeastBusy => {
-                let ids = route.to.iter().map(|target| target.upstream);
-                ids.map(|id| (id, self.config.upstream(id).name.as_str())).collect()
+                (Lookup::default(), NOTHING, 0, OnDisconnect::Cancel)
             }
         };
         let longest =
             route.to.iter().map(|target| self.config.upstream(target.upstream).timeouts.total).max();
-        let reservation = self.reservation(&caller, head, Some(route), estimate, longest.unwrap_or_default());
-        let targets = route.to.iter().chain(&route.fallback);
-        let mut breakers: Vec<String> =
-            targets.map(|target| plan::breaker(self.config, route, target, &resolved.model)).collect();
-        breakers.sort_unstable();
-        breakers.dedup();
-        let ask = Ask { standings: &upstreams, breakers: &breakers, reservation: Some(&reservation) };
-        let opened = self.open(ask, model).await?;
-        let gates: Vec<_> = breakers.into_iter().zip(opened.gates).collect();
+        let longest = longest.unwrap_or_default();
+        let mut reservation = self.reservation(&caller, head, Some(route), estimate, longest);
+        let (breakers, upstreams) = (breakers(self.config, resolved), upstreams(self.config, resolved));
+        let ask = Ask { standings: &upstreams, breakers: &breakers, ..Ask::default() };
+        let (opened, listener) = self.open_call(ask, &lookup, &mut reservation, model).await?;
+        (record.cache, self.cache) = (lookup.status, lookup.status);
         let mut trail = self.admit(docket, record, reservation);
-        (trail.prompt_bytes, trail.on_disconnect) = (prompt_bytes, on_disconnect);
-        let chance = Chance { roll: self.platform.roll(), now: self.platform.now() };
-        let plan = plan::order(
-            self.config,
-            &caller,
-            resolved,
-            Known { standings: &opened.standings, gates: &gates },
-            chance,
-        );
-        if let Some(explanation) = &mut self.explanation {
-            explanation.planned(self.config, &plan);
+        trail.prompt_bytes = prompt_bytes;
+        trail.on_disconnect = lookup.on_disconnect(on_disconnect);
+        (trail.keeping, trail.most_kept) = (std::mem::take(&mut lookup.keeping), lookup.most);
+
+        let found = Found::look(&opened, &sent.cargo);
+        let plan = self.plan(&opened, breakers, &caller, resolved);
+        let stale = match found {
+            Some(found) if found.terms == Terms::IfError => Some(found),
+            Some(found) => {
+                if let Some(record) = trail.record() {
+                    (record.cache, record.status) = (Some(found.status), StatusCode::OK.as_u16());
+                }
+                match found.terms {
+                    Terms::Replace => self.lead(Pilot::alone(), plan, resolved.route, sent, trail),
+                    Terms::Given | Terms::IfError => trail.followed(found.end()),
+                }
+                return Ok(self.give(found));
+            }
+            None => None,
+        };
+        if lookup.only_if_cached {
+            let refusal = Refusal::NotCached;
+            trail.ended(Ending::Rejected, refusal.status().as_u16());
+            return Err(refusal);
         }
-        let rules =
-            Rules { retry: &route.retry, fallback_on: &route.fallback_on, route: route.pattern.as_str() };
-        self.attempt_all(&rules, &plan, errand, trail).await
+        trail.has_stale = stale.is_some();
+        let answer = match self.platform.flights().filter(|_| !lookup.flights.is_empty()) {
+            None => {
+                let rules = Rules {
+                    retry: &route.retry,
+                    fallback_on: &route.fallback_on,
+                    route: route.pattern.as_str(),
+                };
+                self.ask_upstreams(&rules, &plan, sent, trail).await
+            }
+            Some(flights) => {
+                let deserted = lookup.on_disconnect(on_disconnect).into();
+                match listener.map_or_else(|| flights.begin(&lookup.flights, deserted), Err) {
+                    Ok((pilot, listener)) => {
+                        self.lead(pilot, plan, resolved.route, sent, trail);
+                        self.follow(listener, None, longest).await
+                    }
+                    Err(listener) => {
+                        self.cache = Some(Status::Coalesced);
+                        if let Some(record) = trail.record() {
+                            record.cache = self.cache;
+                        }
+                        self.follow(listener, Some(trail), longest).await
+                    }
+                }
+            }
+        };
+        match (answer, stale) {
+            (Err(refusal), Some(stale)) if refusal.is_upstreams() => {
+                self.degraded = Some(Degraded::Stale);
+                Ok(self.give(stale))
+            }
+            (answer, _) => answer,
+        }
     }
 
-    /// Asks one candidate after another until one answers or nothing is left to try.
-    async fn attempt_all(
+    async fn ask_upstreams(
         &mut self,
         rules: &Rules<'_>,
         plan: &Plan,
-        sent: Sent<'_, P::Upload>,
+        sent: Sent<P::Upload>,
         mut trail: Trail<P>,
     ) -> Result<Response<Body<P>>, Refusal> {
-        let Some(first) = plan.candidates.first() else {
-            return Err(self.no_upstream(plan, trail));
-        };
-        let total = self.config.upstream(first.upstream).timeouts.total;
-        let mut errand = Errand {
-            platform: self.platform,
-            config: self.config,
-            trace: &self.trace,
-            sent,
-            deadline: self.started.after(total),
-            total,
-        };
-        let (mut at, mut attempts) = (0, 0);
-        loop {
-            let candidate = &plan.candidates[at];
-            if candidate.gate == Gate::HalfOpen && !trail.lease_probe(candidate).await {
-                // Somebody else is trying it.
-                at += 1;
-                if at == plan.candidates.len() {
-                    return Err(self.no_upstream(plan, trail));
-                }
-                continue;
+        let method = sent.method.clone();
+        match self.attempts().make(rules, plan, sent, &mut trail).await {
+            Ok(answer) => Ok(deliver(answer, &method, trail)),
+            Err(Unanswered { refusal, ending }) => {
+                trail.unanswered(ending, &refusal);
+                Err(refusal)
             }
-            attempts += 1;
-            let outcome = errand.attempt(candidate, &mut trail).await;
-            if let (Some(explanation), Some(record)) = (&mut self.explanation, trail.record()) {
-                explanation.attempted(record);
-            }
-            let failure = match outcome {
-                Ok(answer) => return Ok(deliver(answer, errand.sent.method, trail)),
-                Err(failure) => failure,
-            };
-            let Some(condition) = failure.condition else {
-                trail.ended(failure.ending, failure.refusal.status().as_u16());
-                return Err(failure.refusal);
-            };
-            let situation = Situation {
-                policy: rules.retry,
-                fallback_on: rules.fallback_on,
-                condition,
-                retry_after: failure.retry_after,
-                attempts,
-                candidate: at,
-                candidates: plan.candidates.len(),
-                left: errand.left(),
-                replayable: errand.sent.may_be_sent_again(failure.is_sent),
-            };
-            let Next::Try { candidate: next, wait } = self.next(&situation, plan).await else {
-                let refusal = failure.spent(attempts >= rules.retry.attempts);
-                trail.ended(Ending::Failed, refusal.status().as_u16());
-                return Err(refusal);
-            };
-            self.note_next(rules.route, plan, at, next, &mut trail);
-            if !wait.is_zero() {
-                self.platform.sleep(wait).await;
-            }
-            at = next;
         }
     }
 
-    /// What the policy says, as far as the retry budget allows.
-    async fn next(&self, situation: &Situation<'_>, plan: &Plan) -> Next {
-        let Next::Try { candidate, wait } = situation.next(self.platform.roll()) else { return Next::GiveUp };
-        let next = &plan.candidates[candidate];
-        // A probe that has failed has opened its breaker again.
-        let was_probe = next.gate == Gate::HalfOpen && candidate == situation.candidate;
-        if !was_probe && self.platform.withdraw_retry(&next.breaker).await {
-            Next::Try { candidate, wait }
-        } else {
-            Next::GiveUp
+    fn plan(&mut self, opened: &Opened, breakers: Vec<String>, caller: &Caller, resolved: &Resolved) -> Plan {
+        let gates: Vec<_> = breakers.into_iter().zip(opened.gates.iter().copied()).collect();
+        let known = Known { standings: &opened.standings, gates: &gates };
+        let chance = Chance { roll: self.platform.roll(), now: self.platform.now() };
+        let plan = plan::order(self.config, caller, resolved, known, chance);
+        if let Some(explanation) = &mut self.explanation {
+            explanation.planned(self.config, &plan);
         }
-    }
-
-    fn no_upstream(&self, plan: &Plan, trail: Trail<P>) -> Refusal {
-        let opens = plan.opens.map(|opens| opens.since(self.platform.now()));
-        let refusal = Refusal::NoUpstream { retry_after: opens.unwrap_or(NO_UPSTREAM_RETRY) };
-        trail.ended(Ending::Failed, refusal.status().as_u16());
-        refusal
-    }
-
-    fn note_next(&self, route: &str, plan: &Plan, from: usize, to: usize, trail: &mut Trail<P>) {
-        let upstream = &self.config.upstream(plan.candidates[to].upstream).name;
-        if from == to {
-            self.platform.observe(Event::Retried { upstream });
-            return;
-        }
-        self.platform.observe(Event::FellBack { route, upstream });
-        if let Some(record) = trail.record().filter(|_| plan.candidates[to].role == Role::Fallback) {
-            record.fallbacks += 1;
-        }
+        plan
     }
 
     pub(super) fn bounds(&self) -> Bounds {
@@ -265,59 +242,32 @@ impl<P: Platform> Journey<'_, P> {
     }
 }
 
+/// Whose standing the plan needs.
+fn upstreams<'c>(config: &'c Config, resolved: &Resolved) -> Vec<(UpstreamId, &'c str)> {
+    let route = &config.routes[resolved.route];
+    match route.pick {
+        Pick::Weighted => Vec::new(),
+        Pick::Fastest | Pick::LeastBusy => {
+            let ids = route.to.iter().map(|target| target.upstream);
+            ids.map(|id| (id, config.upstream(id).name.as_str())).collect()
+        }
+    }
+}
+
+/// Whose gates it needs.
+fn breakers(config: &Config, resolved: &Resolved) -> Vec<String> {
+    let route = &config.routes[resolved.route];
+    let targets = route.to.iter().chain(&route.fallback);
+    let mut breakers: Vec<String> =
+        targets.map(|target| plan::breaker(config, route, target, &resolved.model)).collect();
+    breakers.sort_unstable();
+    breakers.dedup();
+    breakers
+}
+
 /// What is not understood is counted as a request and not in tokens.
 const NOTHING: Estimate = Estimate { least: Tokens(0), wanted: Tokens(0) };
-
-/// How a route wants its attempts made.
-struct Rules<'a> {
-    retry: &'a Retry,
-    fallback_on: &'a [Condition],
-    route: &'a str,
-}
 
 /// For what belongs to no route.
 const ONCE_MORE: Retry =
     Retry { attempts: 2, backoff: Duration::from_millis(100), max_wait: Duration::from_secs(1) };
-
-fn deliver<P: Platform>(answer: Answer<P>, method: &Method, mut trail: Trail<P>) -> Response<Body<P>> {
-    let (mut head, body) = match answer {
-        Answer::Whole { head, bytes, mut course } => {
-            trail.note_usage(&mut course);
-            trail.sent_first_byte();
-            drop(course);
-            trail.ended(Ending::Complete, head.status.as_u16());
-            (head, Body::whole(bytes))
-        }
-        Answer::Flowing { head, held, course } => {
-            if let Some(record) = trail.record() {
-                record.status = head.status.as_u16();
-            }
-            let owed = owed(&head, method);
-            (head, Body::flowing(held, owed, *course, trail))
-        }
-    };
-    head.extensions.clear();
-    Response::from_parts(head, body)
-}
-
-/// Bytes of an answer, where its head tells (RFC 9110, 6.4.1 and 8.6).
-fn owed(head: &response::Parts, method: &Method) -> Option<u64> {
-    let has_none =
-        method == Method::HEAD || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if has_none {
-        return Some(0);
-    }
-    head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-impl Failure {
-    /// The refusal, knowing whether the gateway has used all its attempts.
-    fn spent(self, all_used: bool) -> Refusal {
-        match self.refusal {
-            Refusal::RateLimited { model, retry_after, .. } => {
-                Refusal::RateLimited { model, retry_after, attempts_used: all_used }
-            }
-            refusal => refusal,
-        }
-    }
-}

@@ -55,15 +55,15 @@ impl<U> Cargo<U> {
 }
 
 /// A client's request as it is sent on.
-pub(super) struct Sent<'a, U> {
-    pub(super) method: &'a Method,
-    pub(super) suffix: &'a str,
-    pub(super) query: Option<&'a str>,
+pub(super) struct Sent<U> {
+    pub(super) method: Method,
+    pub(super) suffix: String,
+    pub(super) query: Option<String>,
     pub(super) headers: HeaderMap,
     pub(super) cargo: Cargo<U>,
 }
 
-impl<U> Sent<'_, U> {
+impl<U> Sent<U> {
     /// What is not understood may have made something upstream: it is sent twice only where that is harmless, or
     /// where it was never sent.
     pub(super) fn may_be_sent_again(&self, is_sent: bool) -> bool {
@@ -76,7 +76,7 @@ impl<U> Sent<'_, U> {
     }
 }
 
-pub(super) fn sent<'a, U>(head: &'a Parts, address: &'a Address, cargo: Cargo<U>) -> Sent<'a, U> {
+pub(super) fn sent<U>(head: &Parts, address: &Address, cargo: Cargo<U>) -> Sent<U> {
     let mut headers = headers::toward_upstream(&head.headers);
     if let Cargo::Stream(..) = cargo {
         // What is not read is not decoded, and is as long as it was.
@@ -86,7 +86,8 @@ pub(super) fn sent<'a, U>(head: &'a Parts, address: &'a Address, cargo: Cargo<U>
             }
         }
     }
-    Sent { method: &head.method, suffix: &address.suffix, query: head.uri.query(), headers, cargo }
+    let query = head.uri.query().map(str::to_owned);
+    Sent { method: head.method.clone(), suffix: address.suffix.clone(), query, headers, cargo }
 }
 
 impl<P: Platform> Journey<'_, P> {

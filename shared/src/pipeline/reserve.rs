@@ -6,12 +6,14 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::request::Parts;
 
-use super::Journey;
+use super::turn::{self, Turn};
+use super::{Degraded, Journey};
 use crate::account::{Scope, Want};
 use crate::call::Estimate;
 use crate::caller::Caller;
-use crate::config::{Auth, Limits, Route};
-use crate::platform::{Ask, Opened, Peer, Platform, Reservation};
+use crate::config::{Auth, Limits, OnStoreLoss, Route};
+use crate::overload::Priority;
+use crate::platform::{Ask, Held, Opened, Peer, Platform, Reservation};
 use crate::refusal::Refusal;
 use crate::usage::Tokens;
 
@@ -40,17 +42,58 @@ impl<P: Platform> Journey<'_, P> {
         let smallest = scopes.iter().flat_map(|(_, limits)| &limits.tokens).map(|rate| rate.count).min();
         let tokens = estimate.wanted.0.min(smallest.unwrap_or(u64::MAX)).max(estimate.least.0);
         let expires = self.started.after(total).after(SETTLE);
-        Reservation { want: Want { id: self.platform.roll(), tokens: Tokens(tokens), expires }, scopes }
+        let want = Want { id: self.platform.roll(), tokens: Tokens(tokens), expires };
+        Reservation { want, scopes, held: Held::InStore }
+    }
+
+    /// Waits until the process has room for one more call.
+    pub(super) async fn wait_for_turn(&mut self, priority: Priority) -> Result<(), Refusal> {
+        let policy = self.config.server.concurrency.as_ref();
+        let patience = policy.map_or(Duration::ZERO, |policy| policy.wait);
+        let turn = Turn { priority, deadline: self.platform.now().after(patience) };
+        let (slot, waited) = turn.take(self.platform, turn::PROCESS, policy).await?;
+        (self.priority, self.slot) = (priority, slot);
+        if let Some(explanation) = &mut self.explanation {
+            explanation.queued(turn::PROCESS, waited);
+        }
+        Ok(())
     }
 
     /// The one operation on the store before the upstream call.
-    pub(super) async fn open(&mut self, ask: Ask<'_>, model: &str) -> Result<Opened, Refusal> {
-        let opened = self.platform.open(ask).await;
+    pub(super) async fn open(
+        &mut self,
+        ask: Ask<'_>,
+        reservation: &mut Reservation,
+        model: &str,
+    ) -> Result<Opened, Refusal> {
+        let opened = self.platform.open(Ask { reservation: Some(reservation), ..ask }).await;
+        let opened = if let Ok(opened) = opened {
+            opened
+        } else {
+            self.degraded = Some(Degraded::Store);
+            *reservation = self.local(reservation).ok_or(Refusal::StoreLost)?;
+            self.platform.open_locally(Ask { reservation: Some(reservation), ..ask })
+        };
         self.left = opened.left;
         match opened.denied {
             Some(denied) => Err(Refusal::Limited { model: model.to_owned(), denied }),
             None => Ok(opened),
         }
+    }
+
+    /// What is reserved in the process, as long as the store is lost; `None` where a limit says that nothing is
+    /// let through then.
+    fn local(&self, reservation: &Reservation) -> Option<Reservation> {
+        let share = self.config.store.local_share;
+        let mut scopes = Vec::new();
+        for (scope, limits) in &reservation.scopes {
+            match limits.on_store_loss {
+                OnStoreLoss::Closed => return None,
+                OnStoreLoss::Open => {}
+                OnStoreLoss::Local => scopes.push((scope.clone(), limits.share(share))),
+            }
+        }
+        Some(Reservation { want: reservation.want, scopes, held: Held::Locally })
     }
 
     fn scope(&self, caller: &Caller, head: &Parts) -> Scope {

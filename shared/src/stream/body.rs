@@ -12,6 +12,7 @@ use crate::ledger::Ending;
 use crate::platform::Platform;
 use crate::settlement::Trail;
 use crate::stream::course::{Course, Step};
+use crate::stream::following::Following;
 
 /// What a shell sends to the client.
 pub struct Body<P: Platform>(Content<P>);
@@ -19,6 +20,7 @@ pub struct Body<P: Platform>(Content<P>);
 enum Content<P: Platform> {
     Whole(Option<Bytes>),
     Flowing(Box<Flowing<P>>),
+    Following(Box<Following<P>>),
 }
 
 /// An answer on its way, with what was held back until it was worth sending.
@@ -47,6 +49,7 @@ impl<P: Platform> fmt::Debug for Body<P> {
         let kind = match &self.0 {
             Content::Whole(_) => "whole",
             Content::Flowing(_) => "flowing",
+            Content::Following(_) => "following",
         };
         f.debug_tuple("Body").field(&kind).finish()
     }
@@ -55,6 +58,11 @@ impl<P: Platform> fmt::Debug for Body<P> {
 impl<P: Platform> Body<P> {
     pub(crate) fn whole(bytes: Bytes) -> Self {
         Self(Content::Whole((!bytes.is_empty()).then_some(bytes)))
+    }
+
+    /// An answer that others read as well.
+    pub(crate) fn following(following: Following<P>) -> Self {
+        Self(Content::Following(Box::new(following)))
     }
 
     /// `owed` is the length that the head declares: nobody reads on behind it.
@@ -130,6 +138,9 @@ impl<P: Platform> http_body::Body for Body<P> {
             Content::Flowing(flowing) => {
                 flowing.poll_bytes(cx).map(|step| step.map(|bytes| bytes.map(Frame::data)))
             }
+            Content::Following(following) => {
+                following.poll_bytes(cx).map(|step| step.map(|bytes| bytes.map(Frame::data)))
+            }
         }
     }
 
@@ -137,6 +148,7 @@ impl<P: Platform> http_body::Body for Body<P> {
         match &self.0 {
             Content::Whole(bytes) => bytes.is_none(),
             Content::Flowing(flowing) => flowing.open.is_none() && flowing.held.is_empty(),
+            Content::Following(following) => following.is_over(),
         }
     }
 
@@ -145,7 +157,7 @@ impl<P: Platform> http_body::Body for Body<P> {
             Content::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Content::Flowing(_) => SizeHint::default(),
+            Content::Flowing(_) | Content::Following(_) => SizeHint::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use futures_core::Stream as _;
 
 use crate::endpoint::Operation;
 use crate::ledger::Ending;
+use crate::overload::Slot;
 use crate::platform::{Broken, Event, Platform};
 use crate::refusal::{Refusal, Rejection};
 use crate::secret::Secret;
@@ -71,6 +72,13 @@ impl<P: Platform> Drop for Permit<P> {
     }
 }
 
+/// What was seen of an answer.
+struct Recording {
+    chunks: Vec<Bytes>,
+    /// Bytes that may still come.
+    left: usize,
+}
+
 pub(crate) struct Course<P: Platform> {
     platform: P,
     download: P::Download,
@@ -86,8 +94,12 @@ pub(crate) struct Course<P: Platform> {
     end: Option<(Ending, Option<Bytes>)>,
     /// The credential that was shown, to be masked should the upstream quote it.
     secret: Option<Secret>,
+    /// The answer as the upstream sends it, to be kept.
+    recording: Option<Recording>,
     /// Nothing more comes from the upstream.
     pub(crate) is_drained: bool,
+    /// Its place among the calls to the upstream.
+    pub(crate) slot: Option<Slot>,
     _permit: Permit<P>,
 }
 
@@ -114,7 +126,9 @@ impl<P: Platform> Course<P> {
             timer: None,
             end: None,
             secret,
+            recording: None,
             is_drained: false,
+            slot: None,
             _permit: permit,
         }
     }
@@ -130,6 +144,18 @@ impl<P: Platform> Course<P> {
     /// Whether the answer is complete with what was yielded last; takes the [`Step::End`] that would say so.
     pub(crate) fn take_completion(&mut self) -> bool {
         self.end.take_if(|(ending, _)| *ending == Ending::Complete).is_some()
+    }
+
+    /// Keeps what comes from now on, unless it is longer than `most` bytes.
+    pub(crate) fn record(&mut self, most: u64) {
+        self.recording =
+            Some(Recording { chunks: Vec::new(), left: usize::try_from(most).unwrap_or(usize::MAX) });
+    }
+
+    /// All that came of an answer, which is complete if the caller says so.
+    pub(crate) fn take_recording(&mut self) -> Option<Bytes> {
+        let Recording { chunks, .. } = self.recording.take()?;
+        (!chunks.is_empty()).then(|| chunks.concat().into())
     }
 
     pub(crate) fn waits(&self) -> Waits {
@@ -226,6 +252,7 @@ impl<P: Platform> Course<P> {
                 if !rest.is_empty() && self.observer.see(&frame).0 == Meaning::Terminator {
                     self.end = Some((Ending::Complete, None));
                     let bytes = sse::closed(rest);
+                    self.note(&bytes);
                     return Some(Step::Bytes { bytes, is_content: true });
                 }
                 self.end_with(Ending::Truncated);
@@ -236,7 +263,7 @@ impl<P: Platform> Course<P> {
 
     /// Reads the events of a block. The block itself goes on as it is, unless something in it must not.
     fn read_block(&mut self, block: &Bytes) -> Option<Step> {
-        let (mut is_content, mut excerpt) = (false, Excerpt::of(block));
+        let (mut is_content, mut read, mut excerpt) = (false, 0, Excerpt::of(block));
         for frame in sse::frames(block) {
             // An event that came in one piece is held to the bound as well.
             let (meaning, passage) = if frame.raw.len() > LARGEST_EVENT {
@@ -256,12 +283,26 @@ impl<P: Platform> Course<P> {
             }
             let is_told = matches!(meaning, Meaning::Malformed | Meaning::Failure);
             excerpt.take(&frame, if is_told { Passage::Drop } else { passage });
+            read += frame.raw.len();
             if self.end.is_some() {
                 break;
             }
         }
+        self.note(&block.slice(..read));
         let bytes = excerpt.finish();
         (!bytes.is_empty()).then_some(Step::Bytes { bytes, is_content })
+    }
+
+    /// Beyond its bound a recording is none.
+    fn note(&mut self, bytes: &Bytes) {
+        let Some(recording) = &mut self.recording else { return };
+        match recording.left.checked_sub(bytes.len()) {
+            Some(left) => {
+                recording.left = left;
+                recording.chunks.push(bytes.clone());
+            }
+            None => self.recording = None,
+        }
     }
 
     fn end_with(&mut self, ending: Ending) {

@@ -46,15 +46,26 @@ pub(crate) struct Observer {
     meter: Meter,
     model: Option<String>,
     sequence: u64,
+    /// A whole answer was seen, and it says nothing else.
+    is_whole: bool,
 }
 
 impl Observer {
     pub(crate) fn new(operation: Operation, strip_usage: bool) -> Self {
-        Self { operation, strip_usage, meter: Meter::default(), model: None, sequence: 0 }
+        Self { operation, strip_usage, meter: Meter::default(), model: None, sequence: 0, is_whole: false }
     }
 
     pub(crate) fn usage(&self, prompt_bytes: usize) -> Usage {
         self.meter.usage(prompt_bytes)
+    }
+
+    pub(crate) fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// Whether what was seen is a whole answer that may be given again.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// The model as the upstream calls it.
@@ -153,15 +164,20 @@ impl Observer {
             Operation::Embeddings => "data",
             Operation::Responses => "output",
         };
-        let picked =
-            str::from_utf8(body).ok().and_then(|text| json::pick(text, [answer, "model", "usage"]).ok());
-        let Some([Some(answer), model, usage]) = picked else { return false };
+        let picked = str::from_utf8(body)
+            .ok()
+            .and_then(|text| json::pick(text, [answer, "model", "usage", "status"]).ok());
+        let Some([Some(answer), model, usage, status]) = picked else { return false };
         self.model = model.and_then(json::Value::read);
         match usage.and_then(read_usage) {
             Some(usage) => self.meter.report(usage),
             None => self.meter.count(answer.text().len()),
         }
-        answer.text().starts_with('[')
+        let is_answer = answer.text().starts_with('[');
+        // A response may be told of before it is there.
+        let status = status.and_then(json::Value::read::<String>);
+        self.is_whole = is_answer && status.is_none_or(|status| status == "completed");
+        is_answer
     }
 }
 

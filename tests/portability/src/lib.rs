@@ -10,6 +10,7 @@
 //! hand, so a test can leave at any poll. Panics are how this crate tells that a test's own set-up is wrong.
 
 mod clock;
+mod crowd;
 mod flow;
 mod request;
 pub mod samples;
@@ -19,6 +20,7 @@ mod upstream;
 mod visit;
 
 pub use crate::clock::{Clock, Sleep};
+pub use crate::crowd::{all_to_the_end, stir};
 pub use crate::flow::{Beat, End, Flow, Progress, State};
 pub use crate::request::{get, post, request};
 pub use crate::shell::{Rolls, Shell};

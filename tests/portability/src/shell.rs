@@ -1,6 +1,6 @@
 //! The shell: every promise of [`Platform`], kept in cells.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::pin;
@@ -15,14 +15,19 @@ use weir::breaker::Report;
 use weir::config::Upstream;
 use weir::control::{Entry, Full, Listing, Order};
 use weir::embedded::Store;
+use weir::flight::Flights;
 use weir::ledger::Record;
-use weir::platform::{Ask, Closing, Event, Finding, Opened, Payload, SendFault};
+use weir::overload::Limiters;
+use weir::platform::{Ask, Closing, Event, Finding, Held, Opened, Payload, SendFault, StoreLost};
 use weir::roll;
 use weir::time::{Instant, UnixMillis};
 
 use crate::clock::{Clock, Sleep};
 use crate::flow::{Flow, Watch};
 use crate::upstream::{Act, Sent};
+
+/// Bytes of answers that are kept.
+const CACHE: u64 = 16 << 20;
 
 /// A shell of one thread. A clone is the same shell.
 #[derive(Clone, Debug)]
@@ -33,6 +38,12 @@ struct Inside {
     clock: Clock,
     rolls: Cell<Rolls>,
     store: RefCell<Store>,
+    /// What the process keeps by itself.
+    local: RefCell<Store>,
+    is_store_lost: Cell<bool>,
+    shares: Cell<bool>,
+    flights: Flights,
+    limiters: Limiters,
     scripts: RefCell<BTreeMap<String, VecDeque<Act>>>,
     opened: Cell<usize>,
     sent: RefCell<Vec<Sent>>,
@@ -55,7 +66,12 @@ impl Default for Shell {
     fn default() -> Self {
         let clock = Clock::default();
         Self(Rc::new(Inside {
-            store: RefCell::new(Store::new(clock.now())),
+            store: RefCell::new(Store::new(clock.now(), CACHE)),
+            local: RefCell::new(Store::new(clock.now(), 0)),
+            is_store_lost: Cell::new(false),
+            shares: Cell::new(false),
+            flights: Flights::default(),
+            limiters: Limiters::default(),
             clock,
             rolls: Cell::new(Rolls::Always(0)),
             scripts: RefCell::default(),
@@ -68,6 +84,32 @@ impl Default for Shell {
 }
 
 impl Shell {
+    /// One whose requests can wake each other: calls are shared, and wait for their turn.
+    pub fn sharing() -> Self {
+        let shell = Self::default();
+        shell.0.shares.set(true);
+        shell
+    }
+
+    pub fn shares(&self) -> bool {
+        self.0.shares.get()
+    }
+
+    /// From now on the store is lost, or found again.
+    pub fn lose_store(&self, is_lost: bool) {
+        self.0.is_store_lost.set(is_lost);
+    }
+
+    /// Calls that may be shared.
+    pub fn in_the_air(&self) -> usize {
+        self.0.flights.len()
+    }
+
+    /// The store that answers at the moment.
+    fn counting(&self) -> RefMut<'_, Store> {
+        if self.0.is_store_lost.get() { self.0.local.borrow_mut() } else { self.0.store.borrow_mut() }
+    }
+
     pub fn clock(&self) -> &Clock {
         &self.0.clock
     }
@@ -151,28 +193,35 @@ impl Platform for Shell {
         self.0.clock.sleep(span)
     }
 
-    async fn open(&self, ask: Ask<'_>) -> Opened {
+    async fn open(&self, ask: Ask<'_>) -> Result<Opened, StoreLost> {
         away().await;
+        if self.0.is_store_lost.get() {
+            return Err(StoreLost);
+        }
         if ask.reservation.is_some() {
             self.0.opened.set(self.0.opened.get() + 1);
         }
-        self.0.store.borrow_mut().open(ask, self.now())
+        Ok(self.0.store.borrow_mut().open(ask, self.now()))
+    }
+
+    fn open_locally(&self, ask: Ask<'_>) -> Opened {
+        self.0.local.borrow_mut().open(ask, self.now())
     }
 
     async fn withdraw_retry(&self, breaker: &str) -> bool {
         away().await;
-        self.0.store.borrow_mut().withdraw_retry(breaker, self.now())
+        self.counting().withdraw_retry(breaker, self.now())
     }
 
     async fn lease_probe(&self, breaker: &str, id: u64) -> bool {
         away().await;
-        self.0.store.borrow_mut().lease_probe(breaker, id, self.now())
+        self.counting().lease_probe(breaker, id, self.now())
     }
 
     async fn report_probe(&self, finding: Finding, id: u64) {
         away().await;
         let report = Report { id, now: self.now(), roll: self.roll() };
-        self.0.store.borrow_mut().report_probe(&finding, report);
+        self.counting().report_probe(&finding, report);
     }
 
     async fn send(
@@ -214,7 +263,12 @@ impl Platform for Shell {
 
     async fn close(&self, closing: Closing) {
         away().await;
-        self.0.store.borrow_mut().close(&closing, self.now(), self.roll());
+        let (now, roll) = (self.now(), self.roll());
+        match closing.reservation.held {
+            Held::Locally => self.0.local.borrow_mut().close(&closing, now, roll),
+            Held::InStore if self.0.is_store_lost.get() => {}
+            Held::InStore => self.0.store.borrow_mut().close(&closing, now, roll),
+        }
         let record = closing.record;
         self.0.records.borrow_mut().push(record);
     }
@@ -229,6 +283,14 @@ impl Platform for Shell {
         self.0.store.borrow().breakers(names, self.now())
     }
 
+    fn flights(&self) -> Option<&Flights> {
+        self.0.shares.get().then_some(&self.0.flights)
+    }
+
+    fn limiters(&self) -> Option<&Limiters> {
+        self.0.shares.get().then_some(&self.0.limiters)
+    }
+
     fn observe(&self, event: Event<'_>) {
         self.0.events.borrow_mut().push(format!("{event:?}"));
         match event {
@@ -240,6 +302,8 @@ impl Platform for Shell {
             }
             Event::Retried { .. }
             | Event::FellBack { .. }
+            | Event::Queued { .. }
+            | Event::Shed { .. }
             | Event::Refused { .. }
             | Event::Ordered { .. } => {}
         }

@@ -99,6 +99,11 @@ impl Visit {
         &self.reply
     }
 
+    /// The client is through or gone, and the books are closed.
+    pub fn is_over(&self) -> bool {
+        matches!(self.client, Client::Gone) && self.settlement.is_none()
+    }
+
     /// Polls the client's side once.
     pub fn poll_client(&mut self) -> Step {
         self.alarm.0.store(false, Ordering::Relaxed);
@@ -135,8 +140,19 @@ impl Visit {
         self.reply.held = self.reply.held.max(self.shell.handed().saturating_sub(self.seen));
         match step {
             Poll::Ready(step) => step,
-            Poll::Pending if self.alarm.0.load(Ordering::Relaxed) => Step::Moved,
-            Poll::Pending => Step::Stalled,
+            Poll::Pending => {
+                if self.shell.shares() && !matches!(self.client, Client::Gone) {
+                    // It may be the one that makes the call.
+                    if self
+                        .settlement
+                        .as_mut()
+                        .is_some_and(|settlement| settlement.as_mut().poll(cx).is_ready())
+                    {
+                        self.settlement = None;
+                    }
+                }
+                if self.alarm.0.load(Ordering::Relaxed) { Step::Moved } else { Step::Stalled }
+            }
         }
     }
 

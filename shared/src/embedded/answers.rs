@@ -1,0 +1,282 @@
+//! Answers in one process: the cache, and what was answered to an `Idempotency-Key`. Both are bounded by bytes.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::Weighter;
+use quick_cache::unsync::{Cache, DefaultLifecycle};
+
+use crate::cache::{Entry, Freshness};
+use crate::fingerprint::Fingerprint;
+use crate::platform::{Keeping, Recall, Recalled, Repeat, Repeated};
+use crate::time::Instant;
+
+/// Bytes of answers that are kept for their `Idempotency-Key`.
+const MOST_REPEATS: u64 = 64 << 20;
+
+/// What an entry is expected to weigh; only how much is set aside at first depends on it.
+const USUAL_WEIGHT: u64 = 4096;
+
+/// While somebody fetches a new answer, nobody else does, unless it takes longer than this.
+const REFRESH_LEASE: Duration = Duration::from_mins(1);
+
+type Kept = Cache<Fingerprint, Stored, Bytes, Prefix, DefaultLifecycle<Fingerprint, Stored>>;
+
+/// The answers of an embedded store. The steps are synchronous; whoever shares it locks it.
+#[derive(Debug)]
+pub(super) struct Answers {
+    cache: Kept,
+    repeats: Kept,
+    /// Calls under way whose key must not be used twice; as many as there are calls, and each ends by itself.
+    running: BTreeMap<Fingerprint, Running>,
+}
+
+#[derive(Clone, Debug)]
+struct Stored {
+    /// What it is the answer to, or of an idempotency key: which request it was given with.
+    request: Fingerprint,
+    entry: Arc<Entry>,
+    since: Instant,
+    until: Instant,
+    /// Somebody fetches a new one, until then.
+    refreshing: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    request: Fingerprint,
+    id: u64,
+    until: Instant,
+}
+
+impl Answers {
+    pub(super) fn new(most: u64) -> Self {
+        Self { cache: kept(most), repeats: kept(MOST_REPEATS), running: BTreeMap::new() }
+    }
+
+    /// Holds at most `most` bytes from now on.
+    pub(super) fn resize(&mut self, most: u64) {
+        if self.cache.capacity() != most {
+            self.cache.set_capacity(most);
+        }
+    }
+
+    pub(super) fn weight(&self) -> u64 {
+        self.cache.weight()
+    }
+
+    /// What is kept, on which terms it may be given.
+    pub(super) fn recall(&self, recall: &Recall, now: Instant) -> Option<Recalled> {
+        let stored = self.cache.get(&recall.key).filter(|stored| stored.request == recall.key)?;
+        let age = now.since(stored.since);
+        let freshness = recall.window.freshness(age).filter(|_| stored.until > now)?;
+        let refresh =
+            freshness == Freshness::Revalidate && stored.refreshing.is_none_or(|until| until <= now);
+        let is_stale = age >= recall.window.ttl;
+        Some(Recalled { entry: Arc::clone(&stored.entry), age, freshness, refresh, is_stale })
+    }
+
+    /// Somebody fetches a new answer; nobody else does meanwhile.
+    pub(super) fn lease_refresh(&mut self, key: &Fingerprint, now: Instant) {
+        if let Some(mut stored) = self.cache.get_mut(key) {
+            stored.refreshing = Some(now.after(REFRESH_LEASE));
+        }
+    }
+
+    /// What is known of an idempotency key. Nothing is changed.
+    pub(super) fn repeated(&self, repeat: &Repeat, now: Instant) -> Repeated {
+        if let Some(stored) = self.repeats.get(&repeat.key).filter(|stored| stored.until > now) {
+            return if stored.request == repeat.request {
+                Repeated::Answered { entry: Arc::clone(&stored.entry), age: now.since(stored.since) }
+            } else {
+                Repeated::Conflict
+            };
+        }
+        match self.running.get(&repeat.key).filter(|running| running.until > now) {
+            Some(running) if running.request == repeat.request => Repeated::Running,
+            Some(_) => Repeated::Conflict,
+            None => Repeated::First,
+        }
+    }
+
+    /// The call `id` is the first with its key.
+    pub(super) fn begin(&mut self, repeat: &Repeat, id: u64, until: Instant, now: Instant) {
+        self.running.retain(|_, running| running.until > now);
+        self.running.insert(repeat.key, Running { request: repeat.request, id, until });
+    }
+
+    /// The call `id` is over: what it was answered is kept, or its keys are free again.
+    pub(super) fn keep(&mut self, keeping: &Keeping, id: u64, now: Instant) {
+        let entry = keeping.entry.as_ref();
+        if let Some((key, life)) = keeping.cache {
+            match entry {
+                Some(entry) => {
+                    self.cache.insert(key, Stored::new(key, entry, now, life));
+                }
+                None => {
+                    if let Some(mut stored) = self.cache.get_mut(&key) {
+                        stored.refreshing = None;
+                    }
+                }
+            }
+        }
+        let Some((repeat, life)) = keeping.repeat else { return };
+        // A lease that has run out may be somebody else's by now.
+        let is_own = self.running.get(&repeat.key).is_some_and(|running| running.id == id);
+        if is_own {
+            self.running.remove(&repeat.key);
+        }
+        if let Some(entry) = entry.filter(|_| is_own) {
+            self.repeats.insert(repeat.key, Stored::new(repeat.request, entry, now, life));
+        }
+    }
+}
+
+impl Stored {
+    fn new(request: Fingerprint, entry: &Arc<Entry>, now: Instant, life: Duration) -> Self {
+        Self { request, entry: Arc::clone(entry), since: now, until: now.after(life), refreshing: None }
+    }
+}
+
+fn kept(most: u64) -> Kept {
+    let items = usize::try_from(most / USUAL_WEIGHT).unwrap_or(usize::MAX).clamp(64, 65_536);
+    Cache::with(items, most, Bytes, Prefix(0), DefaultLifecycle::default())
+}
+
+/// An entry weighs what it takes.
+#[derive(Clone, Copy, Debug)]
+struct Bytes;
+
+impl Weighter<Fingerprint, Stored> for Bytes {
+    fn weight(&self, _: &Fingerprint, stored: &Stored) -> u64 {
+        stored.entry.weight()
+    }
+}
+
+/// A fingerprint is a hash already: nobody can choose where an entry comes to stand.
+#[derive(Clone, Copy, Debug, Default)]
+struct Prefix(u64);
+
+impl BuildHasher for Prefix {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        Self(0)
+    }
+}
+
+impl Hasher for Prefix {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let word = chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            self.0 = self.0.rotate_left(23) ^ word;
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{Form, Policy};
+    use crate::endpoint::Operation;
+    use crate::fingerprint::Framed;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_micros(seconds * 1_000_000)
+    }
+
+    fn key(name: u64) -> Fingerprint {
+        Framed::new("test").field("name", &name.to_be_bytes()).finish()
+    }
+
+    fn entry(size: usize) -> Arc<Entry> {
+        Arc::new(Entry {
+            operation: Operation::Chat,
+            form: Form::Whole,
+            content_type: "application/json".into(),
+            model: "m".into(),
+            body: vec![b'x'; size].into(),
+        })
+    }
+
+    fn cached(name: u64, size: usize) -> Keeping {
+        Keeping { entry: Some(entry(size)), cache: Some((key(name), Duration::from_mins(5))), repeat: None }
+    }
+
+    fn recall(name: u64) -> Recall {
+        let policy = Policy { stale_while_revalidate: Duration::from_mins(1), ..Policy::default() };
+        Recall { key: key(name), window: policy.window(crate::cache::Directives::default()).unwrap() }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_by_bytes() {
+        let mut answers = Answers::new(1 << 20);
+        for name in 0..10_000 {
+            answers.keep(&cached(name, 1000), name, at(1));
+        }
+        assert!(answers.weight() <= 1 << 20, "{}", answers.weight());
+        answers.keep(&cached(10_001, 2 << 20), 0, at(1));
+        assert!(answers.recall(&recall(10_001), at(1)).is_none(), "larger than all there is");
+        answers.resize(0);
+        assert_eq!(answers.weight(), 0);
+    }
+
+    #[test]
+    fn an_answer_grows_old_and_one_caller_fetches_a_new_one() {
+        let mut answers = Answers::new(1 << 20);
+        let mut keeping = cached(1, 10);
+        keeping.cache = Some((key(1), Duration::from_mins(6)));
+        answers.keep(&keeping, 1, at(0));
+        let freshness = |answers: &Answers, second| {
+            answers
+                .recall(&recall(1), at(second))
+                .map(|recalled| (recalled.freshness, recalled.age.as_secs()))
+        };
+        assert_eq!(freshness(&answers, 299), Some((Freshness::Fresh, 299)));
+        assert_eq!(freshness(&answers, 300), Some((Freshness::Revalidate, 300)));
+        assert_eq!(freshness(&answers, 360), None);
+        let refreshes = |answers: &Answers, second| {
+            answers.recall(&recall(1), at(second)).is_some_and(|recalled| recalled.refresh)
+        };
+        assert!(!refreshes(&answers, 299) && refreshes(&answers, 300));
+        answers.lease_refresh(&key(1), at(300));
+        assert!(!refreshes(&answers, 301));
+        answers.keep(&Keeping { entry: None, ..keeping.clone() }, 2, at(302));
+        assert!(refreshes(&answers, 303), "it came to nothing, so another may try");
+        answers.lease_refresh(&key(1), at(290));
+        assert!(refreshes(&answers, 350), "it was never heard of again");
+        answers.keep(&keeping, 3, at(364));
+        assert_eq!(freshness(&answers, 365), Some((Freshness::Fresh, 1)));
+    }
+
+    #[test]
+    fn a_key_belongs_to_one_request() {
+        let mut answers = Answers::new(1 << 20);
+        let (first, other) =
+            (Repeat { key: key(1), request: key(2) }, Repeat { key: key(1), request: key(3) });
+        let keeping =
+            Keeping { entry: Some(entry(10)), cache: None, repeat: Some((first, Duration::from_hours(1))) };
+        assert_eq!(answers.repeated(&first, at(0)), Repeated::First);
+        answers.begin(&first, 7, at(60), at(0));
+        assert_eq!(answers.repeated(&first, at(1)), Repeated::Running);
+        assert_eq!(answers.repeated(&other, at(1)), Repeated::Conflict);
+        assert_eq!(answers.repeated(&first, at(60)), Repeated::First, "nobody settled it");
+        answers.keep(&Keeping { entry: None, ..keeping.clone() }, 7, at(2));
+        assert_eq!(answers.repeated(&other, at(3)), Repeated::First, "without an answer the key is free");
+        answers.begin(&first, 8, at(60), at(4));
+        answers.keep(&keeping, 7, at(5));
+        assert_eq!(answers.repeated(&first, at(5)), Repeated::Running, "it was another call's");
+        answers.keep(&keeping, 8, at(6));
+        assert!(
+            matches!(answers.repeated(&first, at(7)), Repeated::Answered { age, .. } if age.as_secs() == 1)
+        );
+        assert_eq!(answers.repeated(&other, at(7)), Repeated::Conflict);
+        assert_eq!(answers.repeated(&other, at(3606)), Repeated::First);
+    }
+}

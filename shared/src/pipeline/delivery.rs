@@ -1,0 +1,45 @@
+//! An upstream's answer on its way to the one client that asked for it.
+
+use http::{Method, Response, StatusCode, header, response};
+
+use super::attempt::Answer;
+use crate::ledger::Ending;
+use crate::platform::Platform;
+use crate::settlement::Trail;
+use crate::stream::Body;
+
+pub(super) fn deliver<P: Platform>(
+    answer: Answer<P>,
+    method: &Method,
+    mut trail: Trail<P>,
+) -> Response<Body<P>> {
+    let (mut head, body) = match answer {
+        Answer::Whole { head, bytes, mut course } => {
+            trail.note_usage(&mut course);
+            trail.sent_first_byte();
+            trail.keep_whole(&mut course, &head, &bytes);
+            drop(course);
+            trail.ended(Ending::Complete, head.status.as_u16());
+            (head, Body::whole(bytes))
+        }
+        Answer::Flowing { head, held, course } => {
+            if let Some(record) = trail.record() {
+                record.status = head.status.as_u16();
+            }
+            let owed = owed(&head, method);
+            (head, Body::flowing(held, owed, *course, trail))
+        }
+    };
+    head.extensions.clear();
+    Response::from_parts(head, body)
+}
+
+/// Bytes of an answer, where its head tells (RFC 9110, 6.4.1 and 8.6).
+pub(super) fn owed(head: &response::Parts, method: &Method) -> Option<u64> {
+    let has_none =
+        method == Method::HEAD || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if has_none {
+        return Some(0);
+    }
+    head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

@@ -1,0 +1,147 @@
+//! A call that several may listen to: made by the settlement of whoever asked first, told to all.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use http::Method;
+
+use super::attempt::Answer;
+use super::attempts::{Attempts, Rules, Unanswered};
+use super::cargo::Sent;
+use super::delivery::owed;
+use crate::config::Config;
+use crate::explain::Explanation;
+use crate::flight::{End, Head, Pilot};
+use crate::ledger::Ending;
+use crate::overload::Priority;
+use crate::plan::Plan;
+use crate::platform::Platform;
+use crate::settlement::{Settlement, Trail};
+use crate::stream::course::{Course, Step};
+use crate::time::Instant;
+use crate::trace::Trace;
+
+/// All that the call needs; it belongs to no client.
+pub(crate) struct Lead<P: Platform> {
+    pub(super) platform: P,
+    pub(super) config: Arc<Config>,
+    pub(super) trace: Trace,
+    pub(super) started: Instant,
+    pub(super) priority: Priority,
+    pub(super) explanation: Option<Explanation>,
+    /// Index in [`Config::routes`].
+    pub(super) route: usize,
+    pub(super) plan: Plan,
+    pub(super) sent: Sent<P::Upload>,
+    pub(super) trail: Trail<P>,
+    pub(super) pilot: Pilot,
+    /// Where the trail leads to.
+    pub(super) books: Settlement<P>,
+}
+
+impl<P: Platform> Lead<P> {
+    /// Makes the call. Gives the books of whoever asked first; by then they have been handed over.
+    pub(crate) async fn fly(self) -> Settlement<P> {
+        let Self { platform, config, trace, started, priority, mut explanation, .. } = self;
+        let Self { route, plan, sent, mut trail, pilot, books, .. } = self;
+        let route = &config.routes[route];
+        let rules =
+            Rules { retry: &route.retry, fallback_on: &route.fallback_on, route: route.pattern.as_str() };
+        let outcome = {
+            let mut attempts = Attempts {
+                platform: &platform,
+                config: &config,
+                trace: &trace,
+                started,
+                priority,
+                explanation: &mut explanation,
+            };
+            let made = pin!(attempts.make(&rules, &plan, sent, &mut trail));
+            match select(made, poll_fn(|cx| pilot.poll_deserted(cx))).await {
+                Either::Left((outcome, _)) => Some(outcome),
+                Either::Right(_) => None,
+            }
+        };
+        match outcome {
+            // Nobody wants it any more; what the trail says as it is dropped is just that.
+            None => drop(trail),
+            Some(Err(Unanswered { refusal, ending })) => {
+                trail.unanswered(ending, &refusal);
+                pilot.fail(refusal);
+            }
+            Some(Ok(Answer::Whole { head, bytes, mut course })) => {
+                trail.note_usage(&mut course);
+                trail.sent_first_byte();
+                let entry = trail.keep_whole(&mut course, &head, &bytes);
+                drop(course);
+                let ending = if pilot.is_left_by_first() { Ending::ClientGone } else { Ending::Complete };
+                trail.ended(ending, head.status.as_u16());
+                let (status, headers) = (head.status, head.headers);
+                let end = End { ending: Ending::Complete, notice: None, entry };
+                pilot.answer(Head { status, headers, whole: Some(bytes), explanation }, end);
+            }
+            Some(Ok(Answer::Flowing { head, held, course })) => {
+                if let Some(record) = trail.record() {
+                    record.status = head.status.as_u16();
+                }
+                let owed = owed(&head, &Method::POST);
+                let (status, headers) = (head.status, head.headers);
+                pilot.begin(Head { status, headers, whole: None, explanation });
+                relay(held.into(), owed, course, trail, pilot).await;
+            }
+        }
+        books
+    }
+}
+
+/// Tells what comes to all who listen, until it ends or nobody does.
+async fn relay<P: Platform>(
+    mut held: Vec<bytes::Bytes>,
+    mut owed: Option<u64>,
+    mut course: Box<Course<P>>,
+    mut trail: Trail<P>,
+    pilot: Pilot,
+) {
+    held.reverse();
+    loop {
+        let bytes = match held.pop() {
+            Some(bytes) => bytes,
+            None => match next(&mut course, &pilot).await {
+                None => return trail.client_left(*course),
+                Some(Step::Bytes { bytes, .. }) => bytes,
+                Some(Step::End { ending, notice }) => {
+                    let entry = if ending == Ending::Complete { trail.keep(&mut course) } else { None };
+                    return end(*course, trail, pilot, None, End { ending, notice, entry });
+                }
+            },
+        };
+        trail.sent_first_byte();
+        owed = owed.map(|owed| owed.saturating_sub(bytes.len() as u64));
+        if held.is_empty() && (owed == Some(0) || course.take_completion()) {
+            let entry = trail.keep(&mut course);
+            let complete = End { ending: Ending::Complete, notice: None, entry };
+            return end(*course, trail, pilot, Some(bytes), complete);
+        }
+        pilot.give(bytes);
+    }
+}
+
+/// The books say how the client of the first call fared.
+fn end<P: Platform>(course: Course<P>, trail: Trail<P>, pilot: Pilot, last: Option<bytes::Bytes>, end: End) {
+    let is_left = pilot.is_left_by_first() && end.ending == Ending::Complete;
+    trail.answered(if is_left { Ending::ClientGone } else { end.ending }, course);
+    pilot.end(last, end);
+}
+
+/// The next step of the answer, once there is room for it; `None` when nobody listens any more.
+async fn next<P: Platform>(course: &mut Course<P>, pilot: &Pilot) -> Option<Step> {
+    let step = poll_fn(|cx| {
+        if pilot.poll_room(cx).is_pending() { std::task::Poll::Pending } else { course.poll_step(cx) }
+    });
+    match select(pin!(step), poll_fn(|cx| pilot.poll_deserted(cx))).await {
+        Either::Left((step, _)) => Some(step),
+        Either::Right(_) => None,
+    }
+}

@@ -1,0 +1,174 @@
+//! What a call may be answered from beside an upstream: what is kept, what was answered to its
+//! `Idempotency-Key`, and an identical call in flight.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::Journey;
+use crate::cache::{Directives, Form, Policy, Sharing, Status};
+use crate::call::{Call, Depends};
+use crate::caller::Caller;
+use crate::config::OnDisconnect;
+use crate::endpoint::Operation;
+use crate::fingerprint::{self, Fingerprint, Framed};
+use crate::plan::Resolved;
+use crate::platform::{Keeping, Platform, Recall, Repeat};
+use crate::refusal::Refusal;
+
+/// The longest `Idempotency-Key`.
+const LONGEST_KEY: usize = 255;
+
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Headers of a request that its answer depends on.
+const VARYING: &[&str] = &["openai-beta", "anthropic-beta"];
+
+/// Where one call may find its answer, and what becomes of that.
+#[derive(Debug, Default)]
+pub(super) struct Lookup {
+    /// `None` where the route has no cache.
+    pub(super) status: Option<Status>,
+    pub(super) recall: Option<Recall>,
+    pub(super) repeat: Option<Repeat>,
+    /// Nothing but what is kept will do.
+    pub(super) only_if_cached: bool,
+    /// What identical calls in flight are known by.
+    pub(super) flights: Vec<Fingerprint>,
+    pub(super) keeping: Keeping,
+    /// Bytes of the longest answer that is kept.
+    pub(super) most: u64,
+}
+
+/// What makes two calls the same, apart from their bodies.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) operation: Operation,
+    pub(super) suffix: &'a str,
+    pub(super) query: Option<&'a str>,
+    pub(super) headers: &'a HeaderMap,
+}
+
+impl<P: Platform> Journey<'_, P> {
+    pub(super) fn lookup(
+        &self,
+        request: Request<'_>,
+        call: &Call,
+        resolved: &Resolved,
+        caller: &Caller,
+    ) -> Result<Lookup, Refusal> {
+        let mut lookup = Lookup::default();
+        if let Some(policy) = &self.config.routes[resolved.route].cache {
+            lookup.consult(policy, request, call, resolved, caller);
+        }
+        if let Some(key) = request.headers.get(IDEMPOTENCY_KEY) {
+            let is_key = (1..=LONGEST_KEY).contains(&key.len()) && key.to_str().is_ok();
+            if !is_key {
+                let problem = format!("it must be 1 to {LONGEST_KEY} printable ASCII characters");
+                return Err(Refusal::InvalidParameter { param: "Idempotency-Key".into(), problem });
+            }
+            lookup.protect(key.as_bytes(), request, call, caller, self.config.server.idempotency);
+        }
+        Ok(lookup)
+    }
+}
+
+impl Lookup {
+    fn consult(
+        &mut self,
+        policy: &Policy,
+        request: Request<'_>,
+        call: &Call,
+        resolved: &Resolved,
+        caller: &Caller,
+    ) {
+        let values = request.headers.get_all("cache-control").iter();
+        let directives = Directives::parse(values.filter_map(|value| value.to_str().ok()));
+        self.only_if_cached = directives.only_if_cached;
+        self.status = Some(Status::Bypass);
+        // Whose answer depends on what the upstream remembers of other calls has none of its own.
+        let is_warm = request.operation != Operation::Embeddings && !policy.takes(call.temperature);
+        if directives.no_store || is_warm || call.depends == Depends::OnOtherCalls {
+            return;
+        }
+        let Some(body) = fingerprint::of_object(call.text(), &["model", "stream", "stream_options", "user"])
+        else {
+            return;
+        };
+        let mut framed = Framed::new("weir cache 1");
+        framed = match policy.scope {
+            Sharing::Tenant => framed.field("tenant", caller.tenant.as_bytes()),
+            Sharing::Shared => framed.field("shared", b""),
+        };
+        framed = framed
+            .field("operation", request.operation.name().as_bytes())
+            .field("query", request.query.unwrap_or_default().as_bytes())
+            .field("model", resolved.model.as_bytes());
+        for name in VARYING {
+            for value in request.headers.get_all(*name) {
+                framed = framed.field(name, value.as_bytes());
+            }
+        }
+        let key = framed.field("body", body.as_bytes()).finish();
+        self.recall = policy.window(directives).map(|window| Recall { key, window });
+        self.keeping.cache = Some((key, policy.life()));
+        self.most = policy.max_entry;
+        self.status = Some(if self.recall.is_some() { Status::Miss } else { Status::Bypass });
+        // Who wants nothing that was asked for before does not want what somebody else waits for either.
+        if policy.coalesce && self.recall.is_some() {
+            self.flights.push(in_form(key, call));
+        }
+    }
+
+    fn protect(&mut self, key: &[u8], request: Request<'_>, call: &Call, caller: &Caller, life: Duration) {
+        let Some(body) = fingerprint::of_object(call.text(), &[]) else { return };
+        let key = tenants_own(caller, key);
+        let fingerprint = Framed::new("weir repeated request 1")
+            .field("path", request.suffix.as_bytes())
+            .field("query", request.query.unwrap_or_default().as_bytes())
+            .field("body", body.as_bytes())
+            .finish();
+        let repeat = Repeat { key, request: fingerprint };
+        self.repeat = Some(repeat);
+        self.keeping.repeat = Some((repeat, life));
+        self.most = self.most.max(MOST_REPEATED);
+        let flight = Framed::new("weir repeated flight 1")
+            .field("key", key.as_bytes())
+            .field("request", fingerprint.as_bytes())
+            .finish();
+        self.flights.push(flight);
+    }
+
+    /// A call with an `Idempotency-Key` is finished, whoever leaves: it will be asked for again.
+    pub(super) fn on_disconnect(&self, policy: OnDisconnect) -> OnDisconnect {
+        if self.repeat.is_some() { OnDisconnect::Finish } else { policy }
+    }
+}
+
+/// Bytes of the longest answer that is kept for an `Idempotency-Key`.
+const MOST_REPEATED: u64 = 4 << 20;
+
+/// A tenant's `Idempotency-Key` is its own: another's may be spelled the same.
+fn tenants_own(caller: &Caller, key: &[u8]) -> Fingerprint {
+    Framed::new("weir idempotency 1").field("tenant", caller.tenant.as_bytes()).field("key", key).finish()
+}
+
+/// An `Idempotency-Key` as an upstream is shown it that knows all tenants as one.
+pub(super) fn upstream_key(caller: &Caller, key: &HeaderValue) -> HeaderValue {
+    let hex = tenants_own(caller, key.as_bytes()).to_hex();
+    HeaderValue::try_from(hex).unwrap_or(HeaderValue::from_static("weir"))
+}
+
+/// Calls share an answer in flight as it is, so they must want it in the same form.
+fn in_form(key: Fingerprint, call: &Call) -> Fingerprint {
+    let usage: &[u8] = if call.wants_usage { b"usage" } else { b"" };
+    let form: &[u8] = match call.form() {
+        Form::Whole => b"whole",
+        Form::Events => b"events",
+    };
+    Framed::new("weir flight 1")
+        .field("key", key.as_bytes())
+        .field("form", form)
+        .field("usage", usage)
+        .finish()
+}

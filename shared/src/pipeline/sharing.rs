@@ -1,0 +1,148 @@
+//! Calls that are shared: who makes one, and who listens.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use http::Response;
+
+use super::Journey;
+use super::attempts::Attempts;
+use super::cargo::Sent;
+use super::lead::Lead;
+use super::lookup::Lookup;
+use crate::flight::{Listener, Pilot};
+use crate::ledger::Ending;
+use crate::plan::Plan;
+use crate::platform::{Ask, Opened, Platform, Repeated, Reservation};
+use crate::refusal::Refusal;
+use crate::settlement::Trail;
+use crate::stream::Body;
+use crate::stream::following::Following;
+
+/// A call ends by its own deadline; who listens gives it this long to say so.
+const BEHIND_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How often the store is asked whether a call that runs elsewhere with the same key has its answer.
+const REPEAT_POLL: Duration = Duration::from_millis(100);
+
+impl<P: Platform> Journey<'_, P> {
+    /// Opens the books of a call that may be answered from elsewhere. With a listener, from a call in flight.
+    pub(super) async fn open_call(
+        &mut self,
+        ask: Ask<'_>,
+        lookup: &Lookup,
+        reservation: &mut Reservation,
+        model: &str,
+    ) -> Result<(Opened, Option<Listener>), Refusal> {
+        loop {
+            let listener = self.platform.flights().and_then(|flights| flights.join(&lookup.flights));
+            let ask = Ask {
+                recall: lookup.recall.as_ref(),
+                repeat: lookup.repeat.as_ref(),
+                follows: listener.is_some(),
+                ..ask
+            };
+            let opened = self.open(ask, reservation, model).await?;
+            match opened.repeated {
+                Some(Repeated::Conflict) => return Err(Refusal::IdempotencyConflict),
+                Some(Repeated::Running) if listener.is_none() => {
+                    if reservation.want.expires <= self.platform.now().after(REPEAT_POLL) {
+                        return Err(Refusal::StillRunning);
+                    }
+                    self.platform.sleep(REPEAT_POLL).await;
+                }
+                Some(Repeated::Running | Repeated::First | Repeated::Answered { .. }) | None => {
+                    reservation.want.tokens = opened.reserved;
+                    return Ok((opened, listener));
+                }
+            }
+        }
+    }
+
+    pub(super) fn attempts(&mut self) -> Attempts<'_, P> {
+        Attempts {
+            platform: self.platform,
+            config: self.config,
+            trace: &self.trace,
+            started: self.started,
+            priority: self.priority,
+            explanation: &mut self.explanation,
+        }
+    }
+
+    /// Lets the settlement make the call.
+    pub(super) fn lead(
+        &self,
+        pilot: Pilot,
+        plan: Plan,
+        route: usize,
+        sent: Sent<P::Upload>,
+        trail: Trail<P>,
+    ) {
+        trail.lead(|trail, books| Lead {
+            platform: self.platform.clone(),
+            config: Arc::clone(self.config),
+            trace: self.trace.clone(),
+            started: self.started,
+            priority: self.priority,
+            explanation: self.explanation.clone(),
+            route,
+            plan,
+            sent,
+            trail,
+            pilot,
+            books,
+        });
+    }
+
+    /// Listens to a call from its beginning. `trail` is this request's, unless it is the one whose call it is.
+    pub(super) async fn follow(
+        &mut self,
+        listener: Listener,
+        trail: Option<Trail<P>>,
+        total: Duration,
+    ) -> Result<Response<Body<P>>, Refusal> {
+        let patience = self.platform.sleep(total.saturating_add(BEHIND_DEADLINE));
+        let head = match select(pin!(listener.head()), patience).await {
+            Either::Left((head, _)) => head,
+            Either::Right(_) => Err(Refusal::DeadlinePassed { waited: total }),
+        };
+        let head = match head {
+            Ok(head) => head,
+            Err(refusal) => {
+                let is_callers = matches!(refusal, Refusal::Rejected(_));
+                let ending = if is_callers { Ending::Rejected } else { Ending::Failed };
+                if let Some(trail) = trail {
+                    trail.unanswered(ending, &refusal);
+                }
+                return Err(refusal);
+            }
+        };
+        if trail.is_none() {
+            self.explanation.clone_from(&head.explanation);
+        }
+        let body = match (&head.whole, trail) {
+            (Some(bytes), None) => Body::whole(bytes.clone()),
+            (Some(bytes), Some(mut trail)) => {
+                trail.answers(head.status);
+                trail.sent_first_byte();
+                if let Some(end) = listener.end() {
+                    trail.followed(end);
+                }
+                Body::whole(bytes.clone())
+            }
+            (None, mut trail) => {
+                if let Some(trail) = &mut trail {
+                    trail.answers(head.status);
+                }
+                Body::following(Following::new(listener, trail))
+            }
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = head.status;
+        response.headers_mut().clone_from(&head.headers);
+        Ok(response)
+    }
+}
