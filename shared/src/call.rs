@@ -232,6 +232,9 @@ pub(crate) fn object(text: &str, bounds: Bounds) -> Result<Fields<'_>, Refusal> 
         // The parser's own words may quote the body; its category says enough.
         let problem = match e.classify() {
             serde_json::error::Category::Eof => format!("it ends too early, at {at}"),
+            serde_json::error::Category::Data if text.trim_ascii_start().starts_with('{') => {
+                format!("it has more than {} fields at its top level", json::MOST_FIELDS)
+            }
             serde_json::error::Category::Data => "it is not an object".to_owned(),
             serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
                 format!("it is not valid JSON at {at}")
@@ -378,10 +381,13 @@ mod tests {
     #[test]
     fn bad_bodies_are_refused_with_where_and_why() {
         let deep = format!(r#"{{"model":"m","messages":{}{}}}"#, "[".repeat(65), "]".repeat(65));
+        let many: Vec<String> = (0..1025).map(|n| format!(r#""{n}":0"#)).collect();
+        let many = format!("{{{}}}", many.join(","));
         for (body, expected) in [
             ("", "it is empty"),
             ("{", "ends too early, at line 1 column 1"),
             ("[]", "not an object"),
+            (&many, "more than 1024 fields at its top level"),
             ("{\"model\":\"m\",}", "not valid JSON at line 1 column 14"),
             (r#"{"messages":[]}"#, "'model': you must provide a model"),
             (r#"{"model":"","messages":[]}"#, "'model': it is empty"),

@@ -75,7 +75,8 @@ impl Framed {
 /// are escaped and how. Everything else counts: the order of items, keys that stand more than once, `null`
 /// fields, and numbers as they are spelled, for 0.7 and 0.70 may be two numbers to some reader.
 ///
-/// `None` when it is not a JSON object, or nested deeper than 128 levels.
+/// `None` when it is not a JSON object, or nested deeper than 128 levels, or of more
+/// than 65,536 members at one level.
 pub fn of_object(text: &str, without: &[&str]) -> Option<Fingerprint> {
     let object = canonical::object(text, without)?;
     Some(Framed::new(OBJECT).field("object", &object).finish())

@@ -10,6 +10,9 @@ use std::ops::Range;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// Fields of one object at most: a body of nothing but small ones would take many times its own size.
+pub const MOST_FIELDS: usize = 1024;
+
 /// The fields of one JSON object, in the order in which they stand.
 #[derive(Debug)]
 pub struct Fields<'a> {
@@ -203,6 +206,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for FieldList<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut fields = Vec::with_capacity(8);
                 while let Some((Key(key), value)) = map.next_entry()? {
+                    if fields.len() == MOST_FIELDS {
+                        return Err(Error::custom(format_args!("more than {MOST_FIELDS} fields")));
+                    }
                     fields.push(Field { key, value });
                 }
                 Ok(fields)

@@ -21,6 +21,10 @@ use crate::json;
 /// As deep as any body may be (`max_depth`), and as `serde_json`'s own parsers go.
 const DEEPEST: usize = 128;
 
+/// Members at most of all objects that are open at a time: a body of nothing but small ones would take many times
+/// its own size to be put in order.
+const MOST_MEMBERS: usize = 65_536;
+
 /// Bytes of the longest form that stands for itself in another one. It is part of the format.
 const UNSEALED: usize = 1024;
 
@@ -102,7 +106,7 @@ impl<'a> Reader<'a> {
             self.form.push(b',');
             self.members.push(Member { key, colon, end: self.form.len() });
         }
-        Some(())
+        (self.members.len() <= MOST_MEMBERS).then_some(())
     }
 
     /// Puts the members of the innermost object in order and forgets them.

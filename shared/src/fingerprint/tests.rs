@@ -117,7 +117,17 @@ fn only_top_level_fields_are_left_out() {
     ] {
         assert_eq!(left(text), print(text), "{what}");
         assert_ne!(left(text), print("{}"), "{what}");
+        // Left out in both, it could not be missed.
+        let other = text.replace("true", "false").replace("stream\"}", "streams\"}");
+        assert_ne!(left(text), left(&other), "{what}");
     }
+}
+
+#[test]
+fn an_object_of_too_many_members_has_no_fingerprint() {
+    let text = |count: usize| format!(r#"{{"a":{{{}"":0}}}}"#, r#""":0,"#.repeat(count - 1));
+    assert!(of_object(&text(65_535), &[]).is_some());
+    assert!(of_object(&text(65_537), &[]).is_none());
 }
 
 #[test]
