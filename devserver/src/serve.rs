@@ -139,13 +139,22 @@ async fn accept(listener: TcpListener, inboxes: Vec<Inbox>, stop: CancellationTo
 }
 
 /// Says where it listens and how to try it.
+/// A model that some route serves, where none is named.
+fn some_model(config: &Config) -> String {
+    const KNOWN: &str = "gpt-4o";
+    let patterns = || config.routes.iter().map(|route| &route.pattern);
+    let serves_known = patterns().any(|pattern| pattern.matches(KNOWN));
+    let first = patterns().next().filter(|_| !serves_known);
+    first.map_or_else(|| KNOWN.to_owned(), |pattern| pattern.as_str().replace('*', ""))
+}
+
 fn greet(config: &Config, address: SocketAddr, is_trial: bool) {
     let models = config.aliases.keys().map(String::as_str);
     let exact = config.routes.iter().filter(|r| r.pattern.is_exact()).map(|r| r.pattern.as_str());
     let advertised = config.routes.iter().flat_map(|route| &route.advertise).map(String::as_str);
     let mut names: Vec<&str> = models.chain(exact).chain(advertised).collect();
     names.dedup();
-    let model = names.first().copied().unwrap_or("gpt-4o");
+    let model = names.first().map_or_else(|| some_model(config), |name| (*name).to_owned());
     let key = match config.auth {
         Auth::Open { .. } => "",
         Auth::Keys => " -H \"Authorization: Bearer $WEIR_API_KEY\"",

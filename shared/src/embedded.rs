@@ -76,7 +76,6 @@ impl Store {
             Some(Repeated::First | Repeated::Running | Repeated::Answered { .. }) | None => {}
         }
         if let Some(reservation) = ask.reservation {
-            self.retries.deposit(now);
             if let Err(denied) = self.reserve(ask, reservation, &mut opened, now) {
                 opened.left = self.accounts.left(reservation, now);
                 opened.denied = Some(denied);
@@ -110,6 +109,7 @@ impl Store {
         if is_fetched && !is_answered && !ask.follows {
             match (self.accounts.reserve(scopes, *want, now), &mut opened.recalled) {
                 (Ok(left), _) => {
+                    self.retries.deposit(now);
                     (opened.left, opened.reserved) = (left, want.tokens);
                     if let (Some(Recalled { refresh: true, .. }), Some(recall)) =
                         (&opened.recalled, ask.recall)

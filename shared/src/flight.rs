@@ -194,9 +194,9 @@ impl Pilot {
         Self { flight: Arc::new(flight), deserted: Deserted::Finish }
     }
 
-    /// Whether whoever asked first has stopped listening.
+    /// Whether whoever asked first has stopped listening; a flight that nobody can hear leaves nobody waiting.
     pub(crate) fn is_left_by_first(&self) -> bool {
-        !self.flight.state().has_first()
+        !self.flight.keys.is_empty() && !self.flight.state().has_first()
     }
 
     pub(crate) fn begin(&self, head: Head) {

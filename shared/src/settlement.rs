@@ -91,10 +91,19 @@ pub(crate) struct Trail<P: Platform> {
     pub(crate) keeping: Keeping,
     /// Bytes of a stream that are kept for that.
     pub(crate) most_kept: u64,
-    /// If no upstream answers, the client is given an older answer.
-    pub(crate) has_stale: bool,
+    pub(crate) older: Older,
     /// Its place among the calls of the process.
     pub(crate) slot: Option<Slot>,
+}
+
+/// An older answer to the same request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Older {
+    None,
+    /// If no upstream answers, the client is given it.
+    StandsIn,
+    /// The client has it.
+    Given,
 }
 
 /// What the breakers are told of a request.
@@ -134,7 +143,7 @@ impl<P: Platform> Docket<P> {
             on_disconnect: OnDisconnect::Cancel,
             keeping: Keeping::default(),
             most_kept: 0,
-            has_stale: false,
+            older: Older::None,
             slot: None,
         }
     }
@@ -217,7 +226,12 @@ impl<P: Platform> Trail<P> {
 
     /// There is no answer; but there may be an older one.
     pub(crate) fn unanswered(mut self, ending: Ending, refusal: &Refusal) {
-        if !(self.has_stale && refusal.is_upstreams()) {
+        let is_answered = match self.older {
+            Older::None => false,
+            Older::StandsIn => refusal.is_upstreams(),
+            Older::Given => true,
+        };
+        if !is_answered {
             return self.ended(ending, refusal.status().as_u16());
         }
         if let Some(record) = self.record() {

@@ -32,7 +32,7 @@ fn the_default_document_holds_without_a_warning() {
     assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
     assert_eq!(config.auth, Auth::Open { on_any_address: false });
     let models: Vec<_> = config.routes.iter().map(|route| route.pattern.as_str()).collect();
-    assert_eq!(models, ["sim-embedding", "sim-fallback", "sim*"]);
+    assert_eq!(models, ["sim-embedding", "sim-fallback", "sim-cached", "sim*"]);
     assert_eq!(config.aliases["gpt-4o"], "sim");
     assert_eq!(config.upstreams[0].base_url, "http://127.0.0.1:9/v1");
     assert_eq!(config.passthrough, Some(UpstreamId(0)));

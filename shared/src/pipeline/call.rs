@@ -23,7 +23,7 @@ use crate::ledger::{Ending, Record};
 use crate::plan::{self, Candidate, Chance, Known, Plan, Resolved, Role};
 use crate::platform::{Ask, Opened, Platform};
 use crate::refusal::Refusal;
-use crate::settlement::{Docket, Trail};
+use crate::settlement::{Docket, Older, Trail};
 use crate::stream::Body;
 use crate::usage::Tokens;
 use crate::{headers, intake};
@@ -161,7 +161,10 @@ impl<P: Platform> Journey<'_, P> {
                     (record.cache, record.status) = (Some(found.status), StatusCode::OK.as_u16());
                 }
                 match found.terms {
-                    Terms::Replace => self.lead(Pilot::alone(), plan, resolved.route, sent, trail),
+                    Terms::Replace => {
+                        trail.older = Older::Given;
+                        self.lead(Pilot::alone(), plan, resolved.route, sent, trail);
+                    }
                     Terms::Given | Terms::IfError => trail.followed(found.end()),
                 }
                 return Ok(self.give(found));
@@ -173,7 +176,9 @@ impl<P: Platform> Journey<'_, P> {
             trail.ended(Ending::Rejected, refusal.status().as_u16());
             return Err(refusal);
         }
-        trail.has_stale = stale.is_some();
+        if stale.is_some() {
+            trail.older = Older::StandsIn;
+        }
         let answer = match self.platform.flights().filter(|_| !lookup.flights.is_empty()) {
             None => {
                 let rules = Rules {

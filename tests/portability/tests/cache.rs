@@ -268,11 +268,17 @@ fn an_old_answer_is_given_while_one_caller_fetches_a_new_one() {
         assert_eq!(stale.text(), WHOLE_CHAT.answer);
         let records = shell.records();
         assert_eq!((records[1].cache, records[1].status), (Some(Status::Stale), 200));
+        assert_eq!(records[1].ending, Ending::Complete);
         assert!(records[1].usage.output.0 > 0, "the new answer is paid for");
         assert_eq!(shell.sent().len(), 2);
         let fresh = chat(&shell, &toml, "one");
         assert_eq!((fresh.header("x-cache"), fresh.header("age")), ("HIT", "0"));
         assert_eq!((fresh.text(), shell.sent().len()), (new, 2));
+        shell.script("a", [Answer::error(400)]);
+        shell.clock().pass(Duration::from_secs(20));
+        assert_eq!(chat(&shell, &toml, "one").status, 200, "whatever becomes of the new one");
+        let last = shell.records().pop().unwrap();
+        assert_eq!((last.status, last.cache, last.ending), (200, Some(Status::Stale), Ending::Complete));
         shell.clock().pass(Duration::from_mins(1));
         assert_eq!(chat(&shell, &toml, "one").header("x-cache"), "MISS", "too old for that");
     }

@@ -28,7 +28,7 @@ const TOML: &str = r#"
     retry = { attempts = 1 }
     [limits.default]
     tokens = "100000/min"
-    requests = "1000/day"
+    requests = "1000/d"
 "#;
 
 fn slow(body: &str) -> Act {
