@@ -5,6 +5,7 @@ mod attempts;
 mod call;
 mod cargo;
 mod delivery;
+mod failure;
 mod lead;
 mod lookup;
 mod reserve;

@@ -4,8 +4,8 @@
 //! did, never an upstream's address, a credential or a prompt.
 
 mod rejection;
+mod wording;
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +17,6 @@ pub use self::rejection::Rejection;
 use crate::account::{Denied, Measure};
 use crate::endpoint::Operation;
 use crate::limit::Denial;
-use crate::time::go_duration;
 
 /// Why a request is not answered with what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,82 +247,6 @@ impl Refusal {
         }
     }
 
-    pub fn message(&self) -> String {
-        match self {
-            Self::InvalidJson { problem } => {
-                format!("We could not parse the JSON body of your request: {problem}.")
-            }
-            Self::InvalidParameter { param, problem } => format!("Invalid value for '{param}': {problem}."),
-            Self::TooDeep { limit } => {
-                format!("The JSON body of your request is nested deeper than {limit} levels.")
-            }
-            Self::TooLarge { limit } => {
-                format!("The body of your request is too large: at most {limit} bytes are taken, decoded.")
-            }
-            Self::UnsupportedMedia { problem } => format!("{problem}."),
-            Self::Ambiguous { problem } => format!("Your request is ambiguous: {problem}."),
-            Self::TooSlow => "Your request was not sent completely in time.".into(),
-            Self::NoKey => {
-                "You didn't provide an API key. You need to provide your API key in an Authorization \
-                            header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
-                    .into()
-            }
-            Self::WrongKey { shown } => format!("Incorrect API key provided: {shown}."),
-            Self::KeyInQuery { param } => format!(
-                "An API key must not be sent in the query ('{param}'): use the Authorization header. Treat \
-                 the key as exposed and replace it."
-            ),
-            Self::ForeignHost { host } => format!(
-                "This gateway asks for no key, so it answers to names of its own machine only, not to {host}."
-            ),
-            Self::ModelNotFound { model } => {
-                format!("The model `{model}` does not exist or you do not have access to it.")
-            }
-            Self::NoPassthrough { path } => format!(
-                "No upstream is set for {path}: it names no model, and the configuration has no `passthrough`."
-            ),
-            Self::UnknownPath { method, path } => format!("Invalid URL ({method} {path})"),
-            Self::WrongMethod { method, path, allow } => {
-                format!("Not allowed to {method} on {path}; allowed: {allow}.")
-            }
-            Self::NoBreaker { name, known } => {
-                format!("No breaker of this configuration is named `{name}`; there are {known}.")
-            }
-            Self::TooManyOverrides { most } => {
-                format!("{most} breakers are overridden, and no more can be: release one first.")
-            }
-            Self::Rejected(rejection) => rejection.message.clone(),
-            Self::Internal => "The gateway had an error while processing your request.".into(),
-            Self::Limited { model, denied } => limited(model, denied),
-            Self::RateLimited { model, retry_after, .. } => {
-                let mut text = format!("Rate limit reached for {model} at the upstream.");
-                if let Some(wait) = retry_after {
-                    let _ = write!(text, " Please try again in {}.", go_duration(*wait));
-                }
-                text
-            }
-            Self::UpstreamFailed { problem } => format!("The upstream gave no usable answer: {problem}."),
-            Self::NoUpstream { .. } => "No upstream for this model is available at the moment.".into(),
-            Self::Overloaded { .. } => "Too many requests at the same time; this one was not begun.".into(),
-            Self::StoreLost => {
-                "Limits cannot be checked at the moment, so nothing is let through; try again shortly.".into()
-            }
-            Self::NotCached => "There is no kept answer to this request, and it asked for no other.".into(),
-            Self::IdempotencyConflict => {
-                "This Idempotency-Key was used with another request; use a new key for a new request.".into()
-            }
-            Self::StillRunning => {
-                "The first request with this Idempotency-Key has not been answered yet.".into()
-            }
-            Self::DeadlinePassed { waited } => {
-                format!("Request timed out: no answer within {}.", go_duration(*waited))
-            }
-            Self::Stalled { waited } => {
-                format!("The upstream fell silent for {} in the middle of its answer.", go_duration(*waited))
-            }
-        }
-    }
-
     /// The error body in the caller's dialect.
     pub fn to_body(&self) -> Bytes {
         let message = self.message();
@@ -410,38 +333,6 @@ impl Refusal {
             Self::Rejected(rejection) => rejection.status == StatusCode::CONFLICT,
             _ => false,
         }
-    }
-}
-
-/// As the clients' own providers put it, so that whatever reads the text finds its numbers.
-fn limited(model: &str, denied: &Denied) -> String {
-    let (what, unit, limit) = match denied.measure {
-        Measure::Requests(rate) => ("requests", "R", (rate.count, Some(rate.per))),
-        Measure::Tokens(rate) => ("tokens", "T", (rate.count, Some(rate.per))),
-        Measure::Concurrent(most) => ("concurrent requests", "", (most, None)),
-    };
-    let (limit, per) = limit;
-    let span = per.map(|per| match per.as_secs() {
-        1 => ("sec", "S"),
-        60 => ("min", "M"),
-        3600 => ("hour", "H"),
-        _ => ("day", "D"),
-    });
-    let measure = match span {
-        Some((name, letter)) => format!("{what} per {name} ({unit}P{letter})"),
-        None => what.to_owned(),
-    };
-    let Denied { used, requested, .. } = denied;
-    match denied.denial {
-        Denial::NotYet { wait } => format!(
-            "Rate limit reached for {model} on {measure}: Limit {limit}, Used {used}, Requested {requested}. \
-             Please try again in {}.",
-            go_duration(wait)
-        ),
-        Denial::Never => format!(
-            "Request too large for {model} on {measure}: Limit {limit}, Requested {requested}. It can never \
-             fit: ask for fewer tokens."
-        ),
     }
 }
 

@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
-use http::{HeaderValue, Request, Response, StatusCode, header, response};
+use http::{HeaderValue, Request, Response, header, response};
 use memchr::memmem;
 
 use super::TRACEPARENT;
 use super::cargo::{Cargo, Sent};
+use super::failure::Failure;
 use crate::breaker::Outcome;
 use crate::config::{Condition, Config, Credential, Upstream};
 use crate::endpoint::Operation;
 use crate::ledger::{Attempt, Ending};
 use crate::overload::{Slot, Verdict};
 use crate::plan::Candidate;
-use crate::platform::{Event, Payload, Platform, Progress, SendFault, Stage};
+use crate::platform::{Event, Payload, Platform, Progress, Stage};
 use crate::refusal::{Refusal, Rejection};
 use crate::secret::Secret;
 use crate::settlement::Trail;
@@ -55,20 +56,6 @@ pub(super) struct Errand<'a, P: Platform> {
 pub(super) enum Answer<P: Platform> {
     Whole { head: response::Parts, bytes: Bytes, course: Box<Course<P>> },
     Flowing { head: response::Parts, held: VecDeque<Bytes>, course: Box<Course<P>> },
-}
-
-/// Why there is none.
-#[derive(Debug)]
-pub(super) struct Failure {
-    /// `None` when it is the caller's own doing.
-    pub(super) condition: Option<Condition>,
-    pub(super) retry_after: Option<Duration>,
-    status: Option<StatusCode>,
-    /// The request may have got there, and may have been acted upon.
-    pub(super) is_sent: bool,
-    /// How the request ends if nothing more is tried.
-    pub(super) ending: Ending,
-    pub(super) refusal: Refusal,
 }
 
 impl<P: Platform> Errand<'_, P> {
@@ -367,63 +354,4 @@ fn dressed(mut head: response::Parts) -> response::Parts {
 fn is_json(media_type: &str) -> bool {
     media_type == "application/json"
         || (media_type.starts_with("application/") && media_type.ends_with("+json"))
-}
-
-impl Failure {
-    fn new(condition: Condition, status: Option<StatusCode>, refusal: Refusal) -> Self {
-        let (retry_after, ending) = (None, Ending::Failed);
-        Self { condition: Some(condition), retry_after, status, is_sent: true, ending, refusal }
-    }
-
-    fn unsent(problem: &'static str) -> Self {
-        let failure = Self::new(Condition::Connect, None, Refusal::UpstreamFailed { problem });
-        Self { is_sent: false, ..failure }
-    }
-
-    /// The client's doing, of which the upstream knows nothing.
-    fn of_client(refusal: Refusal, ending: Ending) -> Self {
-        Self { condition: None, retry_after: None, status: None, is_sent: true, ending, refusal }
-    }
-
-    fn timeout(waited: Duration) -> Self {
-        Self::new(Condition::Timeout, None, Refusal::DeadlinePassed { waited })
-    }
-
-    fn credentials(status: StatusCode) -> Self {
-        let problem = "it does not accept the gateway's credential";
-        Self::new(Condition::Credentials, Some(status), Refusal::UpstreamFailed { problem })
-    }
-
-    fn bad_answer(head: &response::Parts, problem: &'static str) -> Self {
-        Self::new(Condition::BadAnswer, Some(head.status), Refusal::UpstreamFailed { problem })
-    }
-
-    /// An answer that ended before anything of it was worth sending.
-    fn ended(head: &response::Parts, ending: Ending, waits: Waits) -> Self {
-        let timeout = |waited| Self { status: Some(head.status), ..Self::timeout(waited) };
-        let (condition, problem) = match ending {
-            Ending::Stalled => return timeout(waits.idle),
-            Ending::DeadlinePassed => return timeout(waits.total),
-            Ending::Reset => (Condition::Connect, "the connection broke in the middle of its answer"),
-            Ending::Complete | Ending::Rejected | Ending::Failed | Ending::ClientGone | Ending::Truncated => {
-                (Condition::BadAnswer, "its answer stopped before it began")
-            }
-            Ending::Malformed => (Condition::BadAnswer, "it sent what is no event of this API"),
-            Ending::UpstreamError => (Condition::BadAnswer, "it sent an error instead of an answer"),
-        };
-        Self::new(condition, Some(head.status), Refusal::UpstreamFailed { problem })
-    }
-}
-
-impl From<SendFault> for Failure {
-    fn from(fault: SendFault) -> Self {
-        match fault {
-            SendFault::Connect => Self::unsent("it could not be reached"),
-            SendFault::ConnectTimeout => Self::unsent("no connection could be made in time"),
-            SendFault::Broken => {
-                let problem = "the connection broke before it answered";
-                Self { is_sent: true, ..Self::unsent(problem) }
-            }
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::attempt::{Answer, Errand, Failure};
+use super::attempt::{Answer, Errand};
 use super::cargo::Sent;
 use super::turn::Turn;
 use crate::breaker::Gate;
@@ -157,18 +157,6 @@ impl<P: Platform> Attempts<'_, P> {
         self.platform.observe(Event::FellBack { route, upstream });
         if let Some(record) = trail.record().filter(|_| plan.candidates[to].role == Role::Fallback) {
             record.fallbacks += 1;
-        }
-    }
-}
-
-impl Failure {
-    /// The refusal, knowing whether the gateway has used all its attempts.
-    fn spent(self, all_used: bool) -> Refusal {
-        match self.refusal {
-            Refusal::RateLimited { model, retry_after, .. } => {
-                Refusal::RateLimited { model, retry_after, attempts_used: all_used }
-            }
-            refusal => refusal,
         }
     }
 }

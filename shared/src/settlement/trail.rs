@@ -1,0 +1,277 @@
+//! What is noted of a request on its way, and handed over wherever it ends.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{StatusCode, response};
+
+use super::{Docket, Left, Rest, Settlement, Task, docket, entry};
+use crate::breaker::{Outcome, Policy};
+use crate::cache::{Entry, Form, Status};
+use crate::config::OnDisconnect;
+use crate::flight::End;
+use crate::ledger::{Attempt, Ending, Record};
+use crate::overload::Slot;
+use crate::pipeline::Lead;
+use crate::plan::Candidate;
+use crate::platform::{Finding, Keeping, Platform, Reservation};
+use crate::refusal::Refusal;
+use crate::stream::course::Course;
+use crate::time::Instant;
+
+/// What is noted of a request on its way.
+pub(crate) struct Trail<P: Platform> {
+    platform: P,
+    /// Taken by whatever ends the request first.
+    hand_over: Option<(oneshot::Sender<Task<P>>, Box<Record>)>,
+    reservation: Reservation,
+    learned: Learned,
+    started: Instant,
+    pub(crate) prompt_bytes: usize,
+    pub(crate) on_disconnect: OnDisconnect,
+    /// Under which keys the answer is kept, if it is complete.
+    pub(crate) keeping: Keeping,
+    /// Bytes of a stream that are kept for that.
+    pub(crate) most_kept: u64,
+    pub(crate) older: Older,
+    /// Its place among the calls of the process.
+    pub(crate) slot: Option<Slot>,
+}
+
+/// An older answer to the same request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Older {
+    None,
+    /// If no upstream answers, the client is given it.
+    StandsIn,
+    /// The client has it.
+    Given,
+}
+
+/// What the breakers are told of a request.
+#[derive(Debug, Default)]
+pub(super) struct Learned {
+    pub(super) findings: Vec<Finding>,
+    /// The breaker of the upstream that answers; how that ends is not known yet.
+    answering: Option<(String, Policy)>,
+    /// The breaker whose probe this request is, until that is reported.
+    pub(super) probing: Option<String>,
+}
+
+impl<P: Platform> Docket<P> {
+    /// The request is admitted.
+    pub(crate) fn admit(
+        self,
+        platform: &P,
+        record: Record,
+        reservation: Reservation,
+        started: Instant,
+    ) -> Trail<P> {
+        Trail {
+            platform: platform.clone(),
+            reservation,
+            learned: Learned::default(),
+            hand_over: Some((self.0, Box::new(record))),
+            started,
+            prompt_bytes: 0,
+            on_disconnect: OnDisconnect::Cancel,
+            keeping: Keeping::default(),
+            most_kept: 0,
+            older: Older::None,
+            slot: None,
+        }
+    }
+}
+
+impl<P: Platform> Trail<P> {
+    /// The record, until the request has ended.
+    pub(crate) fn record(&mut self) -> Option<&mut Record> {
+        self.hand_over.as_mut().map(|(_, record)| &mut **record)
+    }
+
+    pub(crate) fn attempted(&mut self, attempt: Attempt) {
+        if let Some(record) = self.record() {
+            record.upstream.clone_from(&attempt.upstream);
+            record.attempts.push(attempt);
+        }
+    }
+
+    /// Whether this request may be the probe of a half-open breaker.
+    pub(crate) async fn lease_probe(&mut self, candidate: &Candidate) -> bool {
+        let is_leased = self.platform.lease_probe(&candidate.breaker, self.reservation.want.id).await;
+        self.learned.probing = is_leased.then(|| candidate.breaker.clone());
+        is_leased
+    }
+
+    /// How an attempt went. Of a probe the breaker hears at once, of the rest when the books are closed.
+    pub(crate) async fn found(&mut self, candidate: &Candidate, outcome: Option<Outcome>, answers: bool) {
+        let (breaker, policy) = (candidate.breaker.clone(), candidate.policy);
+        self.learned.answering = answers.then(|| (breaker.clone(), policy));
+        let is_probe = self.learned.probing.as_ref() == Some(&breaker);
+        match outcome {
+            Some(outcome) if is_probe => {
+                let finding = Finding { breaker, policy, outcome };
+                self.platform.report_probe(finding, self.reservation.want.id).await;
+                self.learned.probing = None;
+            }
+            Some(_) if answers => {}
+            Some(outcome) => self.learned.findings.push(Finding { breaker, policy, outcome }),
+            None => {}
+        }
+    }
+
+    pub(crate) fn sent_first_byte(&mut self) {
+        let Some((_, record)) = self.hand_over.as_mut() else { return };
+        if record.first_byte.is_none() {
+            record.first_byte = Some(self.platform.now().since(self.started));
+        }
+    }
+
+    /// It ends with an answer that is here as a whole, or with none.
+    pub(crate) fn ended(mut self, ending: Ending, status: u16) {
+        if let Some(record) = self.record() {
+            record.status = status;
+        }
+        self.hand_over(ending, None);
+    }
+
+    /// The call is made by the settlement, and its books are closed behind it.
+    pub(crate) fn lead(mut self, lead: impl FnOnce(Self, Settlement<P>) -> Lead<P>) {
+        let Some((send, record)) = self.hand_over.take() else { return };
+        let (Docket(inner), books) = docket(&self.platform);
+        self.hand_over = Some((inner, record));
+        // If nobody runs it, whoever listens hears of an error.
+        let _ = send.send(Task::Lead(Box::new(lead(self, books))));
+    }
+
+    /// An answer with this status comes from elsewhere.
+    pub(crate) fn answers(&mut self, status: StatusCode) {
+        if let Some(record) = self.record() {
+            record.status = status.as_u16();
+        }
+    }
+
+    /// It ends with an answer that came from elsewhere: from what is kept, or from a call that it shared. The
+    /// cache has that already.
+    pub(crate) fn followed(mut self, End { ending, entry, .. }: End) {
+        self.keeping = Keeping { entry, cache: None, ..self.keeping };
+        self.hand_over(ending, None);
+    }
+
+    /// There is no answer; but there may be an older one.
+    pub(crate) fn unanswered(mut self, ending: Ending, refusal: &Refusal) {
+        let is_answered = match self.older {
+            Older::None => false,
+            Older::StandsIn => refusal.is_upstreams(),
+            Older::Given => true,
+        };
+        if !is_answered {
+            return self.ended(ending, refusal.status().as_u16());
+        }
+        if let Some(record) = self.record() {
+            record.cache = Some(Status::Stale);
+        }
+        self.ended(Ending::Complete, StatusCode::OK.as_u16());
+    }
+
+    /// What is to be kept of an answer that is here as a whole.
+    pub(crate) fn keep_whole(
+        &mut self,
+        course: &mut Course<P>,
+        head: &response::Parts,
+        body: &Bytes,
+    ) -> Option<Arc<Entry>> {
+        let is_encoded = head.headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity");
+        let fits = self.most_kept >= body.len() as u64;
+        let observer = course.observer();
+        if head.status != StatusCode::OK || is_encoded || !fits || !observer.is_whole() {
+            return None;
+        }
+        let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let entry = Arc::new(Entry {
+            operation: observer.operation(),
+            form: Form::Whole,
+            content_type: content_type.unwrap_or_default().to_owned(),
+            model: observer.model().unwrap_or_default().to_owned(),
+            body: body.clone(),
+        });
+        self.keeping.entry = Some(Arc::clone(&entry));
+        Some(entry)
+    }
+
+    /// What is to be kept of an answer that is complete.
+    pub(crate) fn keep(&mut self, course: &mut Course<P>) -> Option<Arc<Entry>> {
+        let entry = entry(course)?;
+        self.keeping.entry = Some(Arc::clone(&entry));
+        Some(entry)
+    }
+
+    /// The answer that went by has ended.
+    pub(crate) fn answered(mut self, ending: Ending, mut course: Course<P>) {
+        self.note_usage(&mut course);
+        if ending == Ending::Complete {
+            self.keep(&mut course);
+        }
+        let rest = (ending == Ending::Complete && !course.is_drained).then_some((course, Rest::OfConnection));
+        self.hand_over(ending, rest);
+    }
+
+    /// The client left before the answer's end. Unless the route wants it finished, the upstream call is
+    /// cancelled here and now.
+    pub(crate) fn client_left(mut self, mut course: Course<P>) {
+        self.note_usage(&mut course);
+        let rest = match self.on_disconnect {
+            OnDisconnect::Cancel => None,
+            OnDisconnect::Finish => Some((course, Rest::OfAnswer)),
+        };
+        self.hand_over(Ending::ClientGone, rest);
+    }
+
+    pub(crate) fn note_usage(&mut self, course: &mut Course<P>) {
+        let prompt_bytes = self.prompt_bytes;
+        if let Some(record) = self.record() {
+            record.usage = course.usage(prompt_bytes);
+            course.observer().model().unwrap_or_default().clone_into(&mut record.response_model);
+        }
+    }
+
+    fn hand_over(&mut self, ending: Ending, rest: Option<(Course<P>, Rest)>) {
+        let Some((send, mut record)) = self.hand_over.take() else { return };
+        record.ending = ending;
+        record.took = self.platform.now().since(self.started);
+        let reservation =
+            Reservation { scopes: std::mem::take(&mut self.reservation.scopes), ..self.reservation };
+        let (started, prompt_bytes) = (self.started, self.prompt_bytes);
+        let mut learned = std::mem::take(&mut self.learned);
+        if let Some((breaker, policy)) = learned.answering.take() {
+            learned.findings.push(Finding { breaker, policy, outcome: outcome(ending) });
+        }
+        let keeping = std::mem::take(&mut self.keeping);
+        let left = Left { record: *record, reservation, learned, started, prompt_bytes, keeping, rest };
+        // A settlement that nobody runs has no reader, and then nobody keeps books.
+        let _ = send.send(Task::Close(Box::new(left)));
+    }
+}
+
+impl<P: Platform> Drop for Trail<P> {
+    /// The request was dropped on its way: the client left before there was an answer.
+    fn drop(&mut self) {
+        self.hand_over(Ending::ClientGone, None);
+    }
+}
+
+/// What the end of an answer says of its upstream.
+fn outcome(ending: Ending) -> Outcome {
+    match ending {
+        Ending::Complete | Ending::Rejected | Ending::ClientGone => Outcome::Success,
+        Ending::Failed
+        | Ending::Truncated
+        | Ending::Reset
+        | Ending::Stalled
+        | Ending::DeadlinePassed
+        | Ending::Malformed
+        | Ending::UpstreamError => Outcome::Failure,
+    }
+}
