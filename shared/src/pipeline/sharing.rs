@@ -24,8 +24,9 @@ use crate::stream::following::Following;
 /// A call ends by its own deadline; who listens gives it this long to say so.
 const BEHIND_DEADLINE: Duration = Duration::from_secs(1);
 
-/// How often the store is asked whether a call that runs elsewhere with the same key has its answer.
-const REPEAT_POLL: Duration = Duration::from_millis(100);
+/// The first and the longest pause before the store is asked again whether a call that runs elsewhere with the
+/// same key has its answer.
+const REPEAT_POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 impl<P: Platform> Journey<'_, P> {
     /// Opens the books of a call that may be answered from elsewhere. With a listener, from a call in flight.
@@ -36,6 +37,7 @@ impl<P: Platform> Journey<'_, P> {
         reservation: &mut Reservation,
         model: &str,
     ) -> Result<(Opened, Option<Listener>), Refusal> {
+        let mut pause = REPEAT_POLL.0;
         loop {
             let listener = self.platform.flights().and_then(|flights| flights.join(&lookup.flights));
             let ask = Ask {
@@ -48,10 +50,11 @@ impl<P: Platform> Journey<'_, P> {
             match opened.repeated {
                 Some(Repeated::Conflict) => return Err(Refusal::IdempotencyConflict),
                 Some(Repeated::Running) if listener.is_none() => {
-                    if reservation.want.expires <= self.platform.now().after(REPEAT_POLL) {
+                    if reservation.want.expires <= self.platform.now().after(pause) {
                         return Err(Refusal::StillRunning);
                     }
-                    self.platform.sleep(REPEAT_POLL).await;
+                    self.platform.sleep(pause).await;
+                    pause = pause.saturating_mul(2).min(REPEAT_POLL.1);
                 }
                 Some(Repeated::Running | Repeated::First | Repeated::Answered { .. }) | None => {
                     reservation.want.tokens = opened.reserved;
