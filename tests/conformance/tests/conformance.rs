@@ -1,0 +1,73 @@
+//! The corpus, a test for each case and runtime: `cargo test -p weir-conformance --test conformance streams/`.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report is for whoever runs it")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use libtest_mimic::{Arguments, Failed, FormatSetting, Trial};
+use weir_conformance::case::{Case, read_all};
+use weir_conformance::report::{Report, Verdict};
+use weir_conformance::runtime::{Native, Runtime};
+use weir_conformance::stage;
+
+/// Cases wait more than they compute.
+const AT_A_TIME: usize = 8;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(AT_A_TIME));
+    // The table names every case once more.
+    if !arguments.list && !arguments.quiet {
+        arguments.format = arguments.format.or(Some(FormatSetting::Terse));
+    }
+    let cases = match read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")) {
+        Ok(cases) => cases,
+        Err(faults) => {
+            eprintln!("{faults}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let runtimes: [Arc<dyn Runtime>; 1] = [Arc::new(Native)];
+    for runtime in runtimes.iter().filter(|_| !arguments.list) {
+        if let Err(fault) = runtime.prepare() {
+            eprintln!("{}: {fault}", runtime.name());
+            return ExitCode::FAILURE;
+        }
+    }
+    let report = Arc::new(Report::default());
+    let trials = cases.iter().flat_map(|case| runtimes.iter().map(|runtime| trial(case, runtime, &report)));
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if arguments.list {
+        return ExitCode::SUCCESS;
+    }
+    println!("{report}\n");
+    // Who names cases by a part of their name may name none; the corpus as a whole may not be empty.
+    let is_selected = arguments.filter.is_some() || !arguments.skip.is_empty();
+    if report.is_empty() && !is_selected {
+        eprintln!("no case ran");
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
+}
+
+fn trial(case: &Case, runtime: &Arc<dyn Runtime>, report: &Arc<Report>) -> Trial {
+    let (case, runtime, report) = (case.clone(), Arc::clone(runtime), Arc::clone(report));
+    Trial::test(format!("{}/{}", runtime.name(), case.name), move || {
+        let started = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| play(&case, &*runtime)));
+        let verdict = if matches!(outcome, Ok(Ok(()))) { Verdict::Passed } else { Verdict::Failed };
+        report.note(&case.name, runtime.name(), verdict, started.elapsed());
+        match outcome {
+            Ok(outcome) => outcome.map_err(Failed::from),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+fn play(case: &Case, runtime: &dyn Runtime) -> Result<(), String> {
+    let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    executor.map_err(|e| e.to_string())?.block_on(stage::run(case, runtime))
+}
