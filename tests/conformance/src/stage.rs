@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(4);
 
+/// Where requests are counted, stands for all upstreams together.
+const ALL: &str = "*";
+
 /// Lines of a log that a failure shows.
 const LAST_WORDS: usize = 40;
 
@@ -61,11 +64,28 @@ struct Stage {
 
 /// A request on its way.
 struct Started {
-    answer: JoinHandle<Result<Reply, String>>,
+    answer: Coming,
     /// Opened, its client leaves.
     leave: Arc<Semaphore>,
     since: Moment,
-    is_raw: bool,
+    is_shells: bool,
+}
+
+enum Coming {
+    Reading(JoinHandle<Result<Reply, String>>),
+    Here(Reply),
+}
+
+impl Coming {
+    async fn wait(self) -> Result<Reply, String> {
+        match self {
+            Self::Here(reply) => Ok(reply),
+            Self::Reading(task) => {
+                let answer = tokio::time::timeout(PATIENCE, task).await;
+                answer.map_err(|_| format!("no answer within {PATIENCE:?}"))?.map_err(|e| e.to_string())?
+            }
+        }
+    }
 }
 
 /// How things stood when a step began.
@@ -104,8 +124,7 @@ impl Stage {
             Act::Send(request, amount) => {
                 let since = self.moment().await?;
                 let replies = self.send(request, *amount).await?;
-                let is_raw = matches!(request.body, Body::Raw(_));
-                self.judge(expect, &replies, is_raw)?;
+                self.judge(expect, &replies, is_of_shell(request))?;
                 self.judge_effects(expect, &since).await
             }
             Act::Start { name, request } => {
@@ -113,20 +132,23 @@ impl Stage {
                 let (address, leave) = (self.gateway.address(), Arc::new(Semaphore::new(0)));
                 let pieces = request::pieces(request, address, &self.words)?;
                 let (signal, is_head) = (Arc::clone(&leave), request.method == "HEAD");
-                let answer =
-                    tokio::spawn(
-                        async move { exchange(address, &pieces, is_head, Leaving::On(&signal)).await },
-                    );
-                let is_raw = matches!(request.body, Body::Raw(_));
-                self.started.insert(name.clone(), Started { answer, leave, since, is_raw });
+                let leave_after = request.leave_after;
+                let answer = tokio::spawn(async move {
+                    let leaving = leave_after.map_or(Leaving::On(&signal), Leaving::After);
+                    exchange(address, &pieces, is_head, leaving).await
+                });
+                let is_shells = is_of_shell(request);
+                let answer = Coming::Reading(answer);
+                self.started.insert(name.clone(), Started { answer, leave, since, is_shells });
                 Ok(())
             }
             Act::Finish(name) => self.finish(name, expect).await,
             Act::Leave(name) => {
-                let started = self.started.get(name).ok_or_else(|| format!("{name} was not started"))?;
+                let started = self.started.remove(name).ok_or_else(|| not_started(name))?;
                 started.leave.add_permits(1);
-                let expect = Expectation { ended: crate::case::Ending::Left, ..expect.clone() };
-                self.finish(name, &expect).await
+                let answer = Coming::Here(started.answer.wait().await?);
+                self.started.insert(name.clone(), Started { answer, ..started });
+                if step.expect.is_some() { self.finish(name, expect).await } else { Ok(()) }
             }
             Act::Wait(pause) => {
                 tokio::time::sleep(*pause).await;
@@ -164,22 +186,20 @@ impl Stage {
     }
 
     async fn finish(&mut self, name: &str, expect: &Expectation) -> Result<(), String> {
-        let started = self.started.remove(name).ok_or_else(|| format!("{name} was not started"))?;
-        let answer = tokio::time::timeout(PATIENCE, started.answer).await;
-        let answer = answer.map_err(|_| format!("no answer within {PATIENCE:?}"))?;
-        let reply = answer.map_err(|e| e.to_string())??;
+        let started = self.started.remove(name).ok_or_else(|| not_started(name))?;
+        let reply = started.answer.wait().await?;
         // Of an answer that a client has left there may be nothing.
-        let is_partial = started.is_raw || reply.ended == client::Ended::Left;
-        self.judge(expect, &[reply], is_partial)?;
+        let is_exempt = started.is_shells || reply.ended == client::Ended::Left;
+        self.judge(expect, &[reply], is_exempt)?;
         self.judge_effects(expect, &started.since).await
     }
 
-    fn judge(&self, expect: &Expectation, replies: &[Reply], is_partial: bool) -> Result<(), String> {
+    fn judge(&self, expect: &Expectation, replies: &[Reply], is_exempt: bool) -> Result<(), String> {
         let addresses: Vec<String> =
             self.upstreams.values().map(|upstream| upstream.address.to_string()).collect();
         for reply in replies {
             let mut faults = check::against(expect, reply, &self.words);
-            if !is_partial && reply.status != 0 && !is_of_transport(reply) {
+            if !is_exempt && reply.status != 0 {
                 faults.extend(check::against_house_rules(reply, &addresses));
             }
             if !faults.is_empty() {
@@ -242,9 +262,13 @@ impl Stage {
         Ok(faults)
     }
 
+    fn upstream(&self, name: &str) -> Result<&Upstream, String> {
+        self.upstreams.get(name).ok_or_else(|| format!("there is no upstream {name}"))
+    }
+
     /// Requests at the upstream `name` since then.
     fn seen(&self, name: &str, since: &Moment) -> Result<Vec<Seen>, String> {
-        let upstream = self.upstreams.get(name).ok_or_else(|| format!("there is no upstream {name}"))?;
+        let upstream = self.upstream(name)?;
         let before = since.seen.get(name).copied().unwrap_or(0);
         Ok(upstream.seen().into_iter().skip(before).collect())
     }
@@ -256,11 +280,17 @@ impl Stage {
         count: impl Fn(&Upstream) -> usize,
     ) -> Result<(), String> {
         for (name, wanted) in counts {
-            let upstream = self.upstreams.get(name).ok_or_else(|| format!("there is no upstream {name}"))?;
+            if name != ALL {
+                self.upstream(name)?;
+            }
+            let count = || {
+                let named = self.upstreams.iter().filter(|(have, _)| name == ALL || *have == name);
+                named.map(|(_, upstream)| count(upstream)).sum::<usize>()
+            };
             let started = std::time::Instant::now();
-            while count(upstream) < *wanted {
+            while count() < *wanted {
                 if started.elapsed() > PATIENCE {
-                    return Err(format!("{what} at {name}: expected {wanted}, got {}", count(upstream)));
+                    return Err(format!("{what} at {name}: expected {wanted}, got {}", count()));
                 }
                 tokio::time::sleep(LOOK).await;
             }
@@ -316,9 +346,13 @@ impl Stage {
     }
 }
 
-/// Refused before the gateway itself had a say: a head beyond its bounds.
-fn is_of_transport(reply: &Reply) -> bool {
-    matches!(reply.status, 414 | 431)
+/// Whether the answer may come from the shell around the gateway, which dresses nothing.
+fn is_of_shell(request: &Request) -> bool {
+    matches!(request.body, Body::Raw(_)) || request.target == "/metrics"
+}
+
+fn not_started(name: &str) -> String {
+    format!("{name} was not started")
 }
 
 fn describe(act: &Act) -> String {
