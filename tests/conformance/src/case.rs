@@ -198,6 +198,14 @@ mod tests {
     }
 
     #[test]
+    fn the_example_in_the_readme_is_good() {
+        let readme = include_str!("../README.md");
+        let example = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let cases = read("chapter/example", example.unwrap()).unwrap();
+        assert_eq!(cases.iter().map(|case| case.steps.len()).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
     fn what_is_wrong_is_told_with_its_key() {
         for (text, told) in [
             (GOOD.replace("expect.status", "expect.stauts"), "unknown field `stauts`"),

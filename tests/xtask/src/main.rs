@@ -54,8 +54,10 @@ enum Task {
     Docs,
     /// The core builds for every target it is deployed on.
     Portable,
-    /// The Rust tests.
+    /// The Rust tests, the conformance corpus among them.
     Test,
+    /// The corpus alone: `cargo xtask conformance [PART OF A NAME]`.
+    Conformance { cases: Option<String> },
     /// The official OpenAI SDKs against a running gateway.
     Clients,
     /// Measure: `cargo xtask bench [ARGS…]` hands ARGS on to weir-bench.
@@ -90,6 +92,10 @@ impl Task {
             Self::Portable => vec![Step::new("portable", portable::check)],
             Self::Test => vec![Step::new("test", suite::run)],
             Self::Clients => vec![Step::new("clients", clients::run)],
+            Self::Conformance { cases } => {
+                let cases = cases.clone();
+                vec![Step::new("conformance", move |workspace| suite::run_cases(workspace, cases.as_deref()))]
+            }
             Self::Bench { args } => {
                 let args = args.clone();
                 vec![Step::new("bench", move |workspace| bench::run(workspace, &args))]

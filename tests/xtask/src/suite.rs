@@ -6,10 +6,22 @@ use crate::{
 };
 
 pub(crate) fn run(workspace: &Workspace) -> Outcome {
+    test(workspace, &["--workspace"])
+}
+
+/// The conformance corpus; of its cases those whose name contains `part`.
+pub(crate) fn run_cases(workspace: &Workspace, part: Option<&str>) -> Outcome {
+    let corpus = ["--package", "weir-conformance", "--test", "conformance"];
+    let arguments: Vec<&str> = corpus.into_iter().chain(part).collect();
+    test(workspace, &arguments)
+}
+
+fn test(workspace: &Workspace, arguments: &[&str]) -> Outcome {
     let mut tally = Tally::default();
     workspace
         .cargo()
-        .args(["test", "--workspace", "--locked", "--no-fail-fast"])
+        .args(["test", "--locked", "--no-fail-fast"])
+        .args(arguments)
         .watch(|line| tally = tally + result_of(line).unwrap_or_default())
         .map_err(|failure| Failure::of_suite(failure.message, tally))?;
     Ok(tally)
