@@ -190,9 +190,11 @@ mod tests {
     fn a_file_holds_one_case_or_labelled_ones() {
         let one = read("chapter/one", GOOD).unwrap();
         assert_eq!(one.iter().map(|case| case.name.as_str()).collect::<Vec<_>>(), ["chapter/one"]);
-        let two = "config = 'x'\nstates = [1]\n[[case]]\nname = 'a'\nstates = [2]\nstep = [{ chat = 'm', expect.status = 200 }]\n\
-                   [[case]]\nname = 'b'\nconfig = 'y'\nstep = [{ chat = 'm', expect.status = 200 }]\n";
-        let two = read("chapter/two", two).unwrap();
+        let step = "step = [{ chat = 'm', expect.status = 200 }]";
+        let first = format!("[[case]]\nname = 'a'\nstates = [2]\n{step}");
+        let second = format!("[[case]]\nname = 'b'\nconfig = 'y'\n{step}");
+        let two = format!("config = 'x'\nstates = [1]\n{first}\n{second}\n");
+        let two = read("chapter/two", &two).unwrap();
         let shown = two.iter().map(|case| (case.name.as_str(), case.config.as_str(), case.states.len()));
         assert_eq!(shown.collect::<Vec<_>>(), [("chapter/two/a", "x", 2), ("chapter/two/b", "y", 1)]);
     }

@@ -15,7 +15,7 @@ const WORN: [(&str, &str); 3] = [
     ("traceparent", "00-<hex:32>-<hex:16>-<hex:2>"),
 ];
 
-/// What holds for every answer, said or not: it wears its headers, and names no upstream's address (invariant 9).
+/// What holds for every answer, said or not: it wears its headers, and names no upstream's address.
 pub(crate) fn against_house_rules(reply: &Reply, addresses: &[String]) -> Vec<String> {
     let mut faults = Vec::new();
     for (name, pattern) in WORN {

@@ -94,8 +94,8 @@ pub(crate) enum Extent {
     Part,
 }
 
-/// Where `got` is not what `wanted` says: a path and both sides. Strings in `wanted` may hold wildcards, and one
-/// that does may stand for a number as well.
+/// Where `got` is not what `wanted` says: a path and both sides. Strings in `wanted` may hold wildcards, and
+/// one that does may stand for a number as well.
 pub(crate) fn json_difference(wanted: &Value, got: &Value, extent: Extent) -> Option<String> {
     difference("$", wanted, got, extent)
 }

@@ -17,8 +17,8 @@ pub trait Runtime: Send + Sync {
     /// Builds what cases will start, once.
     fn prepare(&self) -> Result<(), String>;
 
-    /// Starts a gateway of its own, and gives it when it listens. One that cannot be started is a failure of the
-    /// case, never a case less.
+    /// Starts a gateway of its own, and gives it when it listens. One that cannot be started is a failure of
+    /// the case, never a case less.
     fn start<'a>(&'a self, given: &'a Given) -> LocalBoxFuture<'a, Result<Box<dyn Running>, String>>;
 }
 

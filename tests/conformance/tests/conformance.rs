@@ -1,6 +1,7 @@
-//! The corpus, a test for each case and runtime: `cargo test -p weir-conformance --test conformance streams/`.
+//! The corpus, a test for each case and runtime.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report is for whoever runs it")]
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
@@ -44,6 +45,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     println!("{report}\n");
+    let stated: BTreeSet<u32> = cases.iter().flat_map(|case| case.states.iter().copied()).collect();
+    println!("The corpus states the invariants {stated:?}.\n");
     // Who names cases by a part of their name may name none; the corpus as a whole may not be empty.
     let is_selected = arguments.filter.is_some() || !arguments.skip.is_empty();
     if report.is_empty() && !is_selected {

@@ -31,7 +31,7 @@ pub(crate) struct Expectation {
     pub(crate) lacks: Vec<String>,
     /// The whole body is an error with these fields.
     pub(crate) error: Option<WireError>,
-    /// The whole body is a stream of these events: what stands between blank lines, without a leading `data: `.
+    /// The whole body is these events: what stands between blank lines, without a leading `data: `.
     pub(crate) events: Option<Vec<String>>,
     pub(crate) ended: Ending,
     pub(crate) at_least: Option<Span>,

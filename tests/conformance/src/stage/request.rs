@@ -11,7 +11,7 @@ use crate::case::{Body, Part, Request};
 use crate::client::Piece;
 use crate::words::Words;
 
-/// What is sent for `request`. What the headers do not say themselves is added: the host, the length, the coding.
+/// What is sent for `request`. What the headers do not say themselves is added: host, length, coding.
 pub(super) fn pieces(request: &Request, address: SocketAddr, words: &Words) -> Result<Vec<Piece>, String> {
     if let Body::Raw(parts) = &request.body {
         return parts.iter().map(|part| raw(part, words)).collect();
