@@ -75,6 +75,12 @@ const DOCUMENTED: &[&str] = &[
     "videos",
 ];
 
+/// Methods that `OpenAI` documents anywhere; a browser's preflight (OPTIONS) is not worth a call upstream.
+const DOCUMENTED_METHODS: &[Method] =
+    &[Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+
 impl Address {
     /// Understands `method path`. A path with dot segments, backslashes or control characters is unknown:
     /// what goes upstream with the gateway's credential must stay below the upstream's base.
@@ -104,6 +110,7 @@ fn endpoint(method: &Method, suffix: &str) -> Endpoint {
     match suffix {
         // Stored completions are listed with GET.
         "/chat/completions" if method == Method::POST => Endpoint::Call(Operation::Chat),
+        "/chat/completions" if method != Method::GET => Endpoint::WrongMethod { allow: "GET, POST" },
         "/responses" => post(Operation::Responses),
         "/completions" => post(Operation::Completions),
         "/embeddings" => post(Operation::Embeddings),
@@ -111,7 +118,8 @@ fn endpoint(method: &Method, suffix: &str) -> Endpoint {
         "/models" => Endpoint::WrongMethod { allow: "GET" },
         _ => match suffix.strip_prefix("/models/").filter(|_| method == Method::GET) {
             Some(id) => decode(id).map_or(Endpoint::Unknown, Endpoint::Model),
-            None if is_documented(suffix) => Endpoint::Passthrough,
+            None if is_documented(suffix) && DOCUMENTED_METHODS.contains(method) => Endpoint::Passthrough,
+            None if is_documented(suffix) => Endpoint::WrongMethod { allow: ALLOWED },
             None => Endpoint::Unknown,
         },
     }
@@ -156,6 +164,10 @@ mod tests {
             ("POST", "/v1/chat/completions", Call(Operation::Chat)),
             ("GET", "/v1/chat/completions", Passthrough),
             ("GET", "/v1/chat/completions/chatcmpl-1/messages", Passthrough),
+            ("OPTIONS", "/v1/chat/completions", WrongMethod { allow: "GET, POST" }),
+            ("OPTIONS", "/v1/files", WrongMethod { allow: ALLOWED }),
+            ("TRACE", "/v1/files", WrongMethod { allow: ALLOWED }),
+            ("DELETE", "/v1/files/f", Passthrough),
             ("POST", "/v1/completions", Call(Operation::Completions)),
             ("POST", "/openai/v1/embeddings", Call(Operation::Embeddings)),
             ("GET", "/v1/embeddings", WrongMethod { allow: "POST" }),

@@ -103,7 +103,7 @@ async fn respond<P: Platform>(
         config: &config,
         started,
         request_id: request_id(Rolls(platform.roll(), platform.roll())),
-        trace: Trace::continued(&head.headers, Rolls(platform.roll(), platform.roll())),
+        trace: Trace::continued(&head.headers, Rolls(platform.roll(), platform.roll()), platform.roll()),
         explanation: wants_explanation.then(Explanation::default),
         caller: String::new(),
         is_admitted: false,

