@@ -203,7 +203,7 @@ impl Pilot {
         self.flight.change(|state| state.begin(Ok(head)));
     }
 
-    pub(crate) fn give(&self, bytes: Bytes) {
+    pub(crate) fn give(&self, bytes: &[u8]) {
         let is_full = self.flight.register.0.held.load(Ordering::Relaxed) > MOST_HELD;
         self.flight.change(|state| {
             state.give(bytes);
@@ -223,7 +223,7 @@ impl Pilot {
     }
 
     /// Ends the answer, with the last of its bytes.
-    pub(crate) fn end(self, last: Option<Bytes>, end: End) {
+    pub(crate) fn end(self, last: Option<&[u8]>, end: End) {
         self.flight.retire();
         self.flight.change(|state| {
             if let Some(last) = last {

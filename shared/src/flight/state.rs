@@ -76,9 +76,10 @@ impl State {
         }
     }
 
-    pub(super) fn give(&mut self, bytes: Bytes) {
+    /// Holds a copy: what comes may be a small part of the buffer that it was read into.
+    pub(super) fn give(&mut self, bytes: &[u8]) {
         self.held += bytes.len();
-        self.chunks.push_back(bytes);
+        self.chunks.push_back(Bytes::copy_from_slice(bytes));
         self.is_closed |= self.held > MOST_SHARED;
         self.trim();
         self.wake_seats();

@@ -41,10 +41,10 @@ fn whoever_comes_late_hears_it_from_the_beginning_and_the_end_comes_with_the_las
     let flights = Flights::default();
     let (pilot, first) = flight(&flights, "a");
     pilot.begin(head());
-    pilot.give(Bytes::from_static(b"one"));
+    pilot.give(b"one");
     assert_eq!((hear(&first), hear(&first)), (Some((3, false)), None));
     let late = flights.join(&[key("b"), key("a")]).unwrap();
-    pilot.end(Some(Bytes::from_static(b"last")), complete());
+    pilot.end(Some(b"last"), complete());
     assert_eq!((hear(&first), hear(&first)), (Some((4, true)), Some((0, true))));
     assert_eq!((hear(&late), hear(&late)), (Some((3, false)), Some((4, true))));
     assert!(flights.join(&[key("a")]).is_none() && flights.is_empty());
@@ -60,7 +60,7 @@ fn a_long_answer_is_held_for_the_slowest_who_listens_and_for_nobody_to_come() {
     let chunk = Bytes::from(vec![0; 64 << 10]);
     let mut given = 0;
     while pilot.poll_room(&mut context()).is_ready() {
-        pilot.give(chunk.clone());
+        pilot.give(&chunk);
         given += chunk.len();
         assert!(hear(&quick).is_some());
         assert!(given <= 5 << 20, "nobody reads, and it goes on");
@@ -70,7 +70,7 @@ fn a_long_answer_is_held_for_the_slowest_who_listens_and_for_nobody_to_come() {
     while hear(&slow).is_some() {}
     assert_eq!(held(&flights), 0);
     assert!(pilot.poll_room(&mut context()).is_ready());
-    pilot.give(chunk.clone());
+    pilot.give(&chunk);
     assert_eq!((hear(&slow), held(&flights)), (Some((64 << 10, false)), 64 << 10));
     drop(quick);
     assert_eq!(held(&flights), 0, "who leaves is not waited for");

@@ -122,14 +122,14 @@ async fn relay<P: Platform>(
         if held.is_empty() && (owed == Some(0) || course.take_completion()) {
             let entry = trail.keep(&mut course);
             let complete = End { ending: Ending::Complete, notice: None, entry };
-            return end(*course, trail, pilot, Some(bytes), complete);
+            return end(*course, trail, pilot, Some(&bytes), complete);
         }
-        pilot.give(bytes);
+        pilot.give(&bytes);
     }
 }
 
 /// The books say how the client of the first call fared.
-fn end<P: Platform>(course: Course<P>, trail: Trail<P>, pilot: Pilot, last: Option<bytes::Bytes>, end: End) {
+fn end<P: Platform>(course: Course<P>, trail: Trail<P>, pilot: Pilot, last: Option<&[u8]>, end: End) {
     let is_left = pilot.is_left_by_first() && end.ending == Ending::Complete;
     trail.answered(if is_left { Ending::ClientGone } else { end.ending }, course);
     pilot.end(last, end);

@@ -195,7 +195,8 @@ impl<P: Platform> Trail<P> {
             form: Form::Whole,
             content_type: content_type.unwrap_or_default().to_owned(),
             model: observer.model().unwrap_or_default().to_owned(),
-            body: body.clone(),
+            // A copy: it may be a small part of the buffer that it was read into.
+            body: Bytes::copy_from_slice(body),
         });
         self.keeping.entry = Some(Arc::clone(&entry));
         Some(entry)

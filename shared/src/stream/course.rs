@@ -74,7 +74,8 @@ impl<P: Platform> Drop for Permit<P> {
 
 /// What was seen of an answer.
 struct Recording {
-    chunks: Vec<Bytes>,
+    /// Copied: a chunk may be a small part of the buffer that it was read into.
+    kept: Vec<u8>,
     /// Bytes that may still come.
     left: usize,
 }
@@ -149,13 +150,13 @@ impl<P: Platform> Course<P> {
     /// Keeps what comes from now on, unless it is longer than `most` bytes.
     pub(crate) fn record(&mut self, most: u64) {
         self.recording =
-            Some(Recording { chunks: Vec::new(), left: usize::try_from(most).unwrap_or(usize::MAX) });
+            Some(Recording { kept: Vec::new(), left: usize::try_from(most).unwrap_or(usize::MAX) });
     }
 
     /// All that came of an answer, which is complete if the caller says so.
     pub(crate) fn take_recording(&mut self) -> Option<Bytes> {
-        let Recording { chunks, .. } = self.recording.take()?;
-        (!chunks.is_empty()).then(|| chunks.concat().into())
+        let Recording { kept, .. } = self.recording.take()?;
+        (!kept.is_empty()).then(|| kept.into_boxed_slice().into())
     }
 
     pub(crate) fn waits(&self) -> Waits {
@@ -299,7 +300,7 @@ impl<P: Platform> Course<P> {
         match recording.left.checked_sub(bytes.len()) {
             Some(left) => {
                 recording.left = left;
-                recording.chunks.push(bytes.clone());
+                recording.kept.extend_from_slice(bytes);
             }
             None => self.recording = None,
         }

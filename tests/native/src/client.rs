@@ -62,6 +62,13 @@ pub fn chat_body(model: &str) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": "Tell me of rivers."}]})
 }
 
+/// The same, to be streamed.
+pub fn streamed_chat_body(model: &str) -> Value {
+    let mut body = chat_body(model);
+    body["stream"] = true.into();
+    body
+}
+
 /// A request for a chat completion, streamed or whole as `body` says. Where it goes is added when it is sent.
 pub fn chat_request(body: &Value) -> Request<Outgoing> {
     Request::post("/v1/chat/completions")

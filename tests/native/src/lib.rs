@@ -20,14 +20,14 @@ mod raw;
 mod upstream;
 pub mod wait;
 
-pub use client::{Answer, Outgoing, chat_body, chat_request, streamed, whole};
+pub use client::{Answer, Outgoing, chat_body, chat_request, streamed, streamed_chat_body, whole};
 pub use exposition::Exposition;
 pub use flow::Flow;
 pub use gateway::{Gateway, Launch};
 pub use program::{Lines, Program, Signal, weir};
-pub use raw::{Raw, status};
+pub use raw::{Raw, chat_bytes, status};
 pub use upstream::reply;
-pub use upstream::{Act, Seen, Upstream};
+pub use upstream::{Act, Extra, Seen, Upstream};
 
 /// The hash by which a document knows `key`.
 pub fn hash(key: impl AsRef<[u8]>) -> String {

@@ -34,6 +34,17 @@ pub enum Act {
     Flood(Bytes),
 }
 
+/// What a document says beside where its models lead.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extra<'a> {
+    /// For the route's table.
+    pub route: &'a str,
+    /// For the upstream's.
+    pub upstream: &'a str,
+    /// Other tables. With a `[key.…]` among them, callers need a key.
+    pub tables: &'a str,
+}
+
 #[derive(Debug, Default)]
 struct Notes {
     seen: Mutex<Vec<Seen>>,
@@ -83,11 +94,18 @@ impl Upstream {
     /// A document in which every model leads here. `more` is for the upstream's table. No breaker opens, for
     /// tests that fail again and again.
     pub fn document(&self, more: &str) -> String {
+        self.document_with(&Extra { upstream: more, ..Extra::default() })
+    }
+
+    /// The same with more to say.
+    pub fn document_with(&self, extra: &Extra<'_>) -> String {
+        let Extra { route, upstream, tables } = extra;
         let base = self.base();
+        let auth = if tables.contains("[key.") { "keys" } else { "open" };
         format!(
-            "auth = \"open\"\n\n[[route]]\nmodel = \"*\"\nto = [\"up\"]\n\n\
+            "auth = \"{auth}\"\n\n[[route]]\nmodel = \"*\"\nto = [\"up\"]\n{route}\n\n\
              [upstream.up]\ndialect = \"openai\"\nbase_url = \"{base}\"\n\
-             breaker = {{ consecutive = 100000, minimum = 100000 }}\n{more}\n"
+             breaker = {{ consecutive = 100000, minimum = 100000 }}\n{upstream}\n\n{tables}\n"
         )
     }
 

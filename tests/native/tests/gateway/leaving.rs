@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Version;
 use weir_native_tests::wait::{holds, until_within};
-use weir_native_tests::{Act, Gateway, Raw, Upstream, chat_body, chat_request, reply};
+use weir_native_tests::{Act, Gateway, Raw, Upstream, chat_body, chat_bytes, chat_request, reply};
 
 /// In which an upstream must learn that nobody reads it any more.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -17,12 +17,7 @@ async fn until_gone(upstream: &Upstream) {
 fn call() -> String {
     let mut body = chat_body("m");
     body["stream"] = true.into();
-    let body = body.to_string();
-    format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    chat_bytes(&body, "")
 }
 
 #[derive(Clone, Copy, Debug)]

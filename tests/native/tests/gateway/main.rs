@@ -5,6 +5,7 @@
 
 mod accounting;
 mod bounds;
+mod cache_memory;
 mod cli;
 mod credentials;
 mod drain;
