@@ -84,7 +84,7 @@ pub(crate) struct End {
     pub(crate) entry: Option<Arc<Entry>>,
 }
 
-/// Whoever makes the call. Dropped before the end, it leaves those who listen with an error.
+/// Whoever makes the call, until its books are closed. Dropped before the end, it leaves those who listen with an error.
 pub(crate) struct Pilot {
     flight: Arc<Flight>,
     deserted: Deserted,
@@ -213,18 +213,19 @@ impl Pilot {
         });
     }
 
-    /// There is an answer, and it is here as a whole.
-    pub(crate) fn answer(self, head: Head, end: End) {
-        self.flight.retire();
+    /// There is an answer, and it is here as a whole. As with [`Self::end`], the pilot stays.
+    pub(crate) fn answer(&self, head: Head, end: End) {
+        self.retire_unless_kept(&end);
         self.flight.change(|state| {
             state.begin(Ok(head));
             state.end(end);
         });
     }
 
-    /// Ends the answer, with the last of its bytes.
-    pub(crate) fn end(self, last: Option<&[u8]>, end: End) {
-        self.flight.retire();
+    /// Ends the answer, with the last of its bytes. Until the pilot is dropped an answer that will be kept can
+    /// still be heard: whoever asks before it is kept would find neither.
+    pub(crate) fn end(&self, last: Option<&[u8]>, end: End) {
+        self.retire_unless_kept(&end);
         self.flight.change(|state| {
             if let Some(last) = last {
                 state.give(last);
@@ -233,8 +234,14 @@ impl Pilot {
         });
     }
 
+    fn retire_unless_kept(&self, end: &End) {
+        if end.entry.is_none() {
+            self.flight.retire();
+        }
+    }
+
     /// There is no answer.
-    pub(crate) fn fail(self, refusal: Refusal) {
+    pub(crate) fn fail(&self, refusal: Refusal) {
         self.flight.retire();
         self.flight.change(|state| state.begin(Err(refusal)));
     }
@@ -261,12 +268,13 @@ impl Pilot {
 }
 
 impl Drop for Pilot {
-    /// Behind an end this changes nothing.
+    /// Behind an end nobody can come any more, and nothing else changes.
     fn drop(&mut self) {
         self.flight.retire();
         self.flight.change(|state| {
             state.begin(Err(Refusal::Internal));
             state.end(End { ending: Ending::Failed, notice: None, entry: None });
+            state.close();
         });
     }
 }

@@ -17,6 +17,7 @@ use futures_util::future::select;
 use self::trail::Learned;
 pub(crate) use self::trail::{Older, Trail};
 use crate::cache::{Entry, Form, Status};
+use crate::flight::Pilot;
 use crate::ledger::{Ending, Record};
 use crate::pipeline::Lead;
 use crate::platform::{Closing, Keeping, Platform, Reservation};
@@ -86,26 +87,27 @@ impl<P: Platform> Settlement<P> {
         let Self { platform, task } = self;
         // Refused before it was admitted: nothing is owed.
         let Ok(task) = task.await else { return };
-        let left = match task {
-            Task::Close(left) => left,
+        match task {
+            Task::Close(left) => left.close(&platform, None).await,
             Task::Lead(lead) => {
-                let books = lead.fly().await;
+                let (books, pilot) = lead.fly().await;
                 // Its books come from the call that has just ended.
                 let Ok(Task::Close(left)) = books.task.await else { return };
-                left
+                left.close(&platform, Some(pilot)).await;
             }
-        };
-        left.close(&platform).await;
+        }
     }
 }
 
 impl<P: Platform> Left<P> {
-    async fn close(self, platform: &P) {
+    /// Lets go of the pilot of a shared call as soon as its answer is kept.
+    async fn close(self, platform: &P, pilot: Option<Pilot>) {
         let Self { mut record, reservation, learned, started, prompt_bytes, mut keeping, rest } = self;
         match rest {
             None => platform.close(closing(record, reservation, learned, keeping)).await,
             Some((mut course, Rest::OfConnection)) => {
                 platform.close(closing(record, reservation, learned, keeping)).await;
+                drop(pilot);
                 let end = pin!(read_to_end(&mut course, MOST_READ_ON));
                 // Out of time, it costs a connection and nothing else.
                 let _ = select(end, platform.sleep(READ_ON)).await;

@@ -85,10 +85,10 @@ impl State {
         self.wake_seats();
     }
 
-    /// The first end counts.
+    /// The first end counts. An answer that will be kept can be heard until it is.
     pub(super) fn end(&mut self, end: End) {
-        self.is_closed = true;
         if self.end.is_none() {
+            self.is_closed |= end.entry.is_none();
             self.end = Some(end);
             self.trim();
             self.wake_seats();

@@ -43,7 +43,8 @@ pub(crate) struct Lead<P: Platform> {
 
 impl<P: Platform> Lead<P> {
     /// Makes the call. Gives the books of whoever asked first; by then they have been handed over.
-    pub(crate) async fn fly(self) -> Settlement<P> {
+    /// The pilot goes once they are closed.
+    pub(crate) async fn fly(self) -> (Settlement<P>, Pilot) {
         let Self { platform, config, trace, started, priority, mut explanation, .. } = self;
         let Self { route, plan, sent, mut trail, pilot, books, .. } = self;
         let route = &config.routes[route];
@@ -89,10 +90,10 @@ impl<P: Platform> Lead<P> {
                 let owed = owed(&head, &Method::POST);
                 let (status, headers) = (head.status, head.headers);
                 pilot.begin(Head { status, headers, whole: None, explanation });
-                relay(held.into(), owed, course, trail, pilot).await;
+                relay(held.into(), owed, course, trail, &pilot).await;
             }
         }
-        books
+        (books, pilot)
     }
 }
 
@@ -102,13 +103,13 @@ async fn relay<P: Platform>(
     mut owed: Option<u64>,
     mut course: Box<Course<P>>,
     mut trail: Trail<P>,
-    pilot: Pilot,
+    pilot: &Pilot,
 ) {
     held.reverse();
     loop {
         let bytes = match held.pop() {
             Some(bytes) => bytes,
-            None => match next(&mut course, &pilot).await {
+            None => match next(&mut course, pilot).await {
                 None => return trail.client_left(*course),
                 Some(Step::Bytes { bytes, .. }) => bytes,
                 Some(Step::End { ending, notice }) => {
@@ -129,7 +130,7 @@ async fn relay<P: Platform>(
 }
 
 /// The books say how the client of the first call fared.
-fn end<P: Platform>(course: Course<P>, trail: Trail<P>, pilot: Pilot, last: Option<&[u8]>, end: End) {
+fn end<P: Platform>(course: Course<P>, trail: Trail<P>, pilot: &Pilot, last: Option<&[u8]>, end: End) {
     let is_left = pilot.is_left_by_first() && end.ending == Ending::Complete;
     trail.answered(if is_left { Ending::ClientGone } else { end.ending }, course);
     pilot.end(last, end);

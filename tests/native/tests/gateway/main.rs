@@ -5,6 +5,7 @@
 
 mod accounting;
 mod bounds;
+mod cache;
 mod cache_memory;
 mod cli;
 mod credentials;
@@ -17,6 +18,7 @@ mod reload;
 mod reuse;
 mod routing;
 mod secrets;
+mod sharing;
 mod slow;
 mod tls;
 mod trial;
