@@ -18,7 +18,7 @@ use crate::refusal::Refusal;
 use crate::usage::Tokens;
 
 /// Behind its deadline a request has this long to settle before its hold ends by itself.
-const SETTLE: Duration = Duration::from_mins(1);
+pub(super) const SETTLE: Duration = Duration::from_mins(1);
 
 impl<P: Platform> Journey<'_, P> {
     /// What `caller` reserves in its own account and, where the route is limited, in the route's.

@@ -12,6 +12,7 @@ use super::attempts::Attempts;
 use super::cargo::Sent;
 use super::lead::Lead;
 use super::lookup::Lookup;
+use super::reserve::SETTLE;
 use crate::flight::{Listener, Pilot};
 use crate::ledger::Ending;
 use crate::plan::Plan;
@@ -50,7 +51,8 @@ impl<P: Platform> Journey<'_, P> {
             match opened.repeated {
                 Some(Repeated::Conflict) => return Err(Refusal::IdempotencyConflict),
                 Some(Repeated::Running) if listener.is_none() => {
-                    if reservation.want.expires <= self.platform.now().after(pause) {
+                    // Behind its own deadline there is nothing to wait for but the end of its hold.
+                    if reservation.want.expires <= self.platform.now().after(pause).after(SETTLE) {
                         return Err(Refusal::StillRunning);
                     }
                     self.platform.sleep(pause).await;

@@ -15,6 +15,7 @@ mod hardening;
 mod leaving;
 mod passthrough;
 mod reload;
+mod repeats;
 mod reuse;
 mod routing;
 mod secrets;
