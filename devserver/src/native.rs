@@ -177,7 +177,11 @@ impl Platform for Native {
     }
 
     async fn control(&self, order: &Order) -> Result<Entry, Full> {
-        self.process.store().control(order, self.now())
+        let now = self.now();
+        let entry = self.process.store().control(order, now)?;
+        // It holds for as long as the store is lost, too. Both have the same orders, so the same number fits.
+        self.process.local().control(order, now)?;
+        Ok(entry)
     }
 
     async fn breakers(&self, names: &[String]) -> Listing {

@@ -21,5 +21,6 @@ mod routing;
 mod secrets;
 mod sharing;
 mod slow;
+mod store_loss;
 mod tls;
 mod trial;
