@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod accounting;
+mod admin;
 mod bounds;
 mod cache;
 mod cache_memory;
@@ -13,6 +14,7 @@ mod drain;
 mod faults;
 mod hardening;
 mod leaving;
+mod overload;
 mod passthrough;
 mod reload;
 mod repeats;
@@ -21,6 +23,8 @@ mod routing;
 mod secrets;
 mod sharing;
 mod slow;
+mod stale;
 mod store_loss;
+mod storm;
 mod tls;
 mod trial;
