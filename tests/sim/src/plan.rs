@@ -129,6 +129,14 @@ fn spells(profile: Profile, dice: &Dice) -> Vec<Spell> {
         let fates = vec![Fate::Refused, Fate::Broken, status(500), status(503)];
         return vec![Spell { from: Duration::ZERO, to: STORM, chance: dice.between(60, 100), fates }];
     }
+    if profile == Profile::FailingUpstream && dice.percent(15) {
+        // What opens breakers, and then what a probe learns nothing from.
+        let status = |code| Fate::Status { code, retry_after: None };
+        let turn = STORM / 4;
+        let broken = Spell { from: Duration::ZERO, to: turn, chance: 100, fates: vec![status(500)] };
+        let locked = vec![status(401), status(401), status(500)];
+        return vec![broken, Spell { from: turn, to: STORM, chance: 90, fates: locked }];
+    }
     let (most, chance) = match profile {
         Profile::FailingUpstream => (4, 100),
         Profile::Mixed => (2, 70),
