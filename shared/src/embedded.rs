@@ -135,7 +135,7 @@ impl Store {
         for finding in &closing.findings {
             self.breakers.observe(finding, Report { id, now, roll });
         }
-        if let Some(abandoned) = &closing.abandoned {
+        for abandoned in &closing.abandoned {
             self.breakers.release(abandoned, id);
         }
     }

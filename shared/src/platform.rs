@@ -209,8 +209,8 @@ pub struct Closing {
     pub used: Tokens,
     /// What the breakers learn.
     pub findings: Vec<Finding>,
-    /// A probe that came to nothing; its lease goes back.
-    pub abandoned: Option<String>,
+    /// Probes that came to nothing; their leases go back.
+    pub abandoned: Vec<String>,
     pub keeping: Keeping,
 }
 

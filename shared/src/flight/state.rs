@@ -7,6 +7,7 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 
 use super::{End, Head};
+use crate::ledger::Ending;
 use crate::refusal::Refusal;
 
 /// Bytes of one answer that are held for whoever comes later.
@@ -142,8 +143,8 @@ impl State {
         };
         seat.next += 1;
         let is_last = seat.next == self.from + self.chunks.len();
-        // An end with a notice has still something to say.
-        let end = self.end.clone().filter(|end| is_last && end.notice.is_none());
+        // Only a complete answer has nothing more to say: another end is told by a notice or by an abort.
+        let end = self.end.clone().filter(|end| is_last && end.ending == Ending::Complete);
         self.trim();
         Some(Heard::Bytes { bytes, end })
     }

@@ -38,8 +38,13 @@ impl<P: Platform> Journey<'_, P> {
         reservation: &mut Reservation,
         model: &str,
     ) -> Result<(Opened, Option<Listener>), Refusal> {
+        // Where the store is lost and found again in between, it is asked for what is wanted, not for the share.
+        let wanted = lookup.repeat.is_some().then(|| reservation.clone());
         let mut pause = REPEAT_POLL.0;
         loop {
+            if let Some(wanted) = &wanted {
+                reservation.clone_from(wanted);
+            }
             let listener = self.platform.flights().and_then(|flights| flights.join(&lookup.flights));
             let ask = Ask {
                 recall: lookup.recall.as_ref(),

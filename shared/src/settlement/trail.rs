@@ -56,8 +56,8 @@ pub(super) struct Learned {
     pub(super) findings: Vec<Finding>,
     /// The breaker of the upstream that answers; how that ends is not known yet.
     answering: Option<(String, Policy)>,
-    /// The breaker whose probe this request is, until that is reported.
-    pub(super) probing: Option<String>,
+    /// The breakers whose probe this request is, until that is reported.
+    pub(super) probing: Vec<String>,
 }
 
 impl<P: Platform> Docket<P> {
@@ -101,7 +101,9 @@ impl<P: Platform> Trail<P> {
     /// Whether this request may be the probe of a half-open breaker.
     pub(crate) async fn lease_probe(&mut self, candidate: &Candidate) -> bool {
         let is_leased = self.platform.lease_probe(&candidate.breaker, self.reservation.want.id).await;
-        self.learned.probing = is_leased.then(|| candidate.breaker.clone());
+        if is_leased {
+            self.learned.probing.push(candidate.breaker.clone());
+        }
         is_leased
     }
 
@@ -109,12 +111,12 @@ impl<P: Platform> Trail<P> {
     pub(crate) async fn found(&mut self, candidate: &Candidate, outcome: Option<Outcome>, answers: bool) {
         let (breaker, policy) = (candidate.breaker.clone(), candidate.policy);
         self.learned.answering = answers.then(|| (breaker.clone(), policy));
-        let is_probe = self.learned.probing.as_ref() == Some(&breaker);
+        let is_probe = self.learned.probing.contains(&breaker);
         match outcome {
             Some(outcome) if is_probe => {
                 let finding = Finding { breaker, policy, outcome };
                 self.platform.report_probe(finding, self.reservation.want.id).await;
-                self.learned.probing = None;
+                self.learned.probing.retain(|probed| *probed != candidate.breaker);
             }
             Some(_) if answers => {}
             Some(outcome) => self.learned.findings.push(Finding { breaker, policy, outcome }),

@@ -214,7 +214,7 @@ impl Counter {
         for finding in &closing.findings {
             model.breakers.observe(finding, id, now);
         }
-        if let Some(abandoned) = &closing.abandoned {
+        for abandoned in &closing.abandoned {
             model.breakers.release(abandoned, id);
         }
         Self::judge_leases(world, &model.breakers, id);
