@@ -120,6 +120,7 @@ impl Drop for Gateway {
 fn document() -> String {
     format!(
         r#"auth = "keys"
+passthrough = "simulated"
 
 # Both suites ask for the same faults again and again: nothing but the fault itself may answer.
 [upstream.simulated]
@@ -136,6 +137,26 @@ requests = "unlimited"
 [[route]]
 model = "sim*"
 to = [{{ upstream = "simulated" }}]
+
+# What is asked for again is answered from the cache.
+[[route]]
+model = "kept"
+to = [{{ upstream = "simulated", model = "sim-pace-1ms" }}]
+cache = true
+
+[[route]]
+model = "kept-embedding"
+to = [{{ upstream = "simulated", model = "sim-embedding" }}]
+cache = true
+
+# One call at a time, and nobody waits.
+[upstream.narrow]
+dialect = "simulated"
+concurrency = {{ limit = 1, queue = 0 }}
+
+[[route]]
+model = "narrow"
+to = [{{ upstream = "narrow", model = "sim-latency-500ms" }}]
 
 [key.all-models]
 hash = "{}"
