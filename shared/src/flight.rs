@@ -240,10 +240,13 @@ impl Pilot {
         }
     }
 
-    /// There is no answer.
-    pub(crate) fn fail(&self, refusal: Refusal) {
+    /// There is no answer. `explanation` is of the one who asked first.
+    pub(crate) fn fail(&self, refusal: Refusal, explanation: Option<Explanation>) {
         self.flight.retire();
-        self.flight.change(|state| state.begin(Err(refusal)));
+        self.flight.change(|state| {
+            state.explain(explanation);
+            state.begin(Err(refusal));
+        });
     }
 
     /// Ready when nobody listens any more, and nobody can from then on.

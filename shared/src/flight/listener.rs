@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use super::state::Heard;
 use super::{End, Flight, Head};
+use crate::explain::Explanation;
 use crate::refusal::Refusal;
 
 /// One who listens; dropping it is leaving.
@@ -32,6 +33,11 @@ impl Listener {
             None => Poll::Pending,
         })
         .await
+    }
+
+    /// Why there is no answer, for whoever asked first.
+    pub(crate) fn explanation(&self) -> Option<Explanation> {
+        self.flight.state().explanation()
     }
 
     /// What comes next; not to be polled again behind an end.

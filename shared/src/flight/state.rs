@@ -7,6 +7,7 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 
 use super::{End, Head};
+use crate::explain::Explanation;
 use crate::ledger::Ending;
 use crate::refusal::Refusal;
 
@@ -28,6 +29,8 @@ pub(super) struct State {
     /// Bytes of `chunks`.
     held: usize,
     end: Option<End>,
+    /// Why there is no answer.
+    explanation: Option<Explanation>,
     /// Nobody can join: the beginning is gone, or soon will be.
     is_closed: bool,
     seats: BTreeMap<u64, Seat>,
@@ -75,6 +78,14 @@ impl State {
             self.head = Some(head.map(Arc::new));
             self.wake_seats();
         }
+    }
+
+    pub(super) fn explain(&mut self, explanation: Option<Explanation>) {
+        self.explanation = explanation;
+    }
+
+    pub(super) fn explanation(&self) -> Option<Explanation> {
+        self.explanation.clone()
     }
 
     /// Holds a copy: what comes may be a small part of the buffer that it was read into.

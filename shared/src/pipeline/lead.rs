@@ -70,7 +70,7 @@ impl<P: Platform> Lead<P> {
             None => drop(trail),
             Some(Err(Unanswered { refusal, ending })) => {
                 trail.unanswered(ending, &refusal);
-                pilot.fail(refusal);
+                pilot.fail(refusal, explanation);
             }
             Some(Ok(Answer::Whole { head, bytes, mut course })) => {
                 trail.note_usage(&mut course);

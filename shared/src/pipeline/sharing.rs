@@ -124,8 +124,9 @@ impl<P: Platform> Journey<'_, P> {
             Err(refusal) => {
                 let is_callers = matches!(refusal, Refusal::Rejected(_));
                 let ending = if is_callers { Ending::Rejected } else { Ending::Failed };
-                if let Some(trail) = trail {
-                    trail.unanswered(ending, &refusal);
+                match trail {
+                    Some(trail) => trail.unanswered(ending, &refusal),
+                    None => self.explanation = listener.explanation().or(self.explanation.take()),
                 }
                 return Err(refusal);
             }

@@ -266,3 +266,13 @@ async fn a_crowd_that_comes_and_goes_is_one_upstream_call() {
     }
     assert_eq!(upstream.seen().len(), ROUNDS);
 }
+
+#[tokio::test]
+async fn a_call_that_fails_is_explained_to_whoever_asked_first() {
+    let upstream = Upstream::start(|_| vec![reply::error("500 Oh", "no")]).await;
+    let gateway = Gateway::start(shared(&upstream)).await;
+    let answer = gateway.explained_chat("m").await;
+    let explanation = answer.explanation();
+    assert_eq!(answer.status, 502);
+    assert_eq!(explanation["attempts"].as_array().map(Vec::len), Some(3), "{explanation}");
+}
