@@ -17,7 +17,7 @@ use futures_util::future::select;
 use self::trail::Learned;
 pub(crate) use self::trail::{Older, Trail};
 use crate::cache::{Entry, Form, Status};
-use crate::flight::Pilot;
+use crate::flight::{Listener, Pilot};
 use crate::ledger::{Ending, Record};
 use crate::pipeline::Lead;
 use crate::platform::{Closing, Keeping, Platform, Reservation};
@@ -61,15 +61,17 @@ struct Left<P: Platform> {
     started: Instant,
     prompt_bytes: usize,
     keeping: Keeping,
-    /// The rest of the upstream's answer, if anyone should read it.
-    rest: Option<(Course<P>, Rest)>,
+    /// What there is still to wait for.
+    rest: Option<Rest<P>>,
 }
 
-enum Rest {
+enum Rest<P: Platform> {
     /// The answer is complete: only the connection's sake.
-    OfConnection,
+    Connection(Course<P>),
     /// The client has gone, the answer is wanted for its usage.
-    OfAnswer,
+    Answer(Course<P>),
+    /// The client has gone, the answer of the shared call is wanted for its `Idempotency-Key`.
+    Flight(Listener),
 }
 
 /// The two ends of the hand-over: until the request is admitted there is nothing to settle.
@@ -105,14 +107,14 @@ impl<P: Platform> Left<P> {
         let Self { mut record, reservation, learned, started, prompt_bytes, mut keeping, rest } = self;
         match rest {
             None => platform.close(closing(record, reservation, learned, keeping)).await,
-            Some((mut course, Rest::OfConnection)) => {
+            Some(Rest::Connection(mut course)) => {
                 platform.close(closing(record, reservation, learned, keeping)).await;
                 drop(pilot);
                 let end = pin!(read_to_end(&mut course, MOST_READ_ON));
                 // Out of time, it costs a connection and nothing else.
                 let _ = select(end, platform.sleep(READ_ON)).await;
             }
-            Some((mut course, Rest::OfAnswer)) => {
+            Some(Rest::Answer(mut course)) => {
                 let ending = read_to_end(&mut course, usize::MAX).await;
                 record.usage = course.usage(prompt_bytes);
                 course.observer().model().unwrap_or_default().clone_into(&mut record.response_model);
@@ -120,6 +122,11 @@ impl<P: Platform> Left<P> {
                 if ending == Some(Ending::Complete) {
                     keeping.entry = entry(&mut course);
                 }
+                platform.close(closing(record, reservation, learned, keeping)).await;
+            }
+            Some(Rest::Flight(witness)) => {
+                let end = witness.over().await.filter(|end| end.ending == Ending::Complete);
+                keeping = Keeping { entry: end.and_then(|end| end.entry), cache: None, ..keeping };
                 platform.close(closing(record, reservation, learned, keeping)).await;
             }
         }

@@ -26,6 +26,17 @@ impl Listener {
         Some(Self { flight: Arc::clone(flight), name })
     }
 
+    /// One who wants nothing but the end, and holds nobody up.
+    pub(crate) fn witness(&self) -> Self {
+        let name = self.flight.state().sit_aside();
+        Self { flight: Arc::clone(&self.flight), name }
+    }
+
+    /// How the answer ends; `None` when there is none.
+    pub(crate) async fn over(&self) -> Option<End> {
+        poll_fn(|cx| self.flight.change(|state| state.over(self.name, cx))).await
+    }
+
     /// The beginning of the answer.
     pub(crate) async fn head(&self) -> Result<Arc<Head>, Refusal> {
         poll_fn(|cx| match self.flight.change(|state| state.head(self.name, cx)) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
@@ -123,6 +123,15 @@ impl State {
         name
     }
 
+    /// A seat of one who reads nothing.
+    pub(super) fn sit_aside(&mut self) -> u64 {
+        let name = self.sit();
+        if let Some(seat) = self.seats.get_mut(&name) {
+            seat.next = usize::MAX;
+        }
+        name
+    }
+
     /// A seat from which the answer can be heard from its beginning.
     pub(super) fn sit_late(&mut self) -> Option<u64> {
         (!self.is_closed).then(|| self.sit())
@@ -158,6 +167,17 @@ impl State {
         let end = self.end.clone().filter(|end| is_last && end.ending == Ending::Complete);
         self.trim();
         Some(Heard::Bytes { bytes, end })
+    }
+
+    pub(super) fn over(&mut self, name: u64, cx: &Context<'_>) -> Poll<Option<End>> {
+        match (&self.head, &self.end) {
+            (_, Some(end)) => Poll::Ready(Some(end.clone())),
+            (Some(Err(_)), None) => Poll::Ready(None),
+            (Some(Ok(_)) | None, None) => {
+                self.wait(name, cx);
+                Poll::Pending
+            }
+        }
     }
 
     pub(super) fn is_deserted(&mut self, cx: &Context<'_>) -> bool {

@@ -111,9 +111,12 @@ impl<P: Platform> Journey<'_, P> {
     pub(super) async fn follow(
         &mut self,
         listener: Listener,
-        trail: Option<Trail<P>>,
+        mut trail: Option<Trail<P>>,
         total: Duration,
     ) -> Result<Response<Body<P>>, Refusal> {
+        if let Some(trail) = trail.as_mut().filter(|trail| trail.keeping.repeat.is_some()) {
+            trail.witness = Some(listener.witness());
+        }
         let patience = self.platform.sleep(total.saturating_add(BEHIND_DEADLINE));
         let head = match select(pin!(listener.head()), patience).await {
             Either::Left((head, _)) => head,

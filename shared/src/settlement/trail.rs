@@ -11,7 +11,7 @@ use super::{Docket, Left, Rest, Settlement, Task, docket, entry};
 use crate::breaker::{Outcome, Policy};
 use crate::cache::{Entry, Form, Status};
 use crate::config::OnDisconnect;
-use crate::flight::End;
+use crate::flight::{End, Listener};
 use crate::ledger::{Attempt, Ending, Record};
 use crate::overload::Slot;
 use crate::pipeline::Lead;
@@ -36,6 +36,8 @@ pub(crate) struct Trail<P: Platform> {
     /// Bytes of a stream that are kept for that.
     pub(crate) most_kept: u64,
     pub(crate) older: Older,
+    /// Sees a shared call to its end, should this client not: its `Idempotency-Key` wants the answer.
+    pub(crate) witness: Option<Listener>,
     /// Its place among the calls of the process.
     pub(crate) slot: Option<Slot>,
 }
@@ -80,6 +82,7 @@ impl<P: Platform> Docket<P> {
             keeping: Keeping::default(),
             most_kept: 0,
             older: Older::None,
+            witness: None,
             slot: None,
         }
     }
@@ -217,7 +220,7 @@ impl<P: Platform> Trail<P> {
         if ending == Ending::Complete {
             self.keep(&mut course);
         }
-        let rest = (ending == Ending::Complete && !course.is_drained).then_some((course, Rest::OfConnection));
+        let rest = (ending == Ending::Complete && !course.is_drained).then_some(Rest::Connection(course));
         self.hand_over(ending, rest);
     }
 
@@ -227,7 +230,7 @@ impl<P: Platform> Trail<P> {
         self.note_usage(&mut course);
         let rest = match self.on_disconnect {
             OnDisconnect::Cancel => None,
-            OnDisconnect::Finish => Some((course, Rest::OfAnswer)),
+            OnDisconnect::Finish => Some(Rest::Answer(course)),
         };
         self.hand_over(Ending::ClientGone, rest);
     }
@@ -240,7 +243,9 @@ impl<P: Platform> Trail<P> {
         }
     }
 
-    fn hand_over(&mut self, ending: Ending, rest: Option<(Course<P>, Rest)>) {
+    fn hand_over(&mut self, ending: Ending, rest: Option<Rest<P>>) {
+        let witness = self.witness.take().filter(|_| ending == Ending::ClientGone);
+        let rest = rest.or_else(|| witness.map(Rest::Flight));
         let Some((send, mut record)) = self.hand_over.take() else { return };
         record.ending = ending;
         record.took = self.platform.now().since(self.started);

@@ -258,6 +258,30 @@ fn a_call_with_a_key_is_finished_when_its_client_leaves() {
     assert_eq!(shell.sent().len(), 1);
 }
 
+/// Also where it listens to another's call, and the other leaves as well; at any poll.
+#[test]
+fn a_shared_call_is_finished_for_whoever_has_a_key_and_leaves() {
+    for polls in 0..6 {
+        let shell = shell([slow(WHOLE_CHAT.answer)]);
+        let mut visits = vec![chat(&shell)];
+        stir(&mut visits);
+        visits.push(keyed(&shell, "k", "m"));
+        for _ in 0..polls {
+            visits[1].poll_client();
+        }
+        let has_begun = polls > 4;
+        visits[0].leave();
+        visits[1].leave();
+        all_to_the_end(&shell, &mut visits);
+        let mut again = vec![keyed(&shell, "k", "m")];
+        all_to_the_end(&shell, &mut again);
+        assert_eq!(again[0].reply().text(), WHOLE_CHAT.answer);
+        let replayed = again[0].reply().headers.contains_key("idempotent-replayed");
+        assert!(replayed || !has_begun, "after {polls} polls");
+        assert_eq!((shell.in_flight(), shell.in_the_air()), (0, 0));
+    }
+}
+
 #[test]
 fn a_key_is_for_one_request() {
     for shell in [Shell::default(), Shell::sharing()] {
