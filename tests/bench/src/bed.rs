@@ -1,19 +1,21 @@
 //! Everything a run needs, started: upstream, nginx, Weir.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::child::{self, Server};
-use crate::cli::{Failed, Run};
-use crate::{gateway, peer};
+use crate::cli::{Capacity, Failed, Run};
+use crate::gateway::{self, Setup};
+use crate::instructions;
+use crate::peer::{self, Peer, Serving};
 
-/// The whole run is to take less than five minutes, and a quick one less than one.
-const LONGEST: Duration = Duration::from_secs(280);
-const LONGEST_QUICK: Duration = Duration::from_secs(55);
+/// The whole run is to take less than ten minutes, and a quick one little more than one.
+const LONGEST: Duration = Duration::from_mins(9);
+const LONGEST_QUICK: Duration = Duration::from_mins(1);
 
 /// Connections of an nginx worker, but for held streams.
 const CONNECTIONS: usize = 1024;
@@ -52,14 +54,19 @@ impl Bed {
         let folder = tempfile::tempdir().map_err(|e| Failed::because("no temporary folder", e))?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let workers = if run.workers == 0 { cores } else { run.workers };
-        let mut upstream = child::program(&child::this_program()?);
-        upstream.arg("upstream");
-        let upstream = Server::start("the upstream", upstream)?;
-        let to = upstream.address;
+        let to = upstream(Capacity::default())?;
+        let peer = Peer {
+            program: &programs.nginx,
+            folder: folder.path(),
+            workers,
+            connections: CONNECTIONS,
+            serving: Serving::Proxy,
+        };
+        let weir = child::program(&programs.weir);
         Ok(Self {
-            nginx: peer::start(&programs.nginx, folder.path(), to, workers, CONNECTIONS)?,
-            weir: gateway::start(&programs.weir, folder.path(), to, workers)?,
-            upstream,
+            nginx: peer::start(peer, to.address)?,
+            weir: gateway::start(weir, folder.path(), Setup::Usual, to.address, workers)?,
+            upstream: to,
             programs,
             folder,
             workers,
@@ -67,16 +74,7 @@ impl Bed {
         })
     }
 
-    pub(crate) fn address(&self, target: Target) -> SocketAddr {
-        self.server(target).address
-    }
-
-    /// The processes whose cost a call by way of `target` has. The upstream's own is nobody's.
-    pub(crate) fn pids(&self, target: Target) -> Vec<u32> {
-        self.server(target).pids()
-    }
-
-    fn server(&self, target: Target) -> &Server {
+    pub(crate) fn server(&self, target: Target) -> &Server {
         match target {
             Target::Direct => &self.upstream,
             Target::Nginx => &self.nginx,
@@ -85,15 +83,45 @@ impl Bed {
     }
 
     /// Another Weir, which has served nothing yet.
-    pub(crate) fn fresh_weir(&self) -> Result<Server, Failed> {
-        gateway::start(&self.programs.weir, self.folder.path(), self.upstream.address, self.workers)
+    pub(crate) fn fresh_weir(&self, setup: Setup) -> Result<Server, Failed> {
+        self.weir_before(&self.upstream, setup)
+    }
+
+    pub(crate) fn weir_before(&self, upstream: &Server, setup: Setup) -> Result<Server, Failed> {
+        let weir = child::program(&self.programs.weir);
+        gateway::start(weir, self.folder.path(), setup, upstream.address, self.workers)
+    }
+
+    /// Instructions of one JSON call.
+    pub(crate) fn instructions(&self, setup: Setup) -> Result<f64, Failed> {
+        let start = |mut counting: Command| {
+            counting.arg(&self.programs.weir);
+            gateway::start(counting, self.folder.path(), setup, self.upstream.address, 1)
+        };
+        instructions::of_a_call(self.folder.path(), start)
     }
 
     /// Another nginx, which has served nothing yet and can hold so many streams.
     pub(crate) fn fresh_nginx(&self, streams: usize) -> Result<Server, Failed> {
         // The kernel does not spread connections evenly over the workers.
-        let connections = CONNECTIONS + streams * 2;
-        let (nginx, folder) = (&self.programs.nginx, self.folder.path());
-        peer::start(nginx, folder, self.upstream.address, self.workers, connections)
+        self.nginx_before(&self.upstream, Serving::Proxy, CONNECTIONS + streams * 2)
     }
+
+    pub(crate) fn nginx_before(
+        &self,
+        upstream: &Server,
+        serving: Serving,
+        connections: usize,
+    ) -> Result<Server, Failed> {
+        let (program, folder) = (self.programs.nginx.as_path(), self.folder.path());
+        peer::start(Peer { program, folder, workers: self.workers, connections, serving }, upstream.address)
+    }
+}
+
+/// An upstream of its own.
+pub(crate) fn upstream(capacity: Capacity) -> Result<Server, Failed> {
+    let mut upstream = child::program(&child::this_program()?);
+    upstream.arg("upstream");
+    upstream.args(["--slots", &capacity.slots.to_string(), "--work", &capacity.work.to_string()]);
+    Server::start("the upstream", upstream)
 }

@@ -41,12 +41,23 @@ pub(crate) struct Run {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Answers like a provider, at once; ends with its standard input. The bench starts it.
+    /// Answers like a provider; ends with its standard input. The bench starts it.
     #[command(hide = true)]
-    Upstream,
+    Upstream(Capacity),
     /// Asks and measures; prints one line of JSON. The bench starts it.
     #[command(hide = true)]
     Load(Load),
+}
+
+/// How much the upstream can do. Without slots it answers everything at once.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct Capacity {
+    /// JSON calls that are worked on at the same time; others wait for them.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) slots: usize,
+    /// Milliseconds of work for each.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) work: u64,
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +75,9 @@ pub(crate) enum Kind {
     Serial { ask: Ask, millis: u64 },
     /// Calls at a fixed rate, whether or not earlier ones are answered.
     Paced { ask: Ask, per_second: u32, millis: u64 },
+    /// JSON calls at a fixed rate, each over a connection of its own if need be, and given up after so many
+    /// milliseconds of patience.
+    Flood { per_second: u32, patience: u64, millis: u64 },
     /// Streams that are begun and then held until standard input ends.
     Held { streams: usize },
 }
@@ -78,6 +92,9 @@ impl Kind {
             Self::Serial { ask, millis } => vec!["serial".into(), ask.to_string(), millis.to_string()],
             Self::Paced { ask, per_second, millis } => {
                 vec!["paced".into(), ask.to_string(), per_second.to_string(), millis.to_string()]
+            }
+            Self::Flood { per_second, patience, millis } => {
+                vec!["flood".into(), per_second.to_string(), patience.to_string(), millis.to_string()]
             }
             Self::Held { streams } => vec!["held".into(), streams.to_string()],
         }

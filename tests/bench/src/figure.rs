@@ -7,6 +7,8 @@ use crate::rounds::{Spread, spread};
 pub(crate) enum Aim {
     /// At least this share of the peer's.
     Share(f64),
+    /// No less than this.
+    Least(f64),
     /// No more than this.
     Most(f64),
     /// Nothing; it is told to explain another.
@@ -18,8 +20,13 @@ pub(crate) enum Aim {
 pub(crate) enum Unit {
     PerSecond,
     Micros,
+    Millis,
     Mebibytes,
     Kibibytes,
+    /// 10⁶ bytes.
+    MegabytesPerSecond,
+    Percent,
+    Instructions,
 }
 
 impl Unit {
@@ -27,8 +34,12 @@ impl Unit {
         match self {
             Self::PerSecond => "/s",
             Self::Micros => "µs",
+            Self::Millis => "ms",
             Self::Mebibytes => "MiB",
             Self::Kibibytes => "KiB",
+            Self::MegabytesPerSecond => "MB/s",
+            Self::Percent => "%",
+            Self::Instructions => "instructions",
         }
     }
 }
@@ -39,9 +50,11 @@ pub(crate) struct Figure {
     pub(crate) unit: Unit,
     pub(crate) aim: Aim,
     pub(crate) weir: Spread,
-    pub(crate) nginx: Option<Spread>,
+    /// What it is measured beside.
+    pub(crate) peer: &'static str,
+    pub(crate) beside: Option<Spread>,
     pub(crate) direct: Option<Spread>,
-    /// Weir's over nginx's, mostly round by round.
+    /// Weir's over the peer's, mostly round by round.
     pub(crate) ratio: Option<Spread>,
 }
 
@@ -59,7 +72,8 @@ impl Figure {
             unit,
             aim,
             weir: spread(rounds.iter().map(|(.., weir)| *weir)),
-            nginx: Some(spread(rounds.iter().map(|(_, nginx, _)| *nginx))),
+            peer: "nginx",
+            beside: Some(spread(rounds.iter().map(|(_, nginx, _)| *nginx))),
             direct: (!direct.is_empty()).then(|| spread(direct)),
             ratio: Some(spread(rounds.iter().map(|(_, nginx, weir)| weir / nginx))),
         }
@@ -73,7 +87,7 @@ impl Figure {
         rounds: &[(Option<f64>, f64, f64)],
     ) -> Self {
         let mut figure = Self::of_rounds(what, unit, aim, rounds);
-        let ratio = figure.nginx.map(|nginx| figure.weir.median / nginx.median);
+        let ratio = figure.beside.map(|beside| figure.weir.median / beside.median);
         figure.ratio = ratio.map(|ratio| spread([ratio]));
         figure
     }
@@ -83,10 +97,27 @@ impl Figure {
         Self::of_rounds(what, unit, aim, &[(None, nginx, weir)])
     }
 
+    /// A figure that nothing is beside.
+    pub(crate) fn alone(
+        what: impl Into<String>,
+        unit: Unit,
+        aim: Aim,
+        rounds: impl IntoIterator<Item = f64>,
+    ) -> Self {
+        let (what, weir) = (what.into(), spread(rounds));
+        Self { what, unit, aim, weir, peer: "", beside: None, direct: None, ratio: None }
+    }
+
+    /// The peer is not nginx.
+    pub(crate) fn beside(self, peer: &'static str) -> Self {
+        Self { peer, ..self }
+    }
+
     /// `None` when nothing is aimed at.
     pub(crate) fn is_met(&self) -> Option<bool> {
         match self.aim {
             Aim::Share(least) => Some(self.ratio.is_some_and(|ratio| ratio.median >= least)),
+            Aim::Least(least) => Some(self.weir.median >= least),
             Aim::Most(most) => Some(self.weir.median <= most),
             Aim::Nothing => None,
         }

@@ -1,10 +1,11 @@
 //! Weir, as it is released, in front of the bench's upstream.
 
-use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tempfile::Builder;
 use weir::caller::KeyHash;
 
 use crate::ask::KEY;
@@ -31,42 +32,94 @@ pub(crate) fn build() -> Result<PathBuf, Failed> {
     }
 }
 
+/// What it does with a call, beside passing it on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Setup {
+    /// What a small deployment has: callers by key, a limit on requests, the breakers and bounds that are
+    /// there by default. No load here reaches a limit.
+    Usual,
+    /// Limits of every kind.
+    Limited,
+    /// No limits at all, and a breaker that nothing opens: there is no gateway without one.
+    Bare,
+    /// Answers are kept and given again.
+    Cached,
+    /// So many calls at the upstream at the same time, and so many that wait for that.
+    Bounded { calls: usize, queue: usize },
+    /// As many calls as the upstream turns out to bear.
+    Adaptive { queue: usize },
+}
+
+/// Starts one in front of `upstream`, with `program`.
 pub(crate) fn start(
-    weir: &Path,
+    mut program: Command,
     folder: &Path,
+    setup: Setup,
     upstream: SocketAddr,
     workers: usize,
 ) -> Result<Server, Failed> {
-    let path = folder.join("weir.toml");
-    fs::write(&path, document(upstream, workers)).map_err(|e| Failed::because(path.display(), e))?;
-    let mut command = child::program(weir);
-    command.args(["serve", "--log-level", "warn", "--config"]).arg(&path);
-    command.env("WEIR_BENCH_UPSTREAM_KEY", "sk-upstream");
-    Server::start("weir", command)
+    // It follows its file, so each has its own.
+    let mut file = Builder::new()
+        .prefix("weir-")
+        .suffix(".toml")
+        .tempfile_in(folder)
+        .map_err(|e| Failed::because("no configuration", e))?;
+    let written = file.write_all(document(setup, upstream, workers).as_bytes());
+    written.map_err(|e| Failed::because(file.path().display(), e))?;
+    let (_, path) = file.keep().map_err(|e| Failed::because("no configuration", e))?;
+    program.args(["serve", "--log-level", "warn", "--config"]).arg(path);
+    program.env("WEIR_BENCH_UPSTREAM_KEY", "sk-upstream");
+    Server::start("weir", program)
 }
 
-/// What a small deployment has: one upstream with a credential, a route by pattern, callers by key. Calls are
-/// counted against a limit as they are by default, only that no load here reaches it.
-fn document(upstream: SocketAddr, workers: usize) -> String {
+/// One upstream with a credential, a route by pattern, callers by key.
+fn document(setup: Setup, upstream: SocketAddr, workers: usize) -> String {
     let hash = KeyHash::of(KEY).to_text();
+    let limits = match setup {
+        Setup::Bare => r#"requests = "unlimited""#,
+        Setup::Limited => {
+            "requests = \"1000000/s, 1000000000/d\"\ntokens = \"1000000000/s\"\nconcurrent = 10000"
+        }
+        Setup::Usual | Setup::Cached | Setup::Bounded { .. } | Setup::Adaptive { .. } => {
+            r#"requests = "1000000/s""#
+        }
+    };
+    let server = if matches!(setup, Setup::Bare) { r#"concurrency = "unlimited""# } else { "" };
+    let upstream_has = match setup {
+        Setup::Bare => {
+            r#"breaker = { consecutive = 4000000000, failure_rate = "100%", minimum = 4000000000 }"#
+                .to_owned()
+        }
+        Setup::Bounded { calls, queue } => {
+            format!(r#"concurrency = {{ limit = {calls}, queue = {queue}, wait = "1s" }}"#)
+        }
+        Setup::Adaptive { queue } => {
+            format!(r#"concurrency = {{ limit = "adaptive", queue = {queue}, wait = "1s" }}"#)
+        }
+        Setup::Usual | Setup::Limited | Setup::Cached => String::new(),
+    };
+    let route = if matches!(setup, Setup::Cached) { "cache = true" } else { "" };
     format!(
         r#"listen = "127.0.0.1:0"
 auth   = "keys"
 
 [server]
 workers = {workers}
+{server}
 
 [upstream.bench]
 dialect  = "openai"
 base_url = "http://{upstream}/v1"
 api_key  = {{ env = "WEIR_BENCH_UPSTREAM_KEY" }}
+{upstream_has}
 
 [[route]]
 model = "bench-*"
 to    = ["bench"]
+{route}
 
 [limits.default]
-requests = "1000000/s"
+{limits}
 
 [key.bench]
 hash   = "{hash}"

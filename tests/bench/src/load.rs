@@ -1,5 +1,6 @@
 //! The load: asks, and measures what it waits for. A process of its own that prints one [`Sample`].
 
+mod flood;
 mod held;
 mod paced;
 mod serial;
@@ -9,6 +10,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::serial::Caller;
 use crate::cli::{Failed, Kind, Load, say};
 use crate::reply::Reply;
 use crate::sample::Sample;
@@ -27,6 +29,10 @@ pub(crate) fn run(load: &Load) -> Result<(), Failed> {
         }
         Kind::Serial { ask, millis } => serial::run(target, ask, &window(millis))?,
         Kind::Paced { ask, per_second, millis } => paced::run(target, ask, per_second, window(millis))?,
+        Kind::Flood { per_second, patience, millis } => {
+            let patience = Duration::from_millis(patience);
+            flood::run(target, per_second, patience, flood_window(patience, millis))?
+        }
         Kind::Held { streams } => {
             watch(HELD);
             return held::run(target, streams);
@@ -55,6 +61,15 @@ fn window(millis: u64) -> Window {
     let start = opened + length / 5;
     watch(length * 2 + PATIENCE);
     Window { opened, start, end: start + length }
+}
+
+/// A window of `millis` behind a time in which everything that piles up without bounds has done so.
+fn flood_window(patience: Duration, millis: u64) -> Window {
+    let opened = Instant::now();
+    let start = opened + patience * 3 / 2;
+    let end = start + Duration::from_millis(millis);
+    watch(end - opened + patience + PATIENCE);
+    Window { opened, start, end }
 }
 
 impl Window {

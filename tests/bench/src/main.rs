@@ -13,6 +13,7 @@ mod child;
 mod cli;
 mod figure;
 mod gateway;
+mod instructions;
 mod load;
 mod peer;
 mod process;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
     let Cli { run, command } = Cli::parse();
     let outcome = match command {
         None => rows::run(&run),
-        Some(Command::Upstream) => upstream::serve(),
+        Some(Command::Upstream(capacity)) => upstream::serve(capacity),
         Some(Command::Load(load)) => load::run(&load),
     };
     match outcome {

@@ -1,4 +1,5 @@
-//! nginx as the peer: a reverse proxy that does nothing but pass on, with the settings that suit it best here.
+//! nginx as the peer: a reverse proxy that does what is measured and nothing else, with the settings that
+//! suit it best here.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -19,21 +20,36 @@ pub(crate) fn find() -> Result<PathBuf, Failed> {
     })
 }
 
-/// Starts it with `connections` for each worker; a stream that is held needs two.
-pub(crate) fn start(
-    nginx: &Path,
-    folder: &Path,
-    upstream: SocketAddr,
-    workers: usize,
-    connections: usize,
-) -> Result<Server, Failed> {
-    let prefix = folder.join(format!("nginx-{connections}"));
+/// What it does with a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Serving {
+    /// Passes it on, and the answer as it comes.
+    Proxy,
+    /// Keeps answers and gives them to the same bodies again.
+    Cache,
+    /// Passes it on unless so many are under way.
+    Bounded(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) folder: &'a Path,
+    pub(crate) workers: usize,
+    /// For each worker; a call that is passed on needs two.
+    pub(crate) connections: usize,
+    pub(crate) serving: Serving,
+}
+
+/// Starts one in front of `upstream`.
+pub(crate) fn start(peer: Peer<'_>, upstream: SocketAddr) -> Result<Server, Failed> {
+    let address = free_port()?;
+    let prefix = peer.folder.join(format!("nginx-{}", address.port()));
     let failed = |e: std::io::Error| Failed::because(prefix.display(), e);
     fs::create_dir_all(&prefix).map_err(failed)?;
-    let address = free_port()?;
     let path = prefix.join("nginx.conf");
-    fs::write(&path, document(address, upstream, workers, connections)).map_err(failed)?;
-    let mut command = child::program(nginx);
+    fs::write(&path, document(peer, address, upstream)).map_err(failed)?;
+    let mut command = child::program(peer.program);
     command.arg("-p").arg(&prefix).arg("-c").arg(&path).arg("-e").arg(prefix.join("error.log"));
     Server::start_at("nginx", command, address).map_err(|Failed(why)| {
         let log = fs::read_to_string(prefix.join("error.log")).unwrap_or_default();
@@ -47,7 +63,35 @@ fn free_port() -> Result<SocketAddr, Failed> {
     listener.map_err(|e| Failed::because("no free port", e))
 }
 
-fn document(listen: SocketAddr, upstream: SocketAddr, workers: usize, connections: usize) -> String {
+/// Of the module that is asked: what stands beside the server, and what stands in its location.
+fn parts(serving: Serving) -> (String, String) {
+    match serving {
+        Serving::Proxy => (String::new(), "proxy_buffering off;".into()),
+        // Bodies lie in files, and the kernel keeps those in memory; names and descriptors are kept open.
+        Serving::Cache => (
+            "proxy_cache_path cache levels=1:2 keys_zone=bench:8m max_size=256m inactive=1h use_temp_path=off;
+    open_file_cache max=1000 inactive=1h;
+    open_file_cache_valid 1h;"
+                .into(),
+            r#"proxy_cache bench;
+            proxy_cache_methods POST;
+            proxy_cache_key "$request_uri $http_authorization $request_body";
+            proxy_cache_valid 200 1h;
+            add_header X-Cache-Status $upstream_cache_status;"#
+                .into(),
+        ),
+        Serving::Bounded(calls) => (
+            "limit_conn_zone $server_name zone=bench:1m;
+    limit_conn_log_level info;"
+                .into(),
+            format!("proxy_buffering off;\n            limit_conn bench {calls};"),
+        ),
+    }
+}
+
+fn document(peer: Peer<'_>, listen: SocketAddr, upstream: SocketAddr) -> String {
+    let Peer { workers, connections, serving, .. } = peer;
+    let (beside, location) = parts(serving);
     format!(
         r#"daemon off;
 pid nginx.pid;
@@ -63,6 +107,7 @@ http {{
     fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
+    {beside}
     upstream bench {{
         server {upstream};
         keepalive 256;
@@ -71,12 +116,13 @@ http {{
     }}
     server {{
         listen {listen} backlog=4096;
+        server_name bench;
         location / {{
             proxy_pass http://bench;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
-            proxy_buffering off;
             proxy_read_timeout 600s;
+            {location}
         }}
     }}
 }}

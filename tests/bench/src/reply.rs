@@ -1,4 +1,5 @@
-//! An answer, read no further than the measurement needs: is it a 200, has the first word come, is it whole.
+//! An answer, read no further than the measurement needs: is it a 200 or a 503, has the first word come, is
+//! it whole.
 
 use memchr::memmem;
 
@@ -16,6 +17,8 @@ pub(crate) enum Progress {
     /// The first word of a stream is here.
     Speaking,
     Whole,
+    /// A whole 503: whoever answers has too much to do.
+    Refused,
     /// It is not the answer that was asked for.
     Wrong,
 }
@@ -33,6 +36,7 @@ pub(crate) struct Reply {
     bytes: Vec<u8>,
     end: Option<End>,
     speaks: bool,
+    refuses: bool,
 }
 
 impl Reply {
@@ -42,7 +46,8 @@ impl Reply {
         self.bytes.extend_from_slice(bytes);
         if self.end.is_none() {
             let Some(head) = memmem::find(&self.bytes, b"\r\n\r\n") else { return Progress::Begun };
-            if !self.bytes.starts_with(b"HTTP/1.1 200") {
+            self.refuses = self.bytes.starts_with(b"HTTP/1.1 503");
+            if !self.refuses && !self.bytes.starts_with(b"HTTP/1.1 200") {
                 return Progress::Wrong;
             }
             let Some(end) = end(&self.bytes[..head + 2], head + 4) else { return Progress::Wrong };
@@ -54,7 +59,7 @@ impl Reply {
             None => false,
         };
         if is_whole {
-            return Progress::Whole;
+            return if self.refuses { Progress::Refused } else { Progress::Whole };
         }
         let from = before.saturating_sub(FIRST_WORD.len());
         self.speaks |= memmem::find(&self.bytes[from..], FIRST_WORD).is_some();
@@ -66,6 +71,21 @@ impl Reply {
         self.bytes.clear();
         self.end = None;
         self.speaks = false;
+        self.refuses = false;
+    }
+
+    /// The value of a header, once the head is here.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let head = &self.bytes[..memmem::find(&self.bytes, b"\r\n\r\n")?];
+        let lines = head.split(|byte| *byte == b'\n').filter_map(|line| str::from_utf8(line).ok());
+        let mut fields = lines.filter_map(|line| line.split_once(':'));
+        fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
+    /// What has come of the body, as it came.
+    pub(crate) fn body(&self) -> &[u8] {
+        let head = memmem::find(&self.bytes, b"\r\n\r\n").map_or(self.bytes.len(), |head| head + 4);
+        &self.bytes[head..]
     }
 
     /// How many events the answer had.
@@ -102,6 +122,10 @@ mod tests {
         assert_eq!(reply.take(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"), Progress::Begun);
         assert_eq!(reply.take(b"{}"), Progress::Begun);
         assert_eq!(reply.take(b"{}"), Progress::Whole);
+        assert_eq!((reply.header("content-length"), reply.body()), (Some("4"), &b"{}{}"[..]));
+        reply.clear();
+        assert_eq!(reply.take(b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\n"), Progress::Begun);
+        assert_eq!(reply.take(b"{}"), Progress::Refused);
         reply.clear();
         assert_eq!(reply.take(b"HTTP/1.1 404 Not Found\r\n\r\n"), Progress::Wrong);
     }

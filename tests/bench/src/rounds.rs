@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::bed::{Bed, Target};
+use crate::child::Server;
 use crate::cli::{Failed, Kind};
 use crate::sample::{Sample, float};
 use crate::{child, process};
 
 /// One target's part of a round.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Turn {
     pub(crate) sample: Sample,
     cpu: Duration,
@@ -22,22 +23,45 @@ pub(crate) struct Round {
 }
 
 pub(crate) fn rounds(bed: &Bed, count: usize, kind: &Kind) -> Result<Vec<Round>, Failed> {
-    let turn = |target| -> Result<Turn, Failed> {
-        let pids = bed.pids(target);
-        let before = process::cpu(&pids);
-        let sample = child::load(bed.address(target), kind)?;
-        Ok(Turn { sample, cpu: process::cpu(&pids).saturating_sub(before) })
-    };
+    let turn = |target| turn(bed.server(target), kind);
     let round = |_| {
         Ok(Round { direct: turn(Target::Direct)?, nginx: turn(Target::Nginx)?, weir: turn(Target::Weir)? })
     };
     (0..count.max(1)).map(round).collect()
 }
 
+/// Rounds in which other servers take turns, every other time from the last to the first.
+pub(crate) fn turns<const N: usize>(
+    servers: [&Server; N],
+    count: usize,
+    kind: &Kind,
+) -> Result<Vec<[Turn; N]>, Failed> {
+    let round = |number: usize| {
+        let mut turns = [Turn::default(); N];
+        for step in 0..N {
+            let at = if number.is_multiple_of(2) { step } else { N - 1 - step };
+            turns[at] = turn(servers[at], kind)?;
+        }
+        Ok(turns)
+    };
+    (0..count.max(1)).map(round).collect()
+}
+
+pub(crate) fn turn(server: &Server, kind: &Kind) -> Result<Turn, Failed> {
+    let pids = server.pids();
+    let before = process::cpu(&pids);
+    let sample = child::load(server.address, kind)?;
+    Ok(Turn { sample, cpu: process::cpu(&pids).saturating_sub(before) })
+}
+
 impl Turn {
     /// Processor time of a call, in microseconds.
     pub(crate) fn cpu_micros(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / float(self.sample.answered.max(1))
+    }
+
+    pub(crate) fn per_second(&self) -> f64 {
+        self.sample.per_second()
     }
 
     pub(crate) fn p50_micros(&self) -> f64 {

@@ -1,6 +1,10 @@
 //! The rows: what is measured, and what is aimed at.
 
+mod cached;
+mod hashing;
 mod memory;
+mod overload;
+mod protected;
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +14,7 @@ use crate::ask::Ask;
 use crate::bed::Bed;
 use crate::cli::{Failed, Kind, Run, say};
 use crate::figure::{Aim, Figure, Unit};
+use crate::gateway::Setup;
 use crate::rounds::{Round, Turn, rounds};
 use crate::table::Table;
 
@@ -36,6 +41,14 @@ pub(crate) enum Row {
     /// Streams of 100 chunks over 16 connections.
     #[value(name = "stream-100")]
     Stream100,
+    /// JSON answers out of the cache, over 16 and over 32 connections.
+    Cached,
+    /// What limits and breakers cost a JSON call, beside a Weir that has none.
+    Protected,
+    /// Answers in time at five times what the upstream can do.
+    Overload,
+    /// The fingerprint of a prompt of 400 kB.
+    Hashing,
     /// Memory before and after work.
     Idle,
     /// Memory for each stream that is held.
@@ -48,15 +61,45 @@ struct Scale {
     rounds: usize,
     millis: u64,
     held: usize,
+    flood: Flood,
+    counting: Counting,
+}
+
+/// How long a flood lasts, and how often there is one.
+#[derive(Clone, Copy, Debug)]
+struct Flood {
+    rounds: usize,
+    millis: u64,
+    /// How long callers wait for their answers.
+    patience: u64,
+}
+
+/// Whether instructions are counted; that takes half a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counting {
+    Yes,
+    No,
 }
 
 /// Measures and prints; a row that cannot be measured says why and the others go on.
 pub(crate) fn run(run: &Run) -> Result<(), Failed> {
     // Many short rounds rather than few long ones: what else the machine does comes in bursts.
     let scale = if run.quick {
-        Scale { rounds: run.rounds.unwrap_or(5), millis: 250, held: 2_000 }
+        Scale {
+            rounds: run.rounds.unwrap_or(5),
+            millis: 250,
+            held: 2_000,
+            flood: Flood { rounds: 1, millis: 1_000, patience: 1_000 },
+            counting: Counting::No,
+        }
     } else {
-        Scale { rounds: run.rounds.unwrap_or(9), millis: 800, held: 10_000 }
+        Scale {
+            rounds: run.rounds.unwrap_or(9),
+            millis: 800,
+            held: 10_000,
+            flood: Flood { rounds: 3, millis: 3_000, patience: 2_000 },
+            counting: Counting::Yes,
+        }
     };
     let bed = Bed::start(run)?;
     let started = Instant::now();
@@ -86,7 +129,7 @@ pub(crate) fn run(run: &Run) -> Result<(), Failed> {
 
 impl Row {
     fn measure(self, bed: &Bed, scale: Scale) -> Result<Vec<Figure>, Failed> {
-        let Scale { millis, rounds: count, held } = scale;
+        let Scale { millis, rounds: count, held, flood, counting } = scale;
         let throughput = |ask, connections| {
             rounds(bed, count, &Kind::Throughput { ask, connections, millis })
                 .map(|rounds| through(ask, connections, &rounds))
@@ -110,6 +153,10 @@ impl Row {
                 let rounds = rounds(bed, count, &Kind::Serial { ask: Ask::Stream(20), millis })?;
                 Ok(added("first token", (f64::INFINITY, 220.0), &rounds))
             }
+            Self::Cached => cached::measure(bed, count, millis, counting),
+            Self::Protected => protected::measure(bed, count, millis, counting),
+            Self::Overload => overload::measure(bed, flood),
+            Self::Hashing => hashing::measure(count),
             Self::Idle => memory::idle(bed, millis),
             Self::Held => memory::held(bed, held),
         }
@@ -122,9 +169,10 @@ fn through(ask: Ask, connections: usize, rounds: &[Round]) -> Vec<Figure> {
         Ask::Stream(chunks) => (format!("streams of {chunks}"), Aim::Nothing),
         Ask::Hold => ("held".to_owned(), Aim::Nothing),
     };
-    let rate = |turn: &Turn| turn.sample.per_second();
-    let rates: Vec<_> =
-        rounds.iter().map(|r| (Some(rate(&r.direct)), rate(&r.nginx), rate(&r.weir))).collect();
+    let rates: Vec<_> = rounds
+        .iter()
+        .map(|r| (Some(r.direct.per_second()), r.nginx.per_second(), r.weir.per_second()))
+        .collect();
     let costs: Vec<_> = rounds
         .iter()
         .map(|r| (Some(r.direct.cpu_micros()), r.nginx.cpu_micros(), r.weir.cpu_micros()))
@@ -133,6 +181,22 @@ fn through(ask: Ask, connections: usize, rounds: &[Round]) -> Vec<Figure> {
         Figure::of_rounds(format!("{name}, c={connections}"), Unit::PerSecond, aim, &rates),
         Figure::of_rounds(format!("{name}, c={connections}: CPU of one"), Unit::Micros, Aim::Nothing, &costs),
     ]
+}
+
+/// Instructions of one call with each of `setups`, where they are counted; why not, where they are not.
+fn instructions<const N: usize>(
+    bed: &Bed,
+    setups: [Setup; N],
+    counting: Counting,
+) -> Result<[f64; N], Failed> {
+    if counting == Counting::No {
+        return Err(Failed("a quick run has no time for it".into()));
+    }
+    let mut counts = [0.0; N];
+    for (count, setup) in counts.iter_mut().zip(setups) {
+        *count = bed.instructions(setup)?;
+    }
+    Ok(counts)
 }
 
 /// What a gateway adds to the direct call, at the median and at the 99th percentile.

@@ -16,12 +16,15 @@ pub(crate) struct Sample {
     pub(crate) events: u64,
     /// Calls answered in all, while warming up too.
     pub(crate) answered: u64,
-    /// Calls that were not answered as they should be.
-    pub(crate) failed: u64,
+    /// Calls answered with 503 while it was measured.
+    pub(crate) refused: u64,
     /// Time that was measured, in nanoseconds.
     pub(crate) nanos: u64,
     pub(crate) p50_nanos: u64,
     pub(crate) p99_nanos: u64,
+    /// Of the 503s.
+    pub(crate) refused_p50_nanos: u64,
+    pub(crate) refused_p99_nanos: u64,
 }
 
 impl Sample {

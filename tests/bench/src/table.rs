@@ -9,7 +9,7 @@ use crate::rounds::Spread;
 #[derive(Debug)]
 pub(crate) struct Table<'a>(pub(crate) &'a [Figure]);
 
-const HEAD: [&str; 8] = ["", "aim", "weir", "least … most", "nginx", "direct", "weir/nginx", ""];
+const HEAD: [&str; 8] = ["", "aim", "weir", "least … most", "beside", "direct", "weir/beside", ""];
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,7 +32,8 @@ fn cells(figure: &Figure) -> [String; 8] {
     let unit = figure.unit;
     let shown = |spread: Option<Spread>| spread.map(|spread| number(spread.median, unit)).unwrap_or_default();
     let aim = match figure.aim {
-        Aim::Share(share) => format!("≥ {share:.2} of nginx"),
+        Aim::Share(share) => format!("≥ {share:.2} of {}", figure.peer),
+        Aim::Least(least) => format!("≥ {} {}", number(least, unit), unit.symbol()),
         Aim::Most(most) => format!("≤ {} {}", number(most, unit), unit.symbol()),
         Aim::Nothing => String::new(),
     };
@@ -50,7 +51,10 @@ fn cells(figure: &Figure) -> [String; 8] {
         aim,
         format!("{} {}", number(figure.weir.median, unit), unit.symbol()),
         range(figure.weir, |value| number(value, unit)).unwrap_or_default(),
-        shown(figure.nginx),
+        figure
+            .beside
+            .map(|beside| format!("{} {}", figure.peer, number(beside.median, unit)))
+            .unwrap_or_default(),
         shown(figure.direct),
         ratio.unwrap_or_default(),
         verdict.to_owned(),
@@ -64,8 +68,10 @@ fn range(spread: Spread, show: impl Fn(f64) -> String) -> Option<String> {
 
 fn number(value: f64, unit: Unit) -> String {
     match unit {
-        Unit::PerSecond => format!("{value:.0}"),
-        Unit::Micros | Unit::Mebibytes | Unit::Kibibytes => format!("{value:.1}"),
+        Unit::PerSecond | Unit::MegabytesPerSecond | Unit::Instructions => format!("{value:.0}"),
+        Unit::Micros | Unit::Millis | Unit::Mebibytes | Unit::Kibibytes | Unit::Percent => {
+            format!("{value:.1}")
+        }
     }
 }
 

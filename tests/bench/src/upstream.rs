@@ -1,4 +1,5 @@
-//! A provider that costs next to nothing: fixed answers, as fast as a connection takes them.
+//! A provider that costs next to nothing: fixed answers, as fast as a connection takes them, or as fast as its
+//! slots do. What it has taken on it works off, whether or not anyone still waits.
 //!
 //! It behaves as `OpenAI` does where that costs a gateway work: a stream begins with a chunk that has a role and
 //! no word, and asked for usage it puts `"usage":null` into every chunk and a chunk with usage at the end.
@@ -8,11 +9,13 @@ use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -20,9 +23,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpSocket;
+use tokio::sync::Semaphore;
 
 use crate::ask::Ask;
-use crate::cli::{Failed, say};
+use crate::cli::{Capacity, Failed, say};
 
 /// Enough for ten thousand streams that come at once.
 const BACKLOG: u32 = 4096;
@@ -30,7 +34,7 @@ const BACKLOG: u32 = 4096;
 const ANSWER: &str = r#"{"id":"chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG","object":"chat.completion","created":1741570283,"model":"gpt-4o-2024-08-06","choices":[{"index":0,"message":{"role":"assistant","content":"Uploads from one office time out after thirty seconds while downloads are fine. The proxy in front of the upload service is the likeliest suspect.","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":84,"completion_tokens":31,"total_tokens":115,"prompt_tokens_details":{"cached_tokens":0}},"service_tier":"default","system_fingerprint":"fp_fc9f1d7035"}"#;
 
 /// Serves until standard input ends.
-pub(crate) fn serve() -> Result<(), Failed> {
+pub(crate) fn serve(capacity: Capacity) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -39,38 +43,73 @@ pub(crate) fn serve() -> Result<(), Failed> {
         let _ = io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
-    runtime.block_on(accept()).map_err(|e| Failed::because("the upstream cannot serve", e))
+    runtime.block_on(accept(capacity)).map_err(|e| Failed::because("the upstream cannot serve", e))
 }
 
-async fn accept() -> io::Result<()> {
+async fn accept(capacity: Capacity) -> io::Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let listener = socket.listen(BACKLOG)?;
     say(format_args!("listening on http://{}", listener.local_addr()?));
-    let scripts = Arc::new(Scripts::default());
+    let provider = Arc::new(Provider::new(capacity));
     loop {
         let (connection, _) = listener.accept().await?;
         connection.set_nodelay(true)?;
-        let scripts = Arc::clone(&scripts);
+        let provider = Arc::clone(&provider);
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(request, Arc::clone(&scripts)));
+            let service = service_fn(|request| answer(request, Arc::clone(&provider)));
             // It ends in an error whenever the other side breaks off.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
         });
     }
 }
 
-async fn answer(request: Request<Incoming>, scripts: Arc<Scripts>) -> Result<Response<Answer>, Infallible> {
+/// What all connections share.
+#[derive(Debug)]
+struct Provider {
+    scripts: Scripts,
+    /// Calls so far.
+    calls: AtomicU64,
+    /// Slots, and the time of each call in one.
+    work: Option<(Arc<Semaphore>, Duration)>,
+}
+
+impl Provider {
+    fn new(Capacity { slots, work }: Capacity) -> Self {
+        let work = (slots > 0).then(|| (Arc::new(Semaphore::new(slots)), Duration::from_millis(work)));
+        Self { scripts: Scripts::default(), calls: AtomicU64::new(0), work }
+    }
+
+    /// Waits for a slot and works in it. It is a task of its own: a caller that leaves ends nothing.
+    async fn work(&self) {
+        let Some((slots, span)) = &self.work else { return };
+        let (slots, span) = (Arc::clone(slots), *span);
+        let work = tokio::spawn(async move {
+            let _slot = slots.acquire().await;
+            tokio::time::sleep(span).await;
+        });
+        // It neither panics nor is it aborted.
+        let _ = work.await;
+    }
+}
+
+async fn answer(request: Request<Incoming>, provider: Arc<Provider>) -> Result<Response<Answer>, Infallible> {
+    if request.method() == Method::GET {
+        let calls = provider.calls.load(Ordering::Relaxed).to_string();
+        return Ok(Response::new(Answer::Whole(calls.into())));
+    }
+    provider.calls.fetch_add(1, Ordering::Relaxed);
     let asked = request.into_body().collect().await.map(http_body_util::Collected::to_bytes);
     let body = asked.unwrap_or_default();
     let (status, kind, answer) = match Ask::of(&body) {
         None => (StatusCode::BAD_REQUEST, "text/plain", Answer::Whole(Bytes::new())),
         Some(Ask::Json) => {
+            provider.work().await;
             (StatusCode::OK, "application/json", Answer::Whole(Bytes::from_static(ANSWER.as_bytes())))
         }
         Some(ask) => {
             let has_usage = memchr::memmem::find(&body, b"include_usage").is_some();
-            let script = if has_usage { &scripts.with_usage } else { &scripts.plain };
+            let script = if has_usage { &provider.scripts.with_usage } else { &provider.scripts.plain };
             let words = if let Ask::Stream(words) = ask { Some(words) } else { None };
             let events = Events { script: Arc::clone(script), words, sent: 0, has_yielded: true };
             (StatusCode::OK, "text/event-stream", Answer::Events(events))

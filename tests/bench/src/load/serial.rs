@@ -33,7 +33,7 @@ pub(super) fn run(target: SocketAddr, ask: Ask, window: &Window) -> Result<Sampl
 
 /// A connection that calls.
 #[derive(Debug)]
-pub(super) struct Caller {
+pub(crate) struct Caller {
     target: SocketAddr,
     ask: Ask,
     request: Vec<u8>,
@@ -43,7 +43,7 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    pub(super) fn connect(target: SocketAddr, ask: Ask) -> Result<Self, Failed> {
+    pub(crate) fn connect(target: SocketAddr, ask: Ask) -> Result<Self, Failed> {
         let failed = |e: io::Error| broken(target, e);
         let stream = TcpStream::connect(target).map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
@@ -52,7 +52,7 @@ impl Caller {
     }
 
     /// Calls and reads the whole answer; gives the time to what was waited for.
-    pub(super) fn call(&mut self) -> Result<Duration, Failed> {
+    pub(crate) fn call(&mut self) -> Result<Duration, Failed> {
         self.reply.clear();
         let failed = |e: io::Error| broken(self.target, e);
         let (asked, mut latency) = (Instant::now(), None);
@@ -69,9 +69,14 @@ impl Caller {
                     latency.get_or_insert_with(|| asked.elapsed());
                 }
                 Progress::Whole => return Ok(latency.unwrap_or_else(|| asked.elapsed())),
-                Progress::Wrong => return Err(wrong(self.target, &self.reply)),
+                Progress::Refused | Progress::Wrong => return Err(wrong(self.target, &self.reply)),
             }
         }
+    }
+
+    /// The last answer.
+    pub(crate) fn reply(&self) -> &Reply {
+        &self.reply
     }
 
     /// Throws the first word of a stream and whatever else is here away and keeps the stream.
@@ -86,7 +91,9 @@ impl Caller {
             match self.reply.take(&self.buffer[..length]) {
                 Progress::Begun => {}
                 Progress::Speaking => return Ok(self.stream),
-                Progress::Whole | Progress::Wrong => return Err(wrong(self.target, &self.reply)),
+                Progress::Whole | Progress::Refused | Progress::Wrong => {
+                    return Err(wrong(self.target, &self.reply));
+                }
             }
         }
     }

@@ -62,7 +62,7 @@ async fn connection(
             match reply.take(&buffer[..length]) {
                 Progress::Begun | Progress::Speaking => {}
                 Progress::Whole => break,
-                Progress::Wrong => return Err(wrong(target, &reply)),
+                Progress::Refused | Progress::Wrong => return Err(wrong(target, &reply)),
             }
         }
         let now = Instant::now();

@@ -8,6 +8,7 @@ use crate::bed::Bed;
 use crate::child::{self, Holder, Server};
 use crate::cli::{Failed, Kind, say};
 use crate::figure::{Aim, Figure, Unit};
+use crate::gateway::Setup;
 use crate::process;
 use crate::sample::float;
 
@@ -21,7 +22,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 const OTHER_FILES: u64 = 200;
 
 pub(super) fn idle(bed: &Bed, millis: u64) -> Result<Vec<Figure>, Failed> {
-    let weir = bed.fresh_weir()?;
+    let weir = bed.fresh_weir(Setup::Usual)?;
     let nginx = bed.fresh_nginx(0)?;
     let fresh = (resident(&nginx), resident(&weir));
     for server in [&nginx, &weir] {
@@ -45,7 +46,7 @@ pub(super) fn held(bed: &Bed, wanted: usize) -> Result<Vec<Figure>, Failed> {
         say(format_args!("only {streams} streams are held: {files} open files are allowed (`ulimit -Hn`)"));
     }
     let nginx = of_each(&bed.fresh_nginx(streams)?, streams)?;
-    let weir = of_each(&bed.fresh_weir()?, streams)?;
+    let weir = of_each(&bed.fresh_weir(Setup::Usual)?, streams)?;
     let what = format!("each of {streams} streams held");
     Ok(vec![Figure::once(what, Unit::Kibibytes, Aim::Most(32.0), nginx / KIB, weir / KIB)])
 }
