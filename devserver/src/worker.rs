@@ -203,7 +203,8 @@ async fn gateway(State(desk): State<Desk>, request: Request) -> Result<Response,
         settlement.run().await;
     });
     // A panic hurts this request and no other.
-    let answer = AssertUnwindSafe(answer).catch_unwind().await;
+    // Boxed, it is moved once and not by every layer around it.
+    let answer = AssertUnwindSafe(Box::pin(answer)).catch_unwind().await;
     let Ok(answer) = answer else { return Ok(internal_error()) };
     Ok(match patience {
         Some(patience) if !answer.body().is_end_stream() => {

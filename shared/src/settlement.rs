@@ -92,7 +92,8 @@ impl<P: Platform> Settlement<P> {
         match task {
             Task::Close(left) => left.close(&platform, None).await,
             Task::Lead(lead) => {
-                let (books, pilot) = lead.fly().await;
+                // Most requests lead no call, and a call is large.
+                let (books, pilot) = Box::pin(lead.fly()).await;
                 // Its books come from the call that has just ended.
                 let Ok(Task::Close(left)) = books.task.await else { return };
                 left.close(&platform, Some(pilot)).await;

@@ -222,7 +222,9 @@ impl<P: Platform> Journey<'_, P> {
         mut trail: Trail<P>,
     ) -> Result<Response<Body<P>>, Refusal> {
         let method = sent.method.clone();
-        match self.attempts().make(rules, plan, sent, &mut trail).await {
+        // By far the largest part of a request; what is answered without an upstream shall not carry it.
+        let answer = Box::pin(self.attempts().make(rules, plan, sent, &mut trail)).await;
+        match answer {
             Ok(answer) => Ok(deliver(answer, &method, trail)),
             Err(Unanswered { refusal, ending }) => {
                 trail.unanswered(ending, &refusal);
