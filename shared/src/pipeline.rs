@@ -44,6 +44,19 @@ const EXPLAIN: HeaderName = HeaderName::from_static("x-weir-explain");
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
 const DEGRADED: HeaderName = HeaderName::from_static("x-weir-degraded");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const REQUESTS_LEFT: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+];
+const TOKENS_LEFT: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-tokens"),
+    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    HeaderName::from_static("x-ratelimit-reset-tokens"),
+];
+
+/// Headers that every answer may wear; room for them is made once.
+const MOST_WORN: usize = 12;
 
 /// Answers one request by one configuration.
 ///
@@ -202,6 +215,7 @@ impl<P: Platform> Journey<'_, P> {
             refused(&refusal)
         });
         let headers = response.headers_mut();
+        headers.reserve(MOST_WORN);
         if let Ok(id) = HeaderValue::try_from(self.request_id) {
             headers.insert(REQUEST_ID, id);
         }
@@ -233,17 +247,11 @@ impl Degraded {
 
 /// Limits in the form that clients read.
 fn tell_limits(left: &Left, headers: &mut HeaderMap) {
-    for (what, allowance) in [("requests", left.requests), ("tokens", left.tokens)] {
+    for (names, allowance) in [(REQUESTS_LEFT, left.requests), (TOKENS_LEFT, left.tokens)] {
         let Some(Allowance { limit, remaining, reset }) = allowance else { continue };
-        let values = [
-            ("limit", HeaderValue::from(limit)),
-            ("remaining", HeaderValue::from(remaining)),
-            ("reset", HeaderValue::try_from(go_duration(reset)).unwrap_or(HeaderValue::from_static("0ms"))),
-        ];
-        for (part, value) in values {
-            if let Ok(name) = HeaderName::try_from(format!("x-ratelimit-{part}-{what}")) {
-                headers.insert(name, value);
-            }
+        let reset = HeaderValue::try_from(go_duration(reset)).unwrap_or(HeaderValue::from_static("0ms"));
+        for (name, value) in names.into_iter().zip([limit.into(), remaining.into(), reset]) {
+            headers.insert(name, value);
         }
     }
 }
