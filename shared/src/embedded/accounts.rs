@@ -31,12 +31,13 @@ impl Accounts {
     ) -> Result<Left, Denied> {
         let mut left = Left::default();
         for (at, (scope, limits)) in scopes.iter().enumerate() {
-            let account = self.account(scope, limits, now);
-            let outcome = account.reserve(limits, want, now);
-            left = left.tighter(account.left(limits, now));
+            let (outcome, now_left) = self.on_account(scope, limits, now, |account| {
+                (account.reserve(limits, want, now), account.left(limits, now))
+            });
+            left = left.tighter(now_left);
             if let Err(denied) = outcome {
                 for (scope, limits) in &scopes[..at] {
-                    self.account(scope, limits, now).undo(limits, want, now);
+                    self.on_account(scope, limits, now, |account| account.undo(limits, want, now));
                 }
                 return Err(denied);
             }
@@ -47,7 +48,8 @@ impl Accounts {
     pub(super) fn settle(&mut self, closing: &Closing, now: Instant) {
         let Closing { reservation, used, .. } = closing;
         for (scope, limits) in &reservation.scopes {
-            self.account(scope, limits, now).settle(limits, reservation.want, *used, now);
+            let settle = |account: &mut Account| account.settle(limits, reservation.want, *used, now);
+            self.on_account(scope, limits, now, settle);
         }
     }
 
@@ -61,16 +63,28 @@ impl Accounts {
         left.fold(Left::default(), Left::tighter)
     }
 
-    fn account(&mut self, scope: &Scope, limits: &Limits, now: Instant) -> &mut Account {
-        let is_known = self.by_scope.contains_key(scope);
-        if !is_known && self.by_scope.len() >= self.most {
+    /// Takes a step on the account of `scope`, or on the one that newcomers share.
+    fn on_account<T>(
+        &mut self,
+        scope: &Scope,
+        limits: &Limits,
+        now: Instant,
+        step: impl FnOnce(&mut Account) -> T,
+    ) -> T {
+        // Most are known, and neither their names nor their limits are copied.
+        if let Some((account, known)) = self.by_scope.get_mut(scope) {
+            if known != limits {
+                known.clone_from(limits);
+            }
+            return step(account);
+        }
+        if self.by_scope.len() >= self.most {
             self.sweep(now);
         }
-        let has_room = is_known || self.by_scope.len() < self.most;
-        let scope = if has_room { scope.clone() } else { Scope::Overflow };
+        let scope = if self.by_scope.len() < self.most { scope.clone() } else { Scope::Overflow };
         let (account, known) = self.by_scope.entry(scope).or_default();
         known.clone_from(limits);
-        account
+        step(account)
     }
 
     /// Forgets who owes nothing; at most once a second, so that a flood cannot make it the main work.
