@@ -123,7 +123,9 @@ pub(crate) fn run(run: &Run) -> Result<(), Failed> {
     }
     say(format_args!("\n{}", Table(&figures)));
     let took = Duration::from_secs(started.elapsed().as_secs());
-    say(format_args!("median of {} rounds; {took:?}; load after: {}", scale.rounds, machine_load()));
+    let (rounds, floods) = (scale.rounds, scale.flood.rounds);
+    let load = machine_load();
+    say(format_args!("median of {rounds} rounds, of overload {floods}; {took:?}; load after: {load}"));
     Ok(())
 }
 
