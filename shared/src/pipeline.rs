@@ -9,6 +9,7 @@ mod failure;
 mod lead;
 mod lookup;
 mod reserve;
+mod route;
 mod sharing;
 mod stored;
 mod turn;

@@ -45,7 +45,9 @@ pub trait Platform: Clone + Unpin + 'static {
 
     fn sleep(&self, span: Duration) -> Self::Sleep;
 
-    /// The one operation on the store before the upstream call.
+    /// The one operation on the store before the upstream call. A client may leave while it is under way: where the
+    /// store is not in the process, what was reserved by then is held until it expires, unless the shell sees the
+    /// operation to its end and gives it back.
     async fn open(&self, ask: Ask<'_>) -> Result<Opened, StoreLost>;
 
     /// The same on what the process keeps by itself, for as long as the store is lost.

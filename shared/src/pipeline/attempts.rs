@@ -6,7 +6,7 @@ use super::attempt::{Answer, Errand};
 use super::cargo::Sent;
 use super::turn::Turn;
 use crate::breaker::Gate;
-use crate::config::{Condition, Config, Retry};
+use crate::config::{Condition, Config, Retry, Route};
 use crate::explain::Explanation;
 use crate::ledger::Ending;
 use crate::overload::Priority;
@@ -26,6 +26,12 @@ pub(super) struct Rules<'a> {
     pub(super) retry: &'a Retry,
     pub(super) fallback_on: &'a [Condition],
     pub(super) route: &'a str,
+}
+
+impl<'a> Rules<'a> {
+    pub(super) fn of(route: &'a Route) -> Self {
+        Self { retry: &route.retry, fallback_on: &route.fallback_on, route: route.pattern.as_str() }
+    }
 }
 
 /// What all attempts at one request have in common.

@@ -7,7 +7,9 @@ use http::request::Parts;
 use http::{HeaderMap, Method, header};
 
 use super::Journey;
+use super::lookup::{self, IDEMPOTENCY_KEY, Request};
 use crate::call::Call;
+use crate::caller::Caller;
 use crate::endpoint::{Address, Operation};
 use crate::platform::{Passing, Payload, Platform, Progress};
 use crate::refusal::Refusal;
@@ -76,18 +78,40 @@ impl<U> Sent<U> {
     }
 }
 
-pub(super) fn sent<U>(head: &Parts, address: &Address, cargo: Cargo<U>) -> Sent<U> {
-    let mut headers = headers::toward_upstream(&head.headers);
-    if let Cargo::Stream(..) = cargo {
-        // What is not read is not decoded, and is as long as it was.
-        for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
-            if let Some(value) = head.headers.get(&name) {
-                headers.insert(name, value.clone());
+/// A client's request as it came, read as far as it is understood.
+pub(super) struct Asked<'a, U> {
+    pub(super) head: &'a Parts,
+    pub(super) address: &'a Address,
+    pub(super) cargo: Cargo<U>,
+}
+
+impl<'a, U> Asked<'a, U> {
+    /// What makes two of them the same, apart from their bodies.
+    pub(super) fn request(&self, operation: Operation) -> Request<'a> {
+        let (suffix, query) = (self.address.suffix.as_str(), self.head.uri.query());
+        Request { operation, suffix, query, headers: &self.head.headers }
+    }
+
+    /// As it goes upstream for `caller`.
+    pub(super) fn sent(self, caller: &Caller) -> Sent<U> {
+        let Self { head, address, cargo } = self;
+        let mut headers = headers::toward_upstream(&head.headers);
+        if let Cargo::Stream(..) = cargo {
+            // What is not read is not decoded, and is as long as it was.
+            for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
+                if let Some(value) = head.headers.get(&name) {
+                    headers.insert(name, value.clone());
+                }
             }
         }
+        // Of a call that is understood the gateway takes care itself.
+        let key = head.headers.get(IDEMPOTENCY_KEY).filter(|_| cargo.operation().is_none());
+        if let Some(key) = key {
+            headers.insert(IDEMPOTENCY_KEY, lookup::upstream_key(caller, key));
+        }
+        let query = head.uri.query().map(str::to_owned);
+        Sent { method: head.method.clone(), suffix: address.suffix.clone(), query, headers, cargo }
     }
-    let query = head.uri.query().map(str::to_owned);
-    Sent { method: head.method.clone(), suffix: address.suffix.clone(), query, headers, cargo }
 }
 
 impl<P: Platform> Journey<'_, P> {

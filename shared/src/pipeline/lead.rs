@@ -47,9 +47,7 @@ impl<P: Platform> Lead<P> {
     pub(crate) async fn fly(self) -> (Settlement<P>, Pilot) {
         let Self { platform, config, trace, started, priority, mut explanation, .. } = self;
         let Self { route, plan, sent, mut trail, pilot, books, .. } = self;
-        let route = &config.routes[route];
-        let rules =
-            Rules { retry: &route.retry, fallback_on: &route.fallback_on, route: route.pattern.as_str() };
+        let rules = Rules::of(&config.routes[route]);
         let outcome = {
             let mut attempts = Attempts {
                 platform: &platform,

@@ -82,8 +82,8 @@ impl<P: Platform> Journey<'_, P> {
         }
     }
 
-    /// Lets the settlement make the call.
-    pub(super) fn lead(
+    /// Hands a call over to the settlement.
+    pub(super) fn hand_over(
         &self,
         pilot: Pilot,
         plan: Plan,

@@ -1,0 +1,187 @@
+//! A request on its route: answered from what is kept, from a call in flight, or by an upstream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Response, StatusCode};
+
+use super::attempts::Rules;
+use super::call::NOTHING;
+use super::cargo::{Asked, Cargo};
+use super::lookup::Lookup;
+use super::stored::{Found, Terms};
+use super::{Degraded, Journey};
+use crate::cache::Status;
+use crate::caller::Caller;
+use crate::config::{Config, OnDisconnect, Pick, UpstreamId};
+use crate::flight::{Listener, Pilot};
+use crate::ledger::{Ending, Record};
+use crate::plan::{self, Chance, Known, Plan, Resolved};
+use crate::platform::{Ask, Opened, Platform};
+use crate::refusal::Refusal;
+use crate::settlement::{Docket, Older, Trail};
+use crate::stream::Body;
+
+/// A request whose books are open, and all that is known of it.
+struct Case<'a, U> {
+    resolved: &'a Resolved,
+    caller: Arc<Caller>,
+    asked: Asked<'a, U>,
+    breakers: Vec<String>,
+    opened: Opened,
+    /// How long it may take.
+    longest: Duration,
+}
+
+impl<P: Platform> Journey<'_, P> {
+    /// Reserves and looks, and asks if nothing was found.
+    pub(super) async fn route(
+        &mut self,
+        model: &str,
+        resolved: &Resolved,
+        asked: Asked<'_, P::Upload>,
+        mut record: Record,
+        docket: Docket<P>,
+    ) -> Result<Response<Body<P>>, Refusal> {
+        let route = &self.config.routes[resolved.route];
+        model.clone_into(&mut record.model);
+        record.route = route.pattern.to_string();
+        let caller = Arc::clone(&record.caller);
+        // Of what is not understood nothing is known, and nothing is learned.
+        let (mut lookup, estimate, prompt_bytes, on_disconnect) = match &asked.cargo {
+            Cargo::Call { operation, call } => {
+                let lookup = self.lookup(asked.request(*operation), call, resolved, &caller)?;
+                (lookup, call.estimate(*operation), call.prompt_bytes, route.on_disconnect)
+            }
+            Cargo::Named(_) | Cargo::Form { .. } | Cargo::Whole(_) | Cargo::Stream(..) => {
+                (Lookup::default(), NOTHING, 0, OnDisconnect::Cancel)
+            }
+        };
+        let longest =
+            route.to.iter().map(|target| self.config.upstream(target.upstream).timeouts.total).max();
+        let longest = longest.unwrap_or_default();
+        let mut reservation = self.reservation(&caller, asked.head, Some(route), estimate, longest);
+        let (breakers, upstreams) = (breakers(self.config, resolved), upstreams(self.config, resolved));
+        let ask = Ask { standings: &upstreams, breakers: &breakers, ..Ask::default() };
+        let (opened, listener) = self.open_call(ask, &lookup, &mut reservation, model).await?;
+        (record.cache, self.cache) = (lookup.status, lookup.status);
+        let mut trail = self.admit(docket, record, reservation);
+        trail.prompt_bytes = prompt_bytes;
+        trail.on_disconnect = lookup.on_disconnect(on_disconnect);
+        (trail.keeping, trail.most_kept) = (std::mem::take(&mut lookup.keeping), lookup.most);
+
+        let found = Found::look(&opened, &asked.cargo);
+        let case = Case { resolved, caller, asked, breakers, opened, longest };
+        let stale = match found {
+            Some(found) if found.terms != Terms::IfError => return Ok(self.give_kept(found, case, trail)),
+            stale => stale,
+        };
+        if lookup.only_if_cached {
+            let refusal = Refusal::NotCached;
+            trail.ended(Ending::Rejected, refusal.status().as_u16());
+            return Err(refusal);
+        }
+        if stale.is_some() {
+            trail.older = Older::StandsIn;
+        }
+        let answer = self.obtain(case, &lookup, listener, trail).await;
+        match (answer, stale) {
+            (Err(refusal), Some(stale)) if refusal.is_upstreams() => {
+                self.degraded = Some(Degraded::Stale);
+                Ok(self.give(stale))
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    /// Gives what is kept; behind it the settlement may fetch a new one.
+    fn give_kept(
+        &mut self,
+        found: Found,
+        case: Case<'_, P::Upload>,
+        mut trail: Trail<P>,
+    ) -> Response<Body<P>> {
+        if let Some(record) = trail.record() {
+            (record.cache, record.status) = (Some(found.status), StatusCode::OK.as_u16());
+        }
+        match found.terms {
+            Terms::Replace => {
+                trail.older = Older::Given;
+                self.lead(Pilot::alone(), case, trail);
+            }
+            Terms::Given | Terms::IfError => trail.followed(found.end()),
+        }
+        self.give(found)
+    }
+
+    /// An answer that is not here yet: from a call in flight, or by a call of its own.
+    async fn obtain(
+        &mut self,
+        case: Case<'_, P::Upload>,
+        lookup: &Lookup,
+        listener: Option<Listener>,
+        mut trail: Trail<P>,
+    ) -> Result<Response<Body<P>>, Refusal> {
+        let longest = case.longest;
+        let Some(flights) = self.platform.flights().filter(|_| !lookup.flights.is_empty()) else {
+            let plan = self.plan(&case);
+            let rules = Rules::of(&self.config.routes[case.resolved.route]);
+            return self.ask_upstreams(&rules, &plan, case.asked.sent(&case.caller), trail).await;
+        };
+        let deserted = trail.on_disconnect.into();
+        match listener.map_or_else(|| flights.begin(&lookup.flights, deserted), Err) {
+            Ok((pilot, listener)) => {
+                self.lead(pilot, case, trail);
+                self.follow(listener, None, longest).await
+            }
+            Err(listener) => {
+                self.cache = Some(Status::Coalesced);
+                if let Some(record) = trail.record() {
+                    record.cache = self.cache;
+                }
+                self.follow(listener, Some(trail), longest).await
+            }
+        }
+    }
+
+    /// Lets the settlement make the call.
+    fn lead(&mut self, pilot: Pilot, case: Case<'_, P::Upload>, trail: Trail<P>) {
+        let plan = self.plan(&case);
+        let sent = case.asked.sent(&case.caller);
+        self.hand_over(pilot, plan, case.resolved.route, sent, trail);
+    }
+
+    fn plan<U>(&mut self, case: &Case<'_, U>) -> Plan {
+        let gates: Vec<_> = case.breakers.iter().cloned().zip(case.opened.gates.iter().copied()).collect();
+        let known = Known { standings: &case.opened.standings, gates: &gates };
+        let chance = Chance { roll: self.platform.roll(), now: self.platform.now() };
+        let plan = plan::order(self.config, &case.caller, case.resolved, known, chance);
+        if let Some(explanation) = &mut self.explanation {
+            explanation.planned(self.config, &plan);
+        }
+        plan
+    }
+}
+
+/// Whose standing the plan needs.
+fn upstreams<'c>(config: &'c Config, resolved: &Resolved) -> Vec<(UpstreamId, &'c str)> {
+    let route = &config.routes[resolved.route];
+    match route.pick {
+        Pick::Weighted => Vec::new(),
+        Pick::Fastest | Pick::LeastBusy => {
+            let ids = route.to.iter().map(|target| target.upstream);
+            ids.map(|id| (id, config.upstream(id).name.as_str())).collect()
+        }
+    }
+}
+
+/// Whose gates it needs.
+fn breakers(config: &Config, resolved: &Resolved) -> Vec<String> {
+    let route = &config.routes[resolved.route];
+    let targets = route.to.iter().chain(&route.fallback);
+    let mut breakers: Vec<String> =
+        targets.map(|target| plan::breaker(config, route, target, &resolved.model)).collect();
+    breakers.sort_unstable();
+    breakers.dedup();
+    breakers
+}
