@@ -20,8 +20,10 @@ pub struct Rate {
 /// What has been taken and has not run off yet. The default has taken nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meter {
-    /// In units of 1/`per` milliseconds of one: whole numbers at any rate.
+    /// In units of 1/`unit` of one: whole numbers at any rate.
     debt: u128,
+    /// Of the rate that it was last counted at; 0 where nothing was counted.
+    unit: u64,
     at: Instant,
 }
 
@@ -43,37 +45,63 @@ pub enum Denial {
     Never,
 }
 
+/// What every store counts exactly: scripts in Redis count in doubles.
+pub const EXACT: u64 = (1 << 53) - 1;
+
+/// A rate in the smallest whole numbers: `drain` units of 1/`unit` of one run off in a millisecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) unit: u64,
+    pub(crate) drain: u64,
+}
+
 impl Rate {
-    fn per_millis(self) -> u128 {
-        self.per.as_millis().max(1)
+    /// Whether every store can count it: twice its limit, in its units, is a whole number that a double holds.
+    pub fn is_exact(self) -> bool {
+        self.terms().capacity(self) <= u128::from(EXACT / 2)
     }
 
-    fn capacity(self) -> u128 {
-        u128::from(self.count) * self.per_millis()
+    pub(crate) fn terms(self) -> Terms {
+        let per = u64::try_from(self.per.as_millis()).unwrap_or(u64::MAX).max(1);
+        let count = self.count.max(1);
+        let common = greatest_common_divisor(count, per);
+        Terms { unit: per / common, drain: count / common }
+    }
+}
+
+impl Terms {
+    fn capacity(self, rate: Rate) -> u128 {
+        self.units(rate.count)
     }
 
     fn units(self, amount: u64) -> u128 {
-        u128::from(amount) * self.per_millis()
+        u128::from(amount) * u128::from(self.unit)
+    }
+
+    /// Beyond it nothing more is owed.
+    fn most(self, rate: Rate) -> u128 {
+        (2 * self.capacity(rate)).max(u128::from(EXACT))
     }
 
     /// How long so many units take to run off, rounded up.
     fn time_for(self, units: u128) -> Duration {
-        let millis = units.div_ceil(u128::from(self.count.max(1)));
+        let millis = units.div_ceil(u128::from(self.drain));
         Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 }
 
 impl Meter {
-    /// Takes `amount`, if it may be had now; a denial changes nothing.
+    /// Takes `amount`, if it may be had now; a denial changes nothing but the count of time.
     pub fn take(&mut self, rate: Rate, amount: u64, now: Instant) -> Result<(), Denial> {
-        self.run_off(rate, now);
-        let (capacity, wanted) = (rate.capacity(), rate.units(amount));
+        let terms = rate.terms();
+        self.run_off(terms, now);
+        let (capacity, wanted) = (terms.capacity(rate), terms.units(amount));
         if wanted > capacity {
             return Err(Denial::Never);
         }
         let after = self.debt + wanted;
         if after > capacity {
-            return Err(Denial::NotYet { wait: rate.time_for(after - capacity) });
+            return Err(Denial::NotYet { wait: terms.time_for(after - capacity) });
         }
         self.debt = after;
         Ok(())
@@ -82,39 +110,53 @@ impl Meter {
     /// Corrects what was taken as `reserved` to what was `used`. More than was reserved is owed: the debt may
     /// exceed the limit by it, and the next one waits for that much longer.
     pub fn settle(&mut self, rate: Rate, reserved: u64, used: u64, now: Instant) {
-        self.run_off(rate, now);
-        let (reserved, used) = (rate.units(reserved), rate.units(used));
-        self.debt = (self.debt + used).saturating_sub(reserved);
+        let terms = rate.terms();
+        self.run_off(terms, now);
+        let owed = (self.debt + terms.units(used)).min(terms.most(rate));
+        self.debt = owed.saturating_sub(terms.units(reserved));
     }
 
     /// What is left at `now`.
     pub fn allowance(&self, rate: Rate, now: Instant) -> Allowance {
-        let mut then = *self;
-        then.run_off(rate, now);
-        let remaining = rate.capacity().saturating_sub(then.debt) / rate.per_millis();
+        let (terms, mut then) = (rate.terms(), *self);
+        then.run_off(terms, now);
+        let remaining = terms.capacity(rate).saturating_sub(then.debt) / u128::from(terms.unit);
         Allowance {
             limit: rate.count,
             remaining: u64::try_from(remaining).unwrap_or(u64::MAX),
-            reset: rate.time_for(then.debt),
+            reset: terms.time_for(then.debt),
         }
     }
 
     /// Nothing is owed any more: the record need not be kept.
     pub fn is_empty(&self, rate: Rate, now: Instant) -> bool {
         let mut then = *self;
-        then.run_off(rate, now);
+        then.run_off(rate.terms(), now);
         then.debt == 0
     }
 
     /// Time is counted in whole milliseconds; the rest of one is counted next time.
-    fn run_off(&mut self, rate: Rate, now: Instant) {
+    fn run_off(&mut self, terms: Terms, now: Instant) {
+        if self.unit != terms.unit {
+            // The rate has changed: what is owed is still owed, in whole ones.
+            let owed = if self.unit == 0 { 0 } else { self.debt.div_ceil(u128::from(self.unit)) };
+            (self.debt, self.unit) = (owed * u128::from(terms.unit), terms.unit);
+        }
         let millis = now.since(self.at).as_millis();
         if millis > 0 {
-            self.debt = self.debt.saturating_sub(millis * u128::from(rate.count));
+            self.debt = self.debt.saturating_sub(millis * u128::from(terms.drain));
             let millis = u64::try_from(millis).unwrap_or(u64::MAX);
             self.at = self.at.after(Duration::from_millis(millis));
         }
     }
+}
+
+/// Of two numbers above 0.
+fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }
 
 #[cfg(test)]
@@ -161,6 +203,50 @@ mod tests {
         assert_eq!(meter.allowance(TEN_A_MINUTE, at(0)).remaining, 0);
         let wait = Duration::from_secs(66);
         assert_eq!(meter.take(TEN_A_MINUTE, 1, at(0)), Err(Denial::NotYet { wait }));
+    }
+
+    #[test]
+    fn a_rate_is_counted_in_the_smallest_whole_numbers() {
+        let (second, minute, day) =
+            (Duration::from_secs(1), Duration::from_mins(1), Duration::from_hours(24));
+        for (count, per, unit, drain, is_exact) in [
+            (10, minute, 6000, 1, true),
+            (2_000_000, minute, 3, 100, true),
+            (1000, second, 1, 1, true),
+            (7, second, 1000, 7, true),
+            (52_000_000, day, 108, 65, true),
+            (999_999_937, day, 86_400_000, 999_999_937, false),
+            (u64::MAX, second, 200, u64::MAX / 5, false),
+        ] {
+            let rate = Rate { count, per };
+            assert_eq!(rate.terms(), Terms { unit, drain }, "{rate:?}");
+            assert_eq!(rate.is_exact(), is_exact, "{rate:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_owed_is_owed_at_a_new_rate_as_well() {
+        let rate = |count, per| Rate { count, per };
+        for (new, remaining, why) in [
+            (rate(20, Duration::from_mins(1)), 12, "more"),
+            (rate(9, Duration::from_mins(1)), 1, "less, in other units"),
+            (rate(10, Duration::from_secs(1)), 2, "the same in less time"),
+            (rate(3, Duration::from_hours(24)), 0, "less than is owed"),
+        ] {
+            let mut meter = Meter::default();
+            meter.take(TEN_A_MINUTE, 8, at(0)).unwrap();
+            assert_eq!(meter.allowance(new, at(0)).remaining, remaining, "{why}");
+        }
+    }
+
+    #[test]
+    fn what_is_owed_has_a_bound() {
+        let mut meter = Meter::default();
+        meter.settle(TEN_A_MINUTE, 0, u64::MAX, at(0));
+        meter.settle(TEN_A_MINUTE, 0, u64::MAX, at(0));
+        assert_eq!(meter.debt, u128::from(EXACT));
+        meter.settle(TEN_A_MINUTE, u64::MAX, 0, at(0));
+        assert!(meter.is_empty(TEN_A_MINUTE, at(0)));
     }
 
     proptest! {
