@@ -124,7 +124,8 @@ impl Answers {
         }
         let Some((repeat, life)) = keeping.repeat else { return };
         // A lease that has run out may be somebody else's by now.
-        let is_own = self.running.get(&repeat.key).is_some_and(|running| running.id == id);
+        let running = self.running.get(&repeat.key);
+        let is_own = running.is_some_and(|running| running.id == id && running.until > now);
         if is_own {
             self.running.remove(&repeat.key);
         }
@@ -272,11 +273,14 @@ mod tests {
         answers.begin(&first, 8, at(60), at(4));
         answers.keep(&keeping, 7, at(5));
         assert_eq!(answers.repeated(&first, at(5)), Repeated::Running, "it was another call's");
-        answers.keep(&keeping, 8, at(6));
+        answers.keep(&keeping, 8, at(60));
+        assert_eq!(answers.repeated(&other, at(60)), Repeated::First, "its lease had run out");
+        answers.begin(&first, 8, at(120), at(60));
+        answers.keep(&keeping, 8, at(66));
         assert!(
-            matches!(answers.repeated(&first, at(7)), Repeated::Answered { age, .. } if age.as_secs() == 1)
+            matches!(answers.repeated(&first, at(67)), Repeated::Answered { age, .. } if age.as_secs() == 1)
         );
-        assert_eq!(answers.repeated(&other, at(7)), Repeated::Conflict);
-        assert_eq!(answers.repeated(&other, at(3606)), Repeated::First);
+        assert_eq!(answers.repeated(&other, at(67)), Repeated::Conflict);
+        assert_eq!(answers.repeated(&other, at(3666)), Repeated::First);
     }
 }
