@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hyper::body::Incoming;
 use weir::breaker::Report;
 use weir::config::Upstream;
-use weir::control::{Entry, Full, Listing, Order};
+use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::embedded::Store;
 use weir::flight::Flights;
 use weir::overload::Limiters;
@@ -176,7 +176,10 @@ impl Platform for Native {
         self.process.books.write(record);
     }
 
-    async fn control(&self, order: &Order) -> Result<Entry, Full> {
+    async fn control(&self, order: &Order) -> Result<Entry, Unheeded> {
+        if store_is_lost() {
+            return Err(Unheeded::StoreLost);
+        }
         let now = self.now();
         let entry = self.process.store().control(order, now)?;
         // It holds for as long as the store is lost, too. Both have the same orders, so the same number fits.
@@ -184,8 +187,11 @@ impl Platform for Native {
         Ok(entry)
     }
 
-    async fn breakers(&self, names: &[String]) -> Listing {
-        self.process.store().breakers(names, self.now())
+    async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost> {
+        if store_is_lost() {
+            return Err(StoreLost);
+        }
+        Ok(self.process.store().breakers(names, self.now()))
     }
 
     fn flights(&self) -> Option<&Flights> {

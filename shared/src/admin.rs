@@ -16,9 +16,9 @@ use serde::Serialize;
 use crate::breaker::Gate;
 use crate::call::{self, Bounds};
 use crate::config::{self, Config, Server};
-use crate::control::{Change, Entry, Forced, Full, Order, Override};
+use crate::control::{Change, Entry, Forced, Full, Order, Override, Unheeded};
 use crate::json::Value;
-use crate::platform::{Event, Platform};
+use crate::platform::{Event, Platform, StoreLost};
 use crate::refusal::Refusal;
 use crate::time::Instant;
 use crate::{endpoint, headers, identity, intake};
@@ -84,7 +84,7 @@ pub(crate) async fn serve<P: Platform>(
     identity::authorize(config, head)?;
     match task(&head.method, head.uri.path())? {
         Task::List => {
-            let listing = platform.breakers(&names::all(config)).await;
+            let listing = platform.breakers(&names::all(config)).await.map_err(lost)?;
             let now = platform.now();
             let data = listing.entries.iter().map(|entry| item(entry, now)).collect();
             Ok(to_json(&List { object: "list", data, has_more: listing.has_more }))
@@ -95,10 +95,17 @@ pub(crate) async fn serve<P: Platform>(
             check_name(platform, config, &order).await?;
             platform.observe(Event::Ordered { request_id, who: WHO, order: &order });
             let entry = platform.control(&order).await;
-            let entry = entry.map_err(|Full { most }| Refusal::TooManyOverrides { most })?;
+            let entry = entry.map_err(|unheeded| match unheeded {
+                Unheeded::Full(Full { most }) => Refusal::TooManyOverrides { most },
+                Unheeded::StoreLost => lost(StoreLost),
+            })?;
             Ok(to_json(&item(&entry, platform.now())))
         }
     }
+}
+
+fn lost(StoreLost: StoreLost) -> Refusal {
+    Refusal::StoreLost
 }
 
 fn task(method: &Method, path: &str) -> Result<Task, Refusal> {
@@ -171,7 +178,7 @@ async fn check_name<P: Platform>(platform: &P, config: &Config, order: &Order) -
         return Ok(());
     }
     if order.change == Change::Release {
-        let listing = platform.breakers(&[]).await;
+        let listing = platform.breakers(&[]).await.map_err(lost)?;
         if listing.entries.iter().any(|entry| entry.breaker == order.breaker && entry.own.is_some()) {
             return Ok(());
         }

@@ -17,7 +17,7 @@ use crate::account::{Denied, Left, Scope, Want};
 use crate::breaker::{Gate, Outcome, Policy};
 use crate::cache::{Entry, Freshness, Window};
 use crate::config::{Condition, Limits, Upstream, UpstreamId};
-use crate::control::{self, Full, Listing, Order};
+use crate::control::{self, Listing, Order, Unheeded};
 use crate::fingerprint::Fingerprint;
 use crate::flight::Flights;
 use crate::ledger::Record;
@@ -77,10 +77,10 @@ pub trait Platform: Clone + Unpin + 'static {
 
     /// Does as an operator says, and tells what has become of the breaker. Every replica's next `open` sees
     /// it.
-    async fn control(&self, order: &Order) -> Result<control::Entry, Full>;
+    async fn control(&self, order: &Order) -> Result<control::Entry, Unheeded>;
 
     /// The breakers of these names, those with an override, and of the others those that are not closed.
-    async fn breakers(&self, names: &[String]) -> Listing;
+    async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost>;
 
     /// Calls that identical ones may share. `None` where one request cannot wake another.
     fn flights(&self) -> Option<&Flights>;

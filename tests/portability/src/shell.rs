@@ -13,7 +13,7 @@ use futures_core::Stream as _;
 use weir::Platform;
 use weir::breaker::Report;
 use weir::config::Upstream;
-use weir::control::{Entry, Full, Listing, Order};
+use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::embedded::Store;
 use weir::flight::Flights;
 use weir::ledger::Record;
@@ -273,14 +273,20 @@ impl Platform for Shell {
         self.0.records.borrow_mut().push(record);
     }
 
-    async fn control(&self, order: &Order) -> Result<Entry, Full> {
+    async fn control(&self, order: &Order) -> Result<Entry, Unheeded> {
         away().await;
-        self.0.store.borrow_mut().control(order, self.now())
+        if self.0.is_store_lost.get() {
+            return Err(Unheeded::StoreLost);
+        }
+        Ok(self.0.store.borrow_mut().control(order, self.now())?)
     }
 
-    async fn breakers(&self, names: &[String]) -> Listing {
+    async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost> {
         away().await;
-        self.0.store.borrow().breakers(names, self.now())
+        if self.0.is_store_lost.get() {
+            return Err(StoreLost);
+        }
+        Ok(self.0.store.borrow().breakers(names, self.now()))
     }
 
     fn flights(&self) -> Option<&Flights> {

@@ -502,3 +502,18 @@ fn an_order_is_bounded_in_bytes_and_time() {
     assert_eq!(exchange(&shell, &config, request).status, 400, "two lengths");
     assert_eq!(call(&shell, &config, "m").status, 200, "nothing was done");
 }
+
+/// Nobody is told that something holds which no replica will see.
+#[test]
+fn no_order_is_taken_while_the_store_is_lost() {
+    let (shell, config) = (shell(), keyed());
+    shell.lose_store(true);
+    let ordered = order(&shell, &config, "a", r#"{"state":"open"}"#);
+    let list = exchange(&shell, &config, signed(get(shell.clock(), BREAKERS), ADMIN));
+    for reply in [ordered, list] {
+        let body: Value = serde_json::from_slice(&reply.chunks.concat()).unwrap();
+        assert_eq!((reply.status, body["error"]["code"].as_str()), (503, Some("store_unavailable")));
+    }
+    shell.lose_store(false);
+    assert_eq!(order(&shell, &config, "a", r#"{"state":"open"}"#).status, 200);
+}
