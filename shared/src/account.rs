@@ -122,8 +122,10 @@ impl Account {
         self.settle(limits, want, Tokens(0), now);
     }
 
-    /// Trues the reservation up to what was used, and lets the next one in.
+    /// Trues the reservation up to what was used, and lets the next one in. What is owed is owed by an account
+    /// that was forgotten meanwhile as well.
     pub fn settle(&mut self, limits: &Limits, want: Want, used: Tokens, now: Instant) {
+        self.tokens.resize(limits.tokens.len(), Meter::default());
         for (meter, rate) in self.tokens.iter_mut().zip(&limits.tokens) {
             meter.settle(*rate, want.tokens.0, used.0, now);
         }
@@ -148,7 +150,7 @@ impl Account {
 }
 
 /// What a client waits before it tries again when too many of its calls are in flight.
-const CONCURRENT_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
+pub(crate) const CONCURRENT_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// The meters with `amount` taken from each. A limit that is new to the account begins empty.
 fn taken(
@@ -236,6 +238,14 @@ mod tests {
         account.reserve(&limits, want(1, 50), at(0)).unwrap();
         account.undo(&limits, want(1, 50), at(0));
         assert!(account.is_empty(&limits, at(0)));
+    }
+
+    /// A store that forgets who owes nothing may forget an account while a call is on its way.
+    #[test]
+    fn what_was_used_is_owed_by_an_account_that_was_forgotten() {
+        let (limits, mut account) = (limits(10, 100, 2), Account::default());
+        account.settle(&limits, want(1, 50), Tokens(90), at(0));
+        assert_eq!(account.left(&limits, at(0)).tokens.unwrap().remaining, 60);
     }
 
     proptest! {
