@@ -33,6 +33,7 @@ mod pipeline;
 pub mod plan;
 pub mod platform;
 mod readiness;
+pub mod redis;
 pub mod refusal;
 pub mod replay;
 pub mod retry;

@@ -8,12 +8,13 @@ use crate::{
 };
 
 /// Programs that come from the system, and what Debian and Ubuntu call them.
-const SYSTEM: [(&str, &[&str], &str); 5] = [
+const SYSTEM: [(&str, &[&str], &str); 6] = [
     ("git", &["--version"], "git"),
     ("node", &["--version"], "nodejs"),
     ("npm", &["--version"], "npm"),
     ("python3", &["--version"], "python3"),
     ("python3", &["-m", "ensurepip", "--version"], "python3-venv"),
+    ("redis-server", &["--version"], "redis-server"),
 ];
 
 pub(crate) fn install(workspace: &Workspace) -> Outcome {

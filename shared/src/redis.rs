@@ -1,0 +1,140 @@
+//! State in Redis: the steps of [`crate::embedded`] as scripts, and what is said to them and by them.
+//!
+//! Whatever is asked of the store is one command: a script, its keys, its arguments. Each operation is atomic,
+//! for Redis runs one script at a time. The scripts lie beside this file and mirror the steps in Rust; the tests in
+//! `tests/redis` apply random operations to both and want equal answers. There is no connection in here: a shell
+//! sends a [`Command`] and hands the reply back as a [`Value`].
+//!
+//! - Keys are `weir:{<namespace>}:<kind>:<SHA-256>`. What a client or an upstream chose is hashed, so nothing can be
+//!   injected into one. The braces make all keys of a namespace share a slot of a Redis Cluster: what one
+//!   request needs is on one node, and so is the whole gateway.
+//! - Every key expires once it has lost its meaning.
+//! - Time is the server's, so replicas agree; replies carry durations, never points in time.
+//! - Values name their key, and a reply names its command: what does not match is not believed.
+
+mod breakers;
+mod close;
+mod entry;
+mod keys;
+mod open;
+mod reply;
+mod script;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use self::keys::Keys;
+use self::reply::Reader;
+pub use self::script::Script;
+use self::words::Word;
+pub use self::words::Words;
+use crate::time::Instant;
+
+/// What a shell sends: `EVALSHA <sha1> <number of keys> <keys> <arguments>`, or `EVAL <source> …` where Redis
+/// answers that it does not know the script (`NOSCRIPT`).
+#[derive(Clone, Debug)]
+pub struct Command {
+    pub script: &'static Script,
+    pub keys: Words,
+    pub arguments: Words,
+    nonce: u64,
+}
+
+/// What Redis replies, as far as scripts do. An error is the shell's to handle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    Nil,
+    Int(i64),
+    Bytes(bytes::Bytes),
+    Array(Vec<Self>),
+}
+
+/// A reply that is not one to the command: nothing that comes over its connection can be believed any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Garbled;
+
+/// What a reply says.
+#[derive(Clone, Debug)]
+pub struct Told<T> {
+    pub answer: T,
+    /// Values that were not what their key says, and were taken for missing.
+    pub faults: u64,
+}
+
+/// Whose time counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// The server's.
+    Server,
+    /// The sender's: for tests in virtual time.
+    Sender,
+}
+
+/// When a command is sent or its reply read, and a name for it, 64 random bits.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub now: Instant,
+    pub nonce: u64,
+}
+
+/// Turns what is asked of the store into commands, and replies into answers.
+#[derive(Clone, Debug)]
+pub struct Codec {
+    keys: Keys,
+    clock: Clock,
+}
+
+impl Codec {
+    /// For the gateway of this name: `[a-z0-9]` then up to 63 of `[a-z0-9._-]`, as the configuration has it.
+    pub fn new(namespace: &str, clock: Clock) -> Self {
+        Self { keys: Keys::new(namespace), clock }
+    }
+
+    /// Writes something that means nothing and is gone in a second: whether the store can be written to.
+    pub fn probe_key(&self) -> String {
+        self.keys.alone("alive")
+    }
+
+    fn command(&self, script: &'static Script, moment: Moment) -> Command {
+        let mut arguments = Words::default();
+        arguments.push(Word::Id(moment.nonce));
+        match self.clock {
+            Clock::Server => arguments.push(Word::Text("")),
+            Clock::Sender => arguments.push(Word::Count(moment.now.as_micros())),
+        }
+        Command { script, keys: Words::default(), arguments, nonce: moment.nonce }
+    }
+}
+
+impl Command {
+    fn key(&mut self, key: &str) {
+        self.keys.push(Word::Text(key));
+    }
+
+    fn say(&mut self, word: Word<'_>) {
+        self.arguments.push(word);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.say(Word::Text(text));
+    }
+
+    fn number(&mut self, number: u64) {
+        self.say(Word::Count(number));
+    }
+
+    fn length(&mut self, length: usize) {
+        self.number(length as u64);
+    }
+
+    /// Begins a part that may be missing.
+    fn part<'a, T>(&mut self, part: Option<&'a T>) -> Option<&'a T> {
+        self.text(if part.is_some() { "1" } else { "0" });
+        part
+    }
+
+    /// The reply, if it is one to this command.
+    fn reader(&self, value: Value) -> Result<Reader, Garbled> {
+        Reader::new(value, self.nonce)
+    }
+}

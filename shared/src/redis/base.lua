@@ -1,0 +1,75 @@
+-- What every script begins with: keys and arguments in their order, the clock, the reply, whole numbers.
+--
+-- Lua counts in doubles, which are whole numbers below 2^53. Microseconds since 1970 stay below it until 2255.
+
+local EXACT = 9007199254740991
+local HOUR = 3600000000
+
+local keys_read, words_read = 0, 0
+
+local function key()
+  keys_read = keys_read + 1
+  return KEYS[keys_read]
+end
+
+local function text()
+  words_read = words_read + 1
+  return ARGV[words_read]
+end
+
+local function number()
+  return tonumber(text())
+end
+
+local function is_said()
+  return text() == '1'
+end
+
+-- The reply begins with the command's own name, so that no reply can be taken for another's, and with how many
+-- values were not what their key says.
+local reply = { text(), 0 }
+
+local function put(value)
+  reply[#reply + 1] = value
+end
+
+local function fault()
+  reply[2] = reply[2] + 1
+end
+
+-- Microseconds. Tests bring their own; keys then live an hour longer, for the server expires them by its clock.
+local now = number()
+local spare = 3600000
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000000 + time[2]
+  spare = 1000
+end
+
+-- `%` and `math.floor` of a quotient go wrong near 2^53; this does not.
+local function over(a, b)
+  return (a - math.fmod(a, b)) / b
+end
+
+local function over_rounded_up(a, b)
+  local rest = math.fmod(a, b)
+  if rest == 0 then return a / b end
+  return (a - rest) / b + 1
+end
+
+-- `..` writes 15 digits and more as 1e+15.
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+-- Lets a key live for so many milliseconds at least.
+local function extend(name, millis)
+  millis = millis + spare
+  if redis.call('PTTL', name) < millis then
+    redis.call('PEXPIRE', name, whole(millis))
+  end
+end
+
+local function millis(micros)
+  return over_rounded_up(math.max(micros, 0), 1000)
+end

@@ -1,0 +1,243 @@
+-- The steps of breaker.rs and control.rs.
+--
+-- A breaker is a hash: `name`; `row`, failures in a row; `openings`; `until`, which it has unless it is closed;
+-- `probe` and `lease`; and `b0` … `b9`, "number calls failures". Those that are not closed stand in an index by
+-- the time of their last change. Overrides are one hash for the gateway: breaker → "open until" or "closed until",
+-- with a `-` for no end.
+
+local BUCKETS, PROBE_LEASE = 10, 60000000
+local LONGEST, LONGEST_NAMED = 300000000, HOUR
+local MOST_COUNT, MOST_INDEXED, MOST_OVERRIDES = 4294967295, 2000, 1000
+-- What is known of an upstream that nobody asks is forgotten after this long, in milliseconds.
+local MEMORY = 3600000
+-- An override without an end is forgotten when nobody has given any order for a year.
+local YEAR = 365 * 24 * 3600000
+
+-- What a breaker says by itself: "closed", "open" until, or "half-open".
+local function state(kept_until, lease)
+  if not kept_until then return 'closed' end
+  if kept_until > now then return 'open', kept_until end
+  if lease and lease > now then return 'open', lease end
+  return 'half-open'
+end
+
+local function automatic(name, breaker)
+  local kept = redis.call('HMGET', name, 'name', 'until', 'lease')
+  if not kept[1] then return 'closed' end
+  if kept[1] ~= breaker then
+    fault()
+    return 'closed'
+  end
+  return state(tonumber(kept[2] or nil), tonumber(kept[3] or nil))
+end
+
+local function override(kept)
+  if not kept then return end
+  local forced, till = string.match(kept, '^(%a+) (.+)$')
+  till = tonumber(till)
+  if till and till <= now then return end
+  return { forced = forced, till = till }
+end
+
+-- The one that counts where an upstream's and a model's meet: open before closed, no end before any, then the later.
+local function stronger(own, upstreams)
+  if not (own and upstreams) then return own or upstreams end
+  if own.forced ~= upstreams.forced then return own.forced == 'open' and own or upstreams end
+  if not own.till then return own end
+  if not upstreams.till or upstreams.till > own.till then return upstreams end
+  return own
+end
+
+-- A breaker as a request names it: its key, its name, and its upstream's where it is a model's.
+local function read_breaker()
+  local breaker = { key = key(), name = text(), upstream = text() }
+  if breaker.upstream == '' then breaker.upstream = nil end
+  return breaker
+end
+
+local function own_override(control, breaker)
+  return override(redis.call('HGET', control, breaker.name))
+end
+
+local function find_override(control, breaker)
+  local own = own_override(control, breaker)
+  if not breaker.upstream then return own end
+  return stronger(own, override(redis.call('HGET', control, breaker.upstream)))
+end
+
+local function put_override(found)
+  put(found and found.forced or '')
+  put(found and found.till and found.till - now or -1)
+end
+
+local function put_state(state, till)
+  put(state)
+  put(till and till - now or -1)
+end
+
+-- What holds for the next request: an operator's word, or what the breaker says by itself.
+local function put_gate(control, breaker)
+  put_override(find_override(control, breaker))
+  put_state(automatic(breaker.key, breaker.name))
+end
+
+local function is_open(control, breaker)
+  local found = find_override(control, breaker)
+  if found then return found.forced == 'open' end
+  return automatic(breaker.key, breaker.name) == 'open'
+end
+
+local function load_breaker(name, breaker)
+  local kept = redis.call('HMGET', name, 'name', 'row', 'openings', 'until', 'probe', 'lease',
+    'b0', 'b1', 'b2', 'b3', 'b4', 'b5', 'b6', 'b7', 'b8', 'b9')
+  if kept[1] and kept[1] ~= breaker then
+    fault()
+    redis.call('DEL', name)
+    kept = {}
+  end
+  local record = { row = tonumber(kept[2] or 0), openings = tonumber(kept[3] or 0), buckets = {} }
+  record.till, record.probe, record.lease = tonumber(kept[4] or nil), kept[5] or nil, tonumber(kept[6] or nil)
+  for at = 1, BUCKETS do
+    local number, calls, failures = string.match(kept[6 + at] or '', '^(%d+) (%d+) (%d+)$')
+    record.buckets[at] = { tonumber(number or 0), tonumber(calls or 0), tonumber(failures or 0) }
+  end
+  return record
+end
+
+local function tenth_of_window(policy)
+  return over(now, policy.tenth)
+end
+
+local function count(record, policy, failures)
+  local number = tenth_of_window(policy)
+  local at = math.fmod(number, BUCKETS) + 1
+  local bucket = record.buckets[at]
+  if bucket[1] ~= number then
+    bucket = { number, 0, 0 }
+    record.buckets[at] = bucket
+  end
+  bucket[2] = math.min(bucket[2] + 1, MOST_COUNT)
+  bucket[3] = math.min(bucket[3] + failures, MOST_COUNT)
+end
+
+local function is_over(record, policy)
+  local number, calls, failures = tenth_of_window(policy), 0, 0
+  for _, bucket in ipairs(record.buckets) do
+    if number - bucket[1] < BUCKETS then
+      calls = calls + bucket[2]
+      failures = failures + bucket[3]
+    end
+  end
+  local is_over_rate = calls >= policy.minimum and failures * 1000000 >= calls * policy.failure_rate
+  return record.row >= policy.consecutive or (failures > 0 and is_over_rate)
+end
+
+-- The point of 0 … bound that 64 bits stand for, 16 bits at a time: exact for bounds up to 2^36.
+local function below(roll, bound)
+  local carried = 0
+  for at = 13, 1, -4 do
+    carried = math.floor((tonumber(string.sub(roll, at, at + 3), 16) * bound + carried) / 65536)
+  end
+  return carried
+end
+
+local function open_time(record, policy, roll)
+  local doublings = math.min(math.max(record.openings - 1, 0), 16)
+  local base = math.min(policy.open * 2 ^ doublings, math.max(LONGEST, policy.open))
+  return base + below(roll, over(base, 10))
+end
+
+local function store_breaker(name, breaker, index, record, policy, id)
+  local fields = { 'name', breaker, 'row', whole(record.row), 'openings', whole(record.openings) }
+  local function field(name, value)
+    fields[#fields + 1], fields[#fields + 2] = name, value
+  end
+  local life = policy.tenth * BUCKETS
+  if record.till then
+    field('until', whole(record.till))
+    life = math.max(life, record.till - now)
+  end
+  if record.probe then
+    field('probe', record.probe)
+    field('lease', whole(record.lease))
+    life = math.max(life, record.lease - now)
+  end
+  for at, bucket in ipairs(record.buckets) do
+    if bucket[2] > 0 then
+      field('b' .. (at - 1), whole(bucket[1]) .. ' ' .. whole(bucket[2]) .. ' ' .. whole(bucket[3]))
+    end
+  end
+  redis.call('DEL', name)
+  redis.call('HSET', name, unpack(fields))
+  life = millis(life) + MEMORY
+  extend(name, life)
+  if record.till then
+    redis.call('ZADD', index, whole(now), breaker)
+    redis.call('ZREMRANGEBYRANK', index, 0, -1 - MOST_INDEXED)
+    extend(index, life)
+  else
+    redis.call('ZREM', index, breaker)
+  end
+end
+
+-- Takes note of how the call `id` ended.
+local function observe(finding, index, id, roll)
+  local policy, outcome = finding.policy, finding.outcome
+  local record = load_breaker(finding.key, finding.name)
+  local is_probe = record.probe == id
+  local function done()
+    store_breaker(finding.key, finding.name, index, record, policy)
+  end
+  if outcome == 'success' then
+    if is_probe then
+      record = { row = 0, openings = 0, buckets = {} }
+      for at = 1, BUCKETS do record.buckets[at] = { 0, 0, 0 } end
+    end
+    record.row = 0
+    if not record.till then record.openings = 0 end
+    count(record, policy, 0)
+    return done()
+  end
+  local named
+  if outcome == 'limited' and policy.on_rate_limit == 'ignore' then
+    -- It answers; but a probe that gets no more than that has proved nothing.
+    if is_probe then
+      record.probe, record.lease = nil, nil
+    else
+      count(record, policy, 0)
+    end
+    return done()
+  elseif outcome == 'limited' and policy.on_rate_limit == 'open' and finding.retry_after >= 0 then
+    named = now + math.min(finding.retry_after, LONGEST_NAMED)
+  end
+  count(record, policy, 1)
+  record.row = math.min(record.row + 1, MOST_COUNT)
+  -- Calls that were under way when it opened are no news, unless they name a longer time.
+  if is_probe or (not record.till and is_over(record, policy)) then
+    record.openings = math.min(record.openings + 1, MOST_COUNT)
+    record.till = math.max(record.till or 0, now + open_time(record, policy, roll))
+  end
+  if named then record.till = math.max(record.till or 0, named) end
+  if is_probe then record.probe, record.lease = nil, nil end
+  done()
+end
+
+local function read_finding()
+  local finding = { key = key(), name = text(), outcome = text(), retry_after = number() }
+  finding.policy = {
+    consecutive = number(),
+    failure_rate = number(),
+    tenth = number(),
+    minimum = number(),
+    open = number(),
+    on_rate_limit = text(),
+  }
+  return finding
+end
+
+-- The call was given up before it said anything of the upstream: its lease goes back.
+local function release(name, id)
+  if redis.call('HGET', name, 'probe') == id then
+    redis.call('HDEL', name, 'probe', 'lease')
+  end
+end

@@ -1,0 +1,21 @@
+-- The one operation after the last byte: Store::close of embedded.rs.
+
+local id, roll = text(), text()
+local reserved, used = number(), number()
+local scopes = read_scopes()
+local cached, again, entry
+if is_said() then entry = { meta = text(), body = text() } end
+if is_said() then cached = { key = key(), name = text(), life = number() } end
+if is_said() then again = { key = key(), name = text(), request = text(), life = number() } end
+local index, findings = nil, {}
+for at = 1, number() do
+  index = index or key()
+  findings[at] = read_finding()
+end
+
+settle(scopes, id, reserved, used)
+if cached then keep_cached(cached, entry) end
+if again then keep_repeated(again, entry, id) end
+for _, finding in ipairs(findings) do observe(finding, index, id, roll) end
+if is_said() then release(key(), id) end
+return reply

@@ -1,0 +1,133 @@
+//! After the last byte.
+
+use super::words::Word;
+use super::{Codec, Command, Garbled, Moment, Told, Value, entry, script};
+use crate::breaker::{OnRateLimit, Outcome};
+use crate::platform::{Closing, Finding, Keeping, Reservation};
+use crate::usage::Tokens;
+
+/// What a breaker's window is divided into.
+const TENTHS: u128 = 10;
+
+/// What is said to the script, whoever says it.
+struct Ends<'a> {
+    id: u64,
+    roll: u64,
+    reservation: Option<&'a Reservation>,
+    used: Tokens,
+    keeping: &'a Keeping,
+    findings: &'a [Finding],
+    abandoned: Option<&'a str>,
+}
+
+impl Codec {
+    /// Tells what [`crate::embedded::Store::close`] is told. `None` where the store has nothing to learn: a call
+    /// that was answered from what is kept, and held nothing. `roll` is for the jitter of open times.
+    pub fn close(&self, closing: &Closing, roll: u64, moment: Moment) -> Option<Command> {
+        let Closing { reservation, used, findings, abandoned, keeping, .. } = closing;
+        let is_true = reservation.scopes.iter().all(|(_, limits)| {
+            limits.concurrent.is_none() && (limits.tokens.is_empty() || reservation.want.tokens == *used)
+        });
+        let is_nothing = keeping.cache.is_none() && keeping.repeat.is_none();
+        if is_true && is_nothing && findings.is_empty() && abandoned.is_none() {
+            return None;
+        }
+        let ends = Ends {
+            id: reservation.want.id,
+            roll,
+            reservation: Some(reservation),
+            used: *used,
+            keeping,
+            findings,
+            abandoned: abandoned.as_deref(),
+        };
+        Some(self.ends(&ends, moment))
+    }
+
+    /// Tells how the probe `id` went.
+    pub fn report_probe(&self, finding: &Finding, id: u64, roll: u64, moment: Moment) -> Command {
+        let ends = Ends {
+            id,
+            roll,
+            reservation: None,
+            used: Tokens(0),
+            keeping: &Keeping::default(),
+            findings: std::slice::from_ref(finding),
+            abandoned: None,
+        };
+        self.ends(&ends, moment)
+    }
+
+    /// The reply to [`Self::close`] and [`Self::report_probe`].
+    pub fn closed(&self, command: &Command, value: Value) -> Result<Told<()>, Garbled> {
+        command.reader(value)?.told(())
+    }
+
+    fn ends(&self, ends: &Ends<'_>, moment: Moment) -> Command {
+        let mut command = self.command(script::CLOSE, moment);
+        command.say(Word::Id(ends.id));
+        command.say(Word::Id(ends.roll));
+        command.number(ends.reservation.map_or(0, |reservation| reservation.want.tokens.0));
+        command.number(ends.used.0);
+        match ends.reservation {
+            Some(reservation) => self.scopes(&mut command, reservation),
+            None => command.number(0),
+        }
+        self.keeping(&mut command, ends.keeping);
+        command.length(ends.findings.len());
+        for (at, finding) in ends.findings.iter().enumerate() {
+            if at == 0 {
+                command.key(&self.keys.index());
+            }
+            self.finding(&mut command, finding);
+        }
+        if let Some(name) = command.part(ends.abandoned.as_ref()) {
+            command.key(&self.keys.breaker(name));
+        }
+        command
+    }
+
+    fn keeping(&self, command: &mut Command, keeping: &Keeping) {
+        let Keeping { entry, cache, repeat } = keeping;
+        let is_wanted = cache.is_some() || repeat.is_some();
+        if let Some(entry) = command.part(entry.as_ref().filter(|_| is_wanted)) {
+            command.text(&entry::meta(entry));
+            command.say(Word::Bytes(&entry.body));
+        }
+        if let Some((key, life)) = command.part(cache.as_ref()) {
+            command.key(&self.keys.hashed("cache", *key));
+            command.text(&key.to_hex());
+            command.say(Word::Span(*life));
+        }
+        if let Some((repeat, life)) = command.part(repeat.as_ref()) {
+            command.key(&self.keys.hashed("repeat", repeat.key));
+            command.text(&repeat.key.to_hex());
+            command.text(&repeat.request.to_hex());
+            command.say(Word::Span(*life));
+        }
+    }
+
+    fn finding(&self, command: &mut Command, finding: &Finding) {
+        let Finding { breaker, policy, outcome } = finding;
+        command.key(&self.keys.breaker(breaker));
+        command.text(breaker);
+        let (outcome, retry_after) = match outcome {
+            Outcome::Success => ("success", None),
+            Outcome::Failure => ("failure", None),
+            Outcome::RateLimited { retry_after } => ("limited", *retry_after),
+        };
+        command.text(outcome);
+        command.say(retry_after.map_or(Word::None, Word::Span));
+        command.number(policy.consecutive.into());
+        command.number(policy.failure_rate.into());
+        let tenth = (policy.window.as_micros() / TENTHS).max(1);
+        command.number(u64::try_from(tenth).unwrap_or(u64::MAX));
+        command.number(policy.minimum.into());
+        command.say(Word::Span(policy.open));
+        command.text(match policy.on_rate_limit {
+            OnRateLimit::Open => "open",
+            OnRateLimit::Count => "count",
+            OnRateLimit::Ignore => "ignore",
+        });
+    }
+}

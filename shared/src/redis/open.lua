@@ -1,0 +1,87 @@
+-- The one operation before the upstream call: Store::open of embedded.rs. Everything is read before anything is
+-- written, so that a value of the wrong type leaves nothing half done.
+
+local id, follows = text(), is_said()
+local cached, again
+if is_said() then
+  cached = { key = key(), name = text(), fresh = number(), revalidate = number(), if_error = number(), ttl = number() }
+end
+if is_said() then
+  again = { key = key(), name = text(), request = text() }
+end
+local tokens, hold, scopes, budget = 0, 0, {}, nil
+local reserves = is_said()
+if reserves then
+  tokens, hold, budget = number(), number(), key()
+  scopes = read_scopes()
+end
+local control, breakers = nil, {}
+for at = 1, number() do
+  control = control or key()
+  breakers[at] = read_breaker()
+end
+
+local found = cached and recall(cached)
+local known, age = 'none', nil
+if again then known, age = repeated(again) end
+put(known)
+if known == 'conflict' or (known == 'running' and not follows) then return reply end
+
+load_scopes(scopes)
+local fetches = not found or found.freshness == 'if-error' or found.refresh
+local reserved = tokens
+local refusal
+if fetches and known ~= 'answered' and not follows then
+  refusal = denied(scopes, tokens)
+  -- Who may not fetch a new one may still have the old one.
+  if refusal and found and found.refresh then
+    found.refresh, fetches, reserved = false, false, 0
+    refusal = denied(scopes, 0)
+  end
+else
+  fetches, reserved = false, 0
+  refusal = denied(scopes, 0)
+end
+if reserves and refusal then
+  put(1)
+  for _, part in ipairs(refusal) do put(part) end
+  put(reserved)
+  put_left(scopes, 'r')
+  put_left(scopes, 't')
+  return reply
+end
+put(0)
+
+for _, scope in ipairs(scopes) do
+  take(scope.r, 1)
+  take(scope.t, reserved)
+end
+put_left(scopes, 'r')
+put_left(scopes, 't')
+put(reserves and reserved or 0)
+if found then
+  put(found.freshness)
+  put(found.age)
+  put(found.refresh and 1 or 0)
+  put(found.is_stale and 1 or 0)
+  put_entry(cached.key)
+else
+  put('none')
+end
+if known == 'answered' then
+  put(age)
+  put_entry(again.key)
+end
+for _, breaker in ipairs(breakers) do put_gate(control, breaker) end
+
+if reserves then
+  keep_scopes(scopes, id, hold)
+  if fetches then
+    deposit(budget)
+    if found and found.refresh then
+      redis.call('HSET', cached.key, 'refreshing', whole(now + REFRESH_LEASE))
+    end
+  end
+  if known == 'first' then begin(again, id, hold) end
+end
+return reply

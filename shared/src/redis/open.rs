@@ -1,0 +1,177 @@
+//! Before the upstream call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::keys::of_scope;
+use super::reply::Reader;
+use super::words::Word;
+use super::{Codec, Command, Garbled, Moment, Told, Value, entry, script};
+use crate::account::{CONCURRENT_WAIT, Denied, Left, Measure, Scope};
+use crate::cache::{Entry, Freshness};
+use crate::config::Limits;
+use crate::limit::{Allowance, Denial, Rate};
+use crate::platform::{Ask, Opened, Recalled, Repeated, Reservation};
+use crate::usage::Tokens;
+
+impl Codec {
+    /// Asks what [`crate::embedded::Store::open`] answers. Standings are not in it: they are the process's own.
+    pub fn open(&self, ask: Ask<'_>, moment: Moment) -> Command {
+        let mut command = self.command(script::OPEN, moment);
+        command.say(Word::Id(ask.reservation.map_or(0, |reservation| reservation.want.id)));
+        command.text(if ask.follows { "1" } else { "0" });
+        if let Some(recall) = command.part(ask.recall) {
+            command.key(&self.keys.hashed("cache", recall.key));
+            command.text(&recall.key.to_hex());
+            let window = recall.window;
+            for span in [window.fresh, window.revalidate, window.if_error, window.ttl] {
+                command.say(Word::Span(span));
+            }
+        }
+        if let Some(repeat) = command.part(ask.repeat) {
+            command.key(&self.keys.hashed("repeat", repeat.key));
+            command.text(&repeat.key.to_hex());
+            command.text(&repeat.request.to_hex());
+        }
+        if let Some(reservation) = command.part(ask.reservation) {
+            command.number(reservation.want.tokens.0);
+            command.say(Word::Span(reservation.want.expires.since(moment.now)));
+            command.key(&self.keys.retries());
+            self.scopes(&mut command, reservation);
+        }
+        command.length(ask.breakers.len());
+        for (at, name) in ask.breakers.iter().enumerate() {
+            if at == 0 {
+                command.key(&self.keys.control());
+            }
+            self.breaker(&mut command, name);
+        }
+        command
+    }
+
+    /// What the reply to [`Self::open`] says. Where the call is refused, or its key is taken, what was recalled is
+    /// not in it.
+    pub fn opened(
+        &self,
+        ask: Ask<'_>,
+        command: &Command,
+        moment: Moment,
+        value: Value,
+    ) -> Result<Told<Opened>, Garbled> {
+        let mut reply = command.reader(value)?;
+        let mut opened = Opened::default();
+        let known = reply.bytes()?;
+        let is_answered = &known[..] == b"answered";
+        opened.repeated = match &known[..] {
+            b"none" | b"answered" => None,
+            b"first" => Some(Repeated::First),
+            b"running" => Some(Repeated::Running),
+            b"conflict" => Some(Repeated::Conflict),
+            _ => return Err(Garbled),
+        };
+        match opened.repeated {
+            Some(Repeated::Conflict) => return reply.told(opened),
+            Some(Repeated::Running) if !ask.follows => return reply.told(opened),
+            Some(Repeated::First | Repeated::Running | Repeated::Answered { .. }) | None => {}
+        }
+        if reply.is_so()? {
+            let scopes = ask.reservation.map(|reservation| reservation.scopes.as_slice());
+            opened.denied = Some(denied(&mut reply, scopes.unwrap_or_default())?);
+            opened.left = left(&mut reply)?;
+            return reply.told(opened);
+        }
+        opened.left = left(&mut reply)?;
+        opened.reserved = Tokens(reply.count()?);
+        opened.recalled = recalled(&mut reply)?;
+        if is_answered {
+            let age = reply.span()?;
+            opened.repeated = Some(match kept(&mut reply)? {
+                Some(entry) => Repeated::Answered { entry, age },
+                // It was answered once, and the answer cannot be told: it is not asked for again.
+                None => Repeated::Conflict,
+            });
+        }
+        for _ in ask.breakers {
+            opened.gates.push(reply.gate(moment.now)?.0);
+        }
+        reply.told(opened)
+    }
+
+    pub(super) fn scopes(&self, command: &mut Command, reservation: &Reservation) {
+        command.length(reservation.scopes.len());
+        for (scope, limits) in &reservation.scopes {
+            let name = of_scope(scope);
+            command.key(&self.keys.account(name));
+            command.key(&self.keys.holds(name));
+            command.say(limits.concurrent.map_or(Word::None, Word::Count));
+            for rates in [&limits.requests, &limits.tokens] {
+                command.length(rates.len());
+                for rate in rates {
+                    let terms = rate.terms();
+                    for number in [rate.count, terms.unit, terms.drain] {
+                        command.number(number);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A breaker, and the upstream whose override holds for it as well.
+    pub(super) fn breaker(&self, command: &mut Command, name: &str) {
+        command.key(&self.keys.breaker(name));
+        command.text(name);
+        command.text(name.split_once('/').map_or("", |(upstream, _)| upstream));
+    }
+}
+
+fn denied(reply: &mut Reader, scopes: &[(Scope, Limits)]) -> Result<Denied, Garbled> {
+    let (scope, kind, at) = (reply.index()?, reply.count()?, reply.index()?);
+    let (used, wait, wanted) = (reply.count()?, reply.optional()?, reply.count()?);
+    let (_, limits) = scope.checked_sub(1).and_then(|scope| scopes.get(scope)).ok_or(Garbled)?;
+    let rate = |rates: &[Rate]| at.checked_sub(1).and_then(|at| rates.get(at)).copied().ok_or(Garbled);
+    let (measure, requested) = match kind {
+        0 => (Measure::Concurrent(limits.concurrent.ok_or(Garbled)?), 1),
+        1 => (Measure::Requests(rate(&limits.requests)?), 1),
+        2 => (Measure::Tokens(rate(&limits.tokens)?), wanted),
+        _ => return Err(Garbled),
+    };
+    let denial = match (measure, wait) {
+        (Measure::Concurrent(_), _) => Denial::NotYet { wait: CONCURRENT_WAIT },
+        (Measure::Requests(_) | Measure::Tokens(_), None) => Denial::Never,
+        (Measure::Requests(_) | Measure::Tokens(_), Some(wait)) => {
+            Denial::NotYet { wait: Duration::from_millis(wait) }
+        }
+    };
+    Ok(Denied { measure, used, requested, denial })
+}
+
+fn left(reply: &mut Reader) -> Result<Left, Garbled> {
+    let mut allowance = || {
+        let Some(limit) = reply.optional()? else { return Ok(None) };
+        let (remaining, reset) = (reply.count()?, Duration::from_millis(reply.count()?));
+        Ok(Some(Allowance { limit, remaining, reset }))
+    };
+    Ok(Left { requests: allowance()?, tokens: allowance()? })
+}
+
+fn recalled(reply: &mut Reader) -> Result<Option<Recalled>, Garbled> {
+    let freshness = match &reply.bytes()?[..] {
+        b"none" => return Ok(None),
+        b"fresh" => Freshness::Fresh,
+        b"revalidate" => Freshness::Revalidate,
+        b"if-error" => Freshness::IfError,
+        _ => return Err(Garbled),
+    };
+    let (age, refresh, is_stale) = (reply.span()?, reply.is_so()?, reply.is_so()?);
+    let entry = kept(reply)?;
+    Ok(entry.map(|entry| Recalled { entry, age, freshness, refresh, is_stale }))
+}
+
+fn kept(reply: &mut Reader) -> Result<Option<Arc<Entry>>, Garbled> {
+    let (meta, body) = (reply.bytes()?, reply.bytes()?);
+    let entry = entry::entry(&meta, body);
+    if entry.is_none() {
+        reply.fault();
+    }
+    Ok(entry.map(Arc::new))
+}

@@ -1,0 +1,118 @@
+//! What can be told without a Redis; the rest is in `tests/redis`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sha1::{Digest as _, Sha1};
+
+use super::script::ALL;
+use super::words::Word;
+use super::*;
+use crate::cache::{Entry, Form};
+use crate::endpoint::Operation;
+use crate::platform::Ask;
+
+fn codec() -> Codec {
+    Codec::new("default", Clock::Server)
+}
+
+fn moment() -> Moment {
+    Moment { now: Instant::from_micros(7), nonce: 0xfe }
+}
+
+fn bytes(text: &str) -> Value {
+    Value::Bytes(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+/// `EVALSHA` with a wrong name would cost a second round trip at each command.
+#[test]
+fn scripts_are_known_by_their_sha1() {
+    let wrong: Vec<String> = ALL
+        .iter()
+        .map(|script| (script, format!("{:x}", Sha1::digest(script.source))))
+        .filter(|(script, sha1)| script.sha1 != sha1)
+        .map(|(script, sha1)| format!("{}: {sha1}", script.name))
+        .collect();
+    assert!(wrong.is_empty(), "write into script.rs:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn words_are_what_a_script_can_read() {
+    let mut words = Words::default();
+    for word in [
+        Word::Text(""),
+        Word::Bytes(b"\0\r\n\xff"),
+        Word::Count(0),
+        Word::Count(1_234_567),
+        Word::Count(u64::MAX),
+        Word::Span(Duration::from_millis(5)),
+        Word::Span(Duration::MAX),
+        Word::Id(0xab),
+        Word::None,
+    ] {
+        words.push(word);
+    }
+    let expected: [&[u8]; 9] = [
+        b"",
+        b"\0\r\n\xff",
+        b"0",
+        b"1234567",
+        b"9007199254740991",
+        b"5000",
+        b"9007199254740991",
+        b"00000000000000ab",
+        b"-1",
+    ];
+    assert_eq!(words.iter().collect::<Vec<_>>(), expected);
+}
+
+/// What clients choose is in no key, whatever they choose; what is in it, no client chooses.
+#[test]
+fn keys_have_one_form() {
+    let names = ["a", "a/m", "a/\r\n\0 :{}", "a/}{x}", "a/ключ"].map(String::from);
+    let command = codec().open(Ask { breakers: &names, ..Ask::default() }, moment());
+    let mut seen = std::collections::BTreeSet::new();
+    for key in command.keys.iter() {
+        let key = std::str::from_utf8(key).unwrap();
+        let rest = key.strip_prefix("weir:{default}:").unwrap();
+        assert!(rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b':'), "{key}");
+        assert!(seen.insert(key), "{key} twice");
+    }
+    assert_eq!(seen.len(), names.len() + 1);
+}
+
+#[test]
+fn a_reply_that_is_not_one_to_the_command_is_garbled() {
+    let codec = codec();
+    let command = codec.lease_probe("a", 1, moment());
+    let reply = |parts: Vec<Value>| codec.granted(&command, Value::Array(parts)).map(|told| told.answer);
+    let name = bytes("00000000000000fe");
+    assert_eq!(reply(vec![name.clone(), Value::Int(0), Value::Int(1)]), Ok(true));
+    for (label, parts) in [
+        ("another's", vec![bytes("00000000000000ff"), Value::Int(0), Value::Int(1)]),
+        ("too short", vec![name.clone(), Value::Int(0)]),
+        ("too long", vec![name.clone(), Value::Int(0), Value::Int(1), Value::Int(1)]),
+        ("no answer", vec![name.clone(), Value::Int(0), Value::Int(2)]),
+        ("another type", vec![name.clone(), Value::Int(0), Value::Nil]),
+        ("nothing", vec![]),
+    ] {
+        assert_eq!(reply(parts), Err(Garbled), "{label}");
+    }
+    assert_eq!(codec.granted(&command, Value::Nil).map(|told| told.answer), Err(Garbled));
+}
+
+#[test]
+fn an_entry_is_read_as_it_was_written_and_not_otherwise() {
+    let entry = Entry {
+        operation: Operation::Responses,
+        form: Form::Events,
+        content_type: "text/plain; charset=utf-8".into(),
+        model: "a\nb".into(),
+        body: Bytes::from_static(b"\0\xff\r\n"),
+    };
+    let meta = entry::meta(&entry);
+    assert_eq!(entry::entry(meta.as_bytes(), entry.body.clone()), Some(entry.clone()));
+    for wrong in ["", "2\nchat\nwhole\n\n", "1\nchat\nhalf\n\n", "1\nsing\nwhole\n\n", "1\nchat\nwhole\n"] {
+        assert_eq!(entry::entry(wrong.as_bytes(), Bytes::new()), None, "{wrong:?}");
+    }
+}

@@ -1,0 +1,500 @@
+//! Operations by chance, each applied to a store in this process and to a Redis.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir::account::{Measure, Scope, Want};
+use weir::breaker::{Gate, OnRateLimit, Outcome, Policy, Report};
+use weir::cache::{Entry, Form, Freshness, Window};
+use weir::caller::Caller;
+use weir::config::Limits;
+use weir::control::{Change, Forced, Order};
+use weir::embedded::Store;
+use weir::endpoint::Operation;
+use weir::fingerprint::{Fingerprint, Framed};
+use weir::ledger::{Ending, Record};
+use weir::limit::{Denial, Rate};
+use weir::platform::{Ask, Closing, Finding, Held, Keeping, Opened, Recall, Repeat, Repeated, Reservation};
+use weir::redis::{Clock, Codec, Command, Garbled, Moment, Told, Value};
+use weir::roll::{STEP, scramble};
+use weir::time::{Instant, UnixMillis};
+use weir::usage::{Tokens, Usage};
+use weir_redis_tests::{Connection, Server};
+
+/// What must come to pass at least once, or the test tests less than it seems to.
+pub(crate) const OUTCOMES: &[&str] = &[
+    "admitted",
+    "answered",
+    "conflict",
+    "denied: concurrent",
+    "denied: never",
+    "denied: requests",
+    "denied: tokens",
+    "forced",
+    "fresh",
+    "half-open",
+    "if-error",
+    "lease given",
+    "lease refused",
+    "open",
+    "refreshed",
+    "retry given",
+    "retry refused",
+    "revalidate",
+    "running",
+];
+
+/// Where virtual time begins: in 2026, so that numbers are as large as they will be.
+const BEGIN: u64 = 1_790_000_000_000_000;
+
+/// Both stores, and what is under way in them.
+pub(crate) struct Twins {
+    store: Store,
+    connection: Connection,
+    codec: Codec,
+    now: Instant,
+    state: u64,
+    namespace: String,
+    under_way: Vec<(Reservation, Keeping)>,
+    pub(crate) seen: BTreeMap<&'static str, usize>,
+}
+
+type Checked = Result<(), String>;
+
+impl Twins {
+    pub(crate) fn new(server: &Server, seed: u64) -> Self {
+        let now = Instant::from_micros(BEGIN);
+        let namespace = format!("seed-{seed}");
+        let mut twins = Self {
+            store: Store::new(now, 64 << 20),
+            connection: server.connect(),
+            codec: Codec::new(&namespace, Clock::Sender),
+            now,
+            state: seed.wrapping_mul(STEP.wrapping_mul(7)),
+            namespace,
+            under_way: Vec::new(),
+            seen: BTreeMap::new(),
+        };
+        // Both budgets begin at the same time.
+        twins.withdraw().unwrap();
+        twins
+    }
+
+    /// Does something, and looks at everything.
+    pub(crate) fn step(&mut self) -> Checked {
+        self.pass_time();
+        match self.below(100) {
+            0..40 => self.open()?,
+            40..72 => self.close()?,
+            72..78 => self.withdraw()?,
+            78..86 => self.lease()?,
+            86..92 => self.report()?,
+            92..97 => self.order()?,
+            _ => self.close_a_stranger()?,
+        }
+        self.look()?;
+        self.list()
+    }
+
+    /// Every key has the one form and an end.
+    pub(crate) fn check_keys(&mut self) {
+        let all = self.connection.call(&["KEYS", &format!("weir:{{{}}}:*", self.namespace)]).unwrap();
+        let Value::Array(keys) = all else { panic!("{all:?}") };
+        assert!(keys.len() > 5, "{keys:?}");
+        for key in keys {
+            let Value::Bytes(key) = key else { panic!("{key:?}") };
+            let key = std::str::from_utf8(&key).unwrap();
+            let Value::Int(left) = self.connection.call(&["PTTL", key]).unwrap() else { panic!() };
+            assert!(left > 0, "{key} has no end: {left}");
+        }
+    }
+
+    fn roll(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(STEP);
+        scramble(self.state)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.roll() % bound
+    }
+
+    fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
+    }
+
+    fn pass_time(&mut self) {
+        let most = self.one_of(&[0, 1, 999, 50_000, 800_000, 3_000_000, 40_000_000]);
+        let micros = self.below(most + 1);
+        self.now = self.now.after(Duration::from_micros(micros));
+    }
+
+    fn moment(&mut self) -> Moment {
+        Moment { now: self.now, nonce: self.roll() }
+    }
+
+    fn note(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
+    fn ask<T>(
+        &mut self,
+        command: &Command,
+        read: impl FnOnce(&Codec, Value) -> Result<Told<T>, Garbled>,
+    ) -> Result<T, String> {
+        let value = self.connection.run(command).map_err(|fault| format!("{fault:?}"))?;
+        let shown = format!("{value:?}");
+        let told = read(&self.codec, value).map_err(|Garbled| format!("garbled: {shown}"))?;
+        if told.faults > 0 {
+            return Err(format!("{} faults", told.faults));
+        }
+        Ok(told.answer)
+    }
+
+    fn open(&mut self) -> Checked {
+        let reservation = self.reservation();
+        let (recall, repeat) = (self.recall(), self.repeat());
+        let follows = self.below(10) == 0;
+        let breakers = self.breakers();
+        let ask = Ask {
+            breakers: &breakers,
+            reservation: Some(&reservation),
+            recall: recall.as_ref(),
+            repeat: repeat.as_ref(),
+            follows,
+            ..Ask::default()
+        };
+        let opened = self.open_both(ask)?;
+        let is_taken = matches!(opened.repeated, Some(Repeated::Conflict))
+            || (matches!(opened.repeated, Some(Repeated::Running)) && !follows);
+        if opened.denied.is_none() && !is_taken {
+            self.note("admitted");
+            let want = Want { tokens: opened.reserved, ..reservation.want };
+            let life = Duration::from_secs(self.one_of(&[1, 20, 300]));
+            let keeping = Keeping {
+                entry: None,
+                cache: recall.filter(|_| !self.state.is_multiple_of(3)).map(|recall| (recall.key, life)),
+                repeat: repeat.map(|repeat| (repeat, life)),
+            };
+            self.under_way.push((Reservation { want, ..reservation }, keeping));
+        }
+        Ok(())
+    }
+
+    fn open_both(&mut self, ask: Ask<'_>) -> Result<Opened, String> {
+        let moment = self.moment();
+        let ours = self.store.open(ask, self.now);
+        let command = self.codec.open(ask, moment);
+        let theirs = self.ask(&command, |codec, value| codec.opened(ask, &command, moment, value))?;
+        self.note_opened(&ours);
+        let is_cut = ours.denied.is_some()
+            || matches!(ours.repeated, Some(Repeated::Conflict))
+            || (matches!(ours.repeated, Some(Repeated::Running)) && !ask.follows);
+        // Nobody looks at what was recalled for a call that does not come to be.
+        let recalled = |opened: &Opened| opened.recalled.clone().filter(|_| !is_cut);
+        let repeated = |opened: &Opened| opened.repeated.clone().filter(|_| ours.denied.is_none());
+        same("recalled", &recalled(&ours), &recalled(&theirs))?;
+        same("repeated", &repeated(&ours), &repeated(&theirs))?;
+        same("denied", &ours.denied, &theirs.denied)?;
+        same("left", &ours.left, &theirs.left)?;
+        same("reserved", &ours.reserved, &theirs.reserved)?;
+        same("gates", &ours.gates, &theirs.gates)?;
+        Ok(theirs)
+    }
+
+    fn note_opened(&mut self, opened: &Opened) {
+        if let Some(denied) = opened.denied {
+            self.note(match (denied.denial, denied.measure) {
+                (Denial::Never, _) => "denied: never",
+                (Denial::NotYet { .. }, Measure::Concurrent(_)) => "denied: concurrent",
+                (Denial::NotYet { .. }, Measure::Requests(_)) => "denied: requests",
+                (Denial::NotYet { .. }, Measure::Tokens(_)) => "denied: tokens",
+            });
+        }
+        if let Some(recalled) = &opened.recalled {
+            self.note(match recalled.freshness {
+                Freshness::Fresh => "fresh",
+                Freshness::Revalidate => "revalidate",
+                Freshness::IfError => "if-error",
+            });
+            if recalled.refresh {
+                self.note("refreshed");
+            }
+        }
+        match &opened.repeated {
+            Some(Repeated::Running) => self.note("running"),
+            Some(Repeated::Conflict) => self.note("conflict"),
+            Some(Repeated::Answered { .. }) => self.note("answered"),
+            Some(Repeated::First) | None => {}
+        }
+        for gate in &opened.gates {
+            match gate {
+                Gate::Open { .. } => self.note("open"),
+                Gate::HalfOpen => self.note("half-open"),
+                Gate::Forced(_) => self.note("forced"),
+                Gate::Closed => {}
+            }
+        }
+    }
+
+    fn close(&mut self) -> Checked {
+        if self.under_way.is_empty() {
+            return Ok(());
+        }
+        let at = usize::try_from(self.below(self.under_way.len() as u64)).unwrap();
+        let (reservation, keeping) = self.under_way.swap_remove(at);
+        self.close_both(reservation, keeping)
+    }
+
+    /// A call that neither of them has heard of, or has forgotten.
+    fn close_a_stranger(&mut self) -> Checked {
+        let reservation = self.reservation();
+        let keeping = Keeping {
+            entry: None,
+            cache: self.recall().map(|recall| (recall.key, Duration::from_mins(1))),
+            repeat: self.repeat().map(|repeat| (repeat, Duration::from_mins(1))),
+        };
+        self.close_both(reservation, keeping)
+    }
+
+    fn close_both(&mut self, reservation: Reservation, mut keeping: Keeping) -> Checked {
+        if self.below(3) > 0 {
+            keeping.entry = Some(self.entry());
+        }
+        let used = match self.below(4) {
+            0 => reservation.want.tokens,
+            1 => Tokens(0),
+            2 => Tokens(self.below(200)),
+            _ => Tokens(self.one_of(&[3000, u64::MAX])),
+        };
+        let used = if self.below(30) == 0 { used } else { Tokens(used.0.min(3000)) };
+        let findings = (0..self.below(3)).map(|_| self.finding()).collect();
+        let abandoned = (self.below(6) == 0).then(|| self.breaker());
+        let closing = Closing { record: record(), reservation, used, findings, abandoned, keeping };
+        let (moment, roll) = (self.moment(), self.roll());
+        self.store.close(&closing, self.now, roll);
+        match self.codec.close(&closing, roll, moment) {
+            Some(command) => self.ask(&command, |codec, value| codec.closed(&command, value)),
+            None => Ok(()),
+        }
+    }
+
+    fn withdraw(&mut self) -> Checked {
+        let (breaker, moment) = (self.breaker(), self.moment());
+        for _ in 0..self.one_of(&[1, 1, 15]) {
+            let ours = self.store.withdraw_retry(&breaker, self.now);
+            let command = self.codec.withdraw_retry(&breaker, moment);
+            let theirs = self.ask(&command, |codec, value| codec.granted(&command, value))?;
+            self.note(if ours { "retry given" } else { "retry refused" });
+            same("withdraw_retry", &ours, &theirs)?;
+        }
+        Ok(())
+    }
+
+    fn lease(&mut self) -> Checked {
+        let (breaker, moment, id) = (self.breaker(), self.moment(), self.a_call());
+        let ours = self.store.lease_probe(&breaker, id, self.now);
+        let command = self.codec.lease_probe(&breaker, id, moment);
+        let theirs = self.ask(&command, |codec, value| codec.granted(&command, value))?;
+        self.note(if ours { "lease given" } else { "lease refused" });
+        same("lease_probe", &ours, &theirs)
+    }
+
+    fn report(&mut self) -> Checked {
+        let (finding, moment, roll, id) = (self.finding(), self.moment(), self.roll(), self.a_call());
+        self.store.report_probe(&finding, Report { id, now: self.now, roll });
+        let command = self.codec.report_probe(&finding, id, roll, moment);
+        self.ask(&command, |codec, value| codec.closed(&command, value))
+    }
+
+    fn order(&mut self) -> Checked {
+        let lasting = self.one_of(&[None, Some(1), Some(20)]).map(Duration::from_secs);
+        let change = match self.below(4) {
+            0 => Change::Force { forced: Forced::Open, lasting },
+            1 => Change::Force { forced: Forced::Closed, lasting },
+            _ => Change::Release,
+        };
+        let (order, moment) = (Order { breaker: self.breaker(), change }, self.moment());
+        let ours = self.store.control(&order, self.now);
+        let command = self.codec.control(&order, moment);
+        let theirs = self.ask(&command, |codec, value| codec.obeyed(&order, &command, moment, value))?;
+        same("control", &ours, &theirs)
+    }
+
+    /// A look that takes nothing.
+    fn look(&mut self) -> Checked {
+        let (recall, repeat, breakers) = (self.recall(), self.repeat(), self.breakers());
+        let ask = Ask {
+            breakers: &breakers,
+            recall: recall.as_ref(),
+            repeat: repeat.as_ref(),
+            follows: true,
+            ..Ask::default()
+        };
+        self.open_both(ask).map(drop)
+    }
+
+    fn list(&mut self) -> Checked {
+        let (asked, moment) = (vec![self.breaker()], self.moment());
+        let ours = self.store.breakers(&asked, self.now);
+        let command = self.codec.names(moment);
+        let names = self.ask(&command, |codec, value| codec.named(&asked, &command, value))?;
+        let command = self.codec.listing(&names, moment);
+        let theirs =
+            self.ask(&command, |codec, value| codec.listed(&asked, &names, &command, moment, value))?;
+        same("breakers", &ours, &theirs)
+    }
+
+    fn reservation(&mut self) -> Reservation {
+        let scopes = match self.below(6) {
+            0 => vec![],
+            1 => vec![caller(0)],
+            2 => vec![caller(0), route()],
+            3 => vec![caller(1), route()],
+            4 => vec![caller(2)],
+            _ => vec![address(), route()],
+        };
+        let tokens = self.one_of(&[0, 1, 40, 90, 700, 5000]);
+        let expires = self.now.after(Duration::from_millis(self.one_of(&[1, 500, 20_000, 660_000])));
+        let want = Want { id: self.roll(), tokens: Tokens(tokens), expires };
+        Reservation { want, scopes, held: Held::InStore }
+    }
+
+    fn recall(&mut self) -> Option<Recall> {
+        let key = match self.below(5) {
+            0 => return None,
+            name => key("cache", name % 3),
+        };
+        let second = Duration::from_secs;
+        let window = match self.below(3) {
+            0 => Window { fresh: second(10), revalidate: second(10), if_error: second(10), ttl: second(10) },
+            1 => Window { fresh: second(5), revalidate: second(40), if_error: second(90), ttl: second(5) },
+            _ => Window { fresh: second(0), revalidate: second(0), if_error: Duration::MAX, ttl: second(1) },
+        };
+        Some(Recall { key, window })
+    }
+
+    fn repeat(&mut self) -> Option<Repeat> {
+        let name = self.below(5);
+        let request = key("request", u64::from(self.below(8) == 0));
+        (name < 2).then(|| Repeat { key: key("repeat", name), request })
+    }
+
+    fn breaker(&mut self) -> String {
+        self.one_of(&["a", "a/m", "a/m: {}\r\n", "b", "b/ключ"]).to_owned()
+    }
+
+    fn breakers(&mut self) -> Vec<String> {
+        let mut names: Vec<String> = (0..self.below(4)).map(|_| self.breaker()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn finding(&mut self) -> Finding {
+        let breaker = self.breaker();
+        // A breaker has one policy, whoever reports.
+        let policy = match breaker.as_bytes() {
+            [b'a'] => Policy { consecutive: 2, ..Policy::default() },
+            [b'b', ..] => Policy {
+                consecutive: 100,
+                failure_rate: 300_000,
+                window: Duration::from_mins(1),
+                minimum: 3,
+                open: Duration::from_millis(70_123),
+                on_rate_limit: OnRateLimit::Count,
+            },
+            _ => Policy { consecutive: 3, on_rate_limit: OnRateLimit::Ignore, ..Policy::default() },
+        };
+        let retry_after = self.one_of(&[None, Some(3), Some(50), Some(100_000)]).map(Duration::from_secs);
+        let outcome = match self.below(5) {
+            0 => Outcome::Success,
+            1 => Outcome::RateLimited { retry_after },
+            _ => Outcome::Failure,
+        };
+        Finding { breaker, policy, outcome }
+    }
+
+    /// One that is under way, or one that is not.
+    fn a_call(&mut self) -> u64 {
+        let at = usize::try_from(self.below(4)).unwrap();
+        self.under_way.get(at).map_or(u64::MAX - at as u64, |(reservation, _)| reservation.want.id)
+    }
+
+    fn entry(&mut self) -> Arc<Entry> {
+        let body: Vec<u8> = (0..self.below(300)).map(|_| self.roll().to_le_bytes()[0]).collect();
+        Arc::new(Entry {
+            operation: self.one_of(&[Operation::Chat, Operation::Embeddings]),
+            form: self.one_of(&[Form::Whole, Form::Events]),
+            content_type: self.one_of(&["", "application/json"]).to_owned(),
+            model: self.one_of(&["", "m", "ein\nModell"]).to_owned(),
+            body: body.into(),
+        })
+    }
+}
+
+fn same<T: PartialEq + Debug>(what: &str, ours: &T, theirs: &T) -> Checked {
+    if ours == theirs {
+        return Ok(());
+    }
+    Err(format!("{what} differs\n  Rust:  {ours:?}\n  Redis: {theirs:?}"))
+}
+
+fn key(kind: &str, name: u64) -> Fingerprint {
+    Framed::new(kind).field("name", &name.to_be_bytes()).finish()
+}
+
+fn rate(count: u64, seconds: u64) -> Rate {
+    Rate { count, per: Duration::from_secs(seconds) }
+}
+
+/// Each scope has limits of its own, for a scope's limits do not change while it is tried.
+fn caller(number: u64) -> (Scope, Limits) {
+    let limits = match number {
+        0 => Limits {
+            requests: vec![rate(2, 10), rate(60, 3600)],
+            tokens: vec![rate(1000, 60)],
+            concurrent: Some(3),
+            ..Limits::default()
+        },
+        1 => Limits { tokens: vec![rate(100, 1), rate(1_999_993, 86_400)], ..Limits::default() },
+        _ => Limits { concurrent: Some(1), ..Limits::default() },
+    };
+    (Scope::Caller { tenant: "t".into(), name: format!("caller-{number}") }, limits)
+}
+
+fn address() -> (Scope, Limits) {
+    let limits = Limits { requests: vec![rate(3, 1)], ..Limits::default() };
+    (Scope::Address(Ipv4Addr::LOCALHOST.into()), limits)
+}
+
+fn route() -> (Scope, Limits) {
+    let limits = Limits { requests: vec![rate(8, 60)], tokens: vec![rate(2500, 60)], ..Limits::default() };
+    (Scope::Route("gpt-*".into()), limits)
+}
+
+fn record() -> Record {
+    Record {
+        request_id: String::new(),
+        trace_id: String::new(),
+        at: UnixMillis(0),
+        caller: Arc::new(Caller::anyone(Limits::default())),
+        operation: "chat",
+        model: String::new(),
+        route: String::new(),
+        upstream: String::new(),
+        upstream_model: String::new(),
+        response_model: String::new(),
+        streamed: false,
+        cache: None,
+        status: 200,
+        ending: Ending::Complete,
+        usage: Usage::NOTHING,
+        attempts: Vec::new(),
+        fallbacks: 0,
+        took: Duration::ZERO,
+        first_byte: None,
+    }
+}
