@@ -17,5 +17,5 @@ settle(scopes, id, reserved, used)
 if cached then keep_cached(cached, entry) end
 if again then keep_repeated(again, entry, id) end
 for _, finding in ipairs(findings) do observe(finding, index, id, roll) end
-if is_said() then release(key(), id) end
+for _ = 1, number() do release(key(), id) end
 return reply

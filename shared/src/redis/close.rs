@@ -17,7 +17,7 @@ struct Ends<'a> {
     used: Tokens,
     keeping: &'a Keeping,
     findings: &'a [Finding],
-    abandoned: Option<&'a str>,
+    abandoned: &'a [String],
 }
 
 impl Codec {
@@ -29,7 +29,7 @@ impl Codec {
             limits.concurrent.is_none() && (limits.tokens.is_empty() || reservation.want.tokens == *used)
         });
         let is_nothing = keeping.cache.is_none() && keeping.repeat.is_none();
-        if is_true && is_nothing && findings.is_empty() && abandoned.is_none() {
+        if is_true && is_nothing && findings.is_empty() && abandoned.is_empty() {
             return None;
         }
         let ends = Ends {
@@ -39,7 +39,7 @@ impl Codec {
             used: *used,
             keeping,
             findings,
-            abandoned: abandoned.as_deref(),
+            abandoned,
         };
         Some(self.ends(&ends, moment))
     }
@@ -53,7 +53,7 @@ impl Codec {
             used: Tokens(0),
             keeping: &Keeping::default(),
             findings: std::slice::from_ref(finding),
-            abandoned: None,
+            abandoned: &[],
         };
         self.ends(&ends, moment)
     }
@@ -81,7 +81,8 @@ impl Codec {
             }
             self.finding(&mut command, finding);
         }
-        if let Some(name) = command.part(ends.abandoned.as_ref()) {
+        command.length(ends.abandoned.len());
+        for name in ends.abandoned {
             command.key(&self.keys.breaker(name));
         }
         command

@@ -30,7 +30,7 @@ script!(
     CLOSE,
     "close",
     ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "close.lua"],
-    "7b60892ad8dfeb996f0396ffddcace5de3e9146f"
+    "edd8882c276985c065ef6f81ef0be4a45219db9a"
 );
 script!(
     WITHDRAW,

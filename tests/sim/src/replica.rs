@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream as _;
 use weir::Platform;
 use weir::config::Upstream;
-use weir::control::{Entry, Full, Listing, Order};
+use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::flight::Flights;
 use weir::overload::Limiters;
 use weir::platform::{Ask, Closing, Event, Finding, Held, Opened, Payload, SendFault, StoreLost};
@@ -244,12 +244,12 @@ impl Platform for Replica {
         }
     }
 
-    async fn control(&self, order: &Order) -> Result<Entry, Full> {
-        self.0.world.store.counter.control(order, self.now())
+    async fn control(&self, order: &Order) -> Result<Entry, Unheeded> {
+        Ok(self.0.world.store.counter.control(order, self.now())?)
     }
 
-    async fn breakers(&self, names: &[String]) -> Listing {
-        self.0.world.store.counter.breakers(names, self.now())
+    async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost> {
+        Ok(self.0.world.store.counter.breakers(names, self.now()))
     }
 
     fn flights(&self) -> Option<&Flights> {

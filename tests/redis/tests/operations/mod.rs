@@ -271,7 +271,7 @@ impl Twins {
         };
         let used = if self.below(30) == 0 { used } else { Tokens(used.0.min(3000)) };
         let findings = (0..self.below(3)).map(|_| self.finding()).collect();
-        let abandoned = (self.below(6) == 0).then(|| self.breaker());
+        let abandoned = (0..self.below(6).saturating_sub(3)).map(|_| self.breaker()).collect();
         let closing = Closing { record: record(), reservation, used, findings, abandoned, keeping };
         let (moment, roll) = (self.moment(), self.roll());
         self.store.close(&closing, self.now, roll);
