@@ -1,7 +1,7 @@
 //! Calls in flight that identical ones share.
 //!
 //! One upstream call serves all who ask the same while it lasts: each listens to the growing answer from its
-//! beginning. The call belongs to none of them. A [`Pilot`] makes it, run by the settlement of whoever asked
+//! beginning. The call belongs to none of them. Its pilot makes it, run by the settlement of whoever asked
 //! first, and it goes on while anyone still listens; whoever leaves just stops listening. When the last one has
 //! gone the call is cancelled, unless it was to be finished in any case. An error is shared with those who waited
 //! for it and with nobody who comes later.
