@@ -60,6 +60,9 @@ impl Live {
         if new.listen != old.listen {
             tracing::warn!(from = %old.listen, to = %new.listen, "`listen` needs a restart");
         }
+        if new.store.kind != old.store.kind {
+            tracing::warn!("where state is kept, `store`, needs a restart");
+        }
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }

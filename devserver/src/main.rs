@@ -14,6 +14,7 @@ mod metrics;
 mod native;
 mod reader;
 mod serve;
+mod store;
 mod worker;
 
 use std::process::ExitCode;

@@ -18,6 +18,7 @@ use weir::platform::Event;
 use weir::usage::Source;
 
 use crate::books::Books;
+use crate::store::Counts;
 
 /// Seconds, from a cache's answer to a reasoning model's.
 const SECONDS: &[f64] = &[
@@ -158,6 +159,7 @@ pub(crate) struct Metrics {
     cache: Family<Cached, Counter>,
     queue_wait: Histograms<Limiter>,
     shed: Family<Shed, Counter>,
+    pub(crate) store: Counts,
 }
 
 impl fmt::Debug for Metrics {
@@ -191,6 +193,7 @@ impl Default for Metrics {
             cache: Family::default(),
             queue_wait: Family::new_with_constructor(seconds()),
             shed: Family::default(),
+            store: Counts::default(),
         };
         metrics.register();
         metrics
@@ -221,6 +224,7 @@ impl Metrics {
         let s = Unit::Seconds;
         let first_byte = self.first_byte.clone();
         r.register_with_unit("weir_time_to_first_byte", "First byte in to first byte out", s, first_byte);
+        self.store.register(r);
         // The conventions' names carry no unit.
         r.register(
             "gen_ai_client_operation_duration",

@@ -14,6 +14,7 @@ use weir::embedded::Store;
 use weir::flight::Flights;
 use weir::overload::Limiters;
 use weir::platform::{Ask, Closing, Event, Finding, Held, Opened, Payload, SendFault, StoreLost};
+use weir::redis::Moment;
 use weir::roll;
 use weir::time::{Instant, UnixMillis};
 use weir::{Config, Platform};
@@ -22,6 +23,7 @@ use crate::body::{Chunks, Parcel};
 use crate::books::{self, Books};
 use crate::client::Clients;
 use crate::metrics::{Metrics, Standing};
+use crate::store::Shared;
 
 /// What the whole process shares.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub(crate) struct Process {
 pub(crate) struct Native {
     pub(crate) process: Arc<Process>,
     clients: Arc<Clients>,
+    /// What counts where the configuration says so; in the process otherwise.
+    shared: Option<Shared>,
 }
 
 impl fmt::Debug for Native {
@@ -94,7 +98,7 @@ impl Process {
     }
 }
 
-/// Whether the store answers. It is in the process and cannot be lost; tests make it so.
+/// Whether tests want the store lost: the one in the process cannot be.
 fn store_is_lost() -> bool {
     #[cfg(feature = "failpoints")]
     fail::fail_point!("store", |_| true);
@@ -102,8 +106,25 @@ fn store_is_lost() -> bool {
 }
 
 impl Native {
-    pub(crate) fn new(process: Arc<Process>, clients: Clients) -> Self {
-        Self { process, clients: Arc::new(clients) }
+    pub(crate) fn new(process: Arc<Process>, clients: Clients, shared: Option<Shared>) -> Self {
+        Self { process, clients: Arc::new(clients), shared }
+    }
+
+    /// Connects to what all replicas share, from the runtime that is to use it.
+    pub(crate) async fn connect(&self) {
+        if let Some(shared) = &self.shared {
+            shared.connect().await;
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.now(), nonce: self.roll() }
+    }
+
+    /// What the process knows of upstreams by itself, whatever keeps the rest.
+    fn with_standings(&self, ask: Ask<'_>, opened: Opened) -> Opened {
+        let known = Ask { standings: ask.standings, ..Ask::default() };
+        Opened { standings: self.process.store().open(known, self.now()).standings, ..opened }
     }
 }
 
@@ -133,23 +154,46 @@ impl Platform for Native {
         if store_is_lost() {
             return Err(StoreLost);
         }
-        Ok(self.process.store().open(ask, self.now()))
+        match &self.shared {
+            None => Ok(self.process.store().open(ask, self.now())),
+            Some(shared) => {
+                let opened = shared.open(ask, || self.moment()).await?;
+                Ok(self.with_standings(ask, opened))
+            }
+        }
     }
 
     fn open_locally(&self, ask: Ask<'_>) -> Opened {
-        self.process.local().open(ask, self.now())
+        let opened = self.process.local().open(ask, self.now());
+        self.with_standings(ask, opened)
     }
 
     async fn withdraw_retry(&self, breaker: &str) -> bool {
+        if let Some(shared) = &self.shared {
+            let granted = shared.withdraw_retry(breaker, self.moment()).await;
+            return granted
+                .unwrap_or_else(|StoreLost| self.process.local().withdraw_retry(breaker, self.now()));
+        }
         self.process.counting().withdraw_retry(breaker, self.now())
     }
 
     async fn lease_probe(&self, breaker: &str, id: u64) -> bool {
+        if let Some(shared) = &self.shared {
+            let granted = shared.lease_probe(breaker, id, self.moment()).await;
+            return granted
+                .unwrap_or_else(|StoreLost| self.process.local().lease_probe(breaker, id, self.now()));
+        }
         self.process.counting().lease_probe(breaker, id, self.now())
     }
 
     async fn report_probe(&self, finding: Finding, id: u64) {
         let report = Report { id, now: self.now(), roll: self.roll() };
+        if let Some(shared) = &self.shared {
+            if shared.report_probe(&finding, id, report.roll, self.moment()).await.is_err() {
+                self.process.local().report_probe(&finding, report);
+            }
+            return;
+        }
         self.process.counting().report_probe(&finding, report);
     }
 
@@ -168,7 +212,14 @@ impl Platform for Native {
             Held::Locally => self.process.local().close(&closing, now, roll),
             // What is held there expires.
             Held::InStore if store_is_lost() => {}
-            Held::InStore => self.process.store().close(&closing, now, roll),
+            Held::InStore => match &self.shared {
+                None => self.process.store().close(&closing, now, roll),
+                Some(shared) => {
+                    if shared.close(&closing, roll, self.moment()).await.is_err() {
+                        self.process.metrics.store.unsettled();
+                    }
+                }
+            },
         }
         let record = closing.record;
         self.process.metrics.record(&record);
@@ -180,18 +231,30 @@ impl Platform for Native {
         if store_is_lost() {
             return Err(Unheeded::StoreLost);
         }
-        let now = self.now();
-        let entry = self.process.store().control(order, now)?;
-        // It holds for as long as the store is lost, too. Both have the same orders, so the same number fits.
-        self.process.local().control(order, now)?;
-        Ok(entry)
+        match &self.shared {
+            None => {
+                let now = self.now();
+                let entry = self.process.store().control(order, now)?;
+                // It holds for as long as the store is lost, too. Both have the same orders, so as many fit.
+                self.process.local().control(order, now)?;
+                Ok(entry)
+            }
+            Some(shared) => {
+                let entry = shared.control(order, || self.moment()).await?;
+                self.process.local().control(order, self.now())?;
+                Ok(entry)
+            }
+        }
     }
 
     async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost> {
         if store_is_lost() {
             return Err(StoreLost);
         }
-        Ok(self.process.store().breakers(names, self.now()))
+        match &self.shared {
+            None => Ok(self.process.store().breakers(names, self.now())),
+            Some(shared) => shared.breakers(names, || self.moment()).await,
+        }
     }
 
     fn flights(&self) -> Option<&Flights> {

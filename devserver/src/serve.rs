@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use weir::Config;
-use weir::config::{Auth, Dialect};
+use weir::config::{Auth, Dialect, StoreKind};
 
 use crate::cli::{Failed, Serve, say};
 use crate::client::{self, Clients};
@@ -18,6 +18,7 @@ use crate::drain::{self, Stop};
 use crate::live::Live;
 use crate::logs;
 use crate::native::{Native, Process};
+use crate::store::Shared;
 use crate::worker::{self, Ending, Inbox};
 
 /// The pause after a failed accept, which is nearly always a lack of file descriptors.
@@ -99,7 +100,13 @@ fn start_workers(
     let (mut inboxes, mut threads) = (Vec::new(), Vec::new());
     for number in 0..count {
         let (inbox, connections) = worker::inbox();
-        let native = Native::new(Arc::clone(process), Clients::new(Arc::clone(&tls)));
+        let shared = match &config.store.kind {
+            StoreKind::Embedded => None,
+            StoreKind::Redis(place) => {
+                Some(Shared::new(place.clone(), Arc::clone(&tls), process.metrics.store.clone()))
+            }
+        };
+        let native = Native::new(Arc::clone(process), Clients::new(Arc::clone(&tls)), shared);
         let runtime = runtime()?;
         let work =
             worker::work(native, Arc::clone(live), connections, Arc::clone(&inbox.load), ending.clone());

@@ -87,6 +87,7 @@ pub(crate) async fn work(
     load: Arc<AtomicUsize>,
     ending: Ending,
 ) {
+    native.connect().await;
     let settlements = TaskTracker::new();
     let desk = Desk { native, live, settlements: settlements.clone() };
     let router = Router::new().route("/metrics", get(metrics)).fallback(gateway).with_state(desk.clone());

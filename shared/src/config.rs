@@ -56,8 +56,9 @@ pub struct Config {
 }
 
 /// Where state is kept, and how much of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
+    pub kind: StoreKind,
     /// Bytes of answers that are kept in the process. Default 256 MiB.
     pub cache: u64,
     /// In millionths: what one process admits of a limit whose policy is `local` while the store is lost.
@@ -67,8 +68,42 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { cache: 256 << 20, local_share: 250_000 }
+        Self { kind: StoreKind::Embedded, cache: 256 << 20, local_share: 250_000 }
     }
+}
+
+/// What keeps the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// The process itself.
+    Embedded,
+    /// One that all replicas share.
+    Redis(Redis),
+}
+
+/// A Redis, and how it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redis {
+    /// A name, or an address without brackets.
+    pub host: String,
+    /// Default 6379.
+    pub port: u16,
+    pub transport: Transport,
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    /// Default 0.
+    pub database: u32,
+    /// Whose keys they are; gateways with the same one share everything. Default `default`.
+    pub namespace: String,
+    /// How long a reply is waited for. Default 250 ms.
+    pub timeout: Duration,
+}
+
+/// Whether bytes are in the clear on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Plain,
+    Tls,
 }
 
 /// Who may call.

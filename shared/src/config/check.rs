@@ -11,6 +11,7 @@ mod concurrency;
 mod credential;
 mod key;
 mod limits;
+mod redis;
 mod route;
 mod server;
 mod store;
@@ -65,13 +66,13 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     let listen = listen(raw.listen.as_deref(), report);
     let auth = auth(&raw, listen, report);
     let server = server::server(&raw.server.unwrap_or_default(), report);
-    let store = store::store(&raw.store.unwrap_or_default(), report);
+    let store = store::store(&raw.store.unwrap_or_default(), surroundings, report);
 
     let (upstreams, routes) = (raw.upstream.unwrap_or_default(), raw.route.unwrap_or_default());
     let names = Names::new(&upstreams);
     let upstreams = upstream::upstreams(upstreams, surroundings, report);
     let written = routes.len();
-    let mut routes = route::routes(routes, &names, store, report);
+    let mut routes = route::routes(routes, &names, &store, report);
     let all_known = written > 0 && routes.len() == written && report.is_whole(&root.key("route"));
     let aliases = alias::aliases(&raw.alias, all_known.then_some(routes.as_slice()), report);
     let passthrough = passthrough(raw.passthrough.as_deref(), &names, &routes, report);

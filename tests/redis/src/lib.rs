@@ -12,4 +12,4 @@ mod connection;
 mod server;
 
 pub use connection::{Connection, Fault};
-pub use server::Server;
+pub use server::{Server, free_port};

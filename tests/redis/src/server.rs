@@ -91,6 +91,11 @@ impl Drop for Server {
     }
 }
 
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    free().port()
+}
+
 fn free() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }

@@ -20,7 +20,7 @@ const LONGEST: Duration = Duration::from_hours(30 * 24);
 const LARGEST: u64 = 64 << 20;
 
 /// `None`: nothing is kept.
-pub(super) fn cache(raw: &Cache, store: Store, path: &Path, report: &mut Report<'_>) -> Option<Policy> {
+pub(super) fn cache(raw: &Cache, store: &Store, path: &Path, report: &mut Report<'_>) -> Option<Policy> {
     match raw {
         Cache::Switch(false) => None,
         Cache::Switch(true) => Some(policy(&CacheTable::default(), store, path, report)),
@@ -28,7 +28,7 @@ pub(super) fn cache(raw: &Cache, store: Store, path: &Path, report: &mut Report<
     }
 }
 
-fn policy(raw: &CacheTable, store: Store, path: &Path, report: &mut Report<'_>) -> Policy {
+fn policy(raw: &CacheTable, store: &Store, path: &Path, report: &mut Report<'_>) -> Policy {
     let default = Policy::default();
     at_least_some_time(raw.ttl, &path.key("ttl"), report);
     let mut time = |key: &str, time: Option<raw::Time>, default: Duration| {
@@ -63,7 +63,7 @@ fn policy(raw: &CacheTable, store: Store, path: &Path, report: &mut Report<'_>) 
 fn max_entry(
     size: Option<raw::Size>,
     default: u64,
-    store: Store,
+    store: &Store,
     path: &Path,
     report: &mut Report<'_>,
 ) -> u64 {

@@ -27,10 +27,17 @@ pub(super) fn of_callers(mut raw: BTreeMap<String, raw::Limits>, report: &mut Re
 /// What is left out is not limited.
 pub(super) fn limits(limits: raw::Limits, path: &Path, report: &mut Report<'_>) -> Limits {
     at_least_one(limits.concurrent, &path.key("concurrent"), report);
-    let rates = |rates: Option<raw::Rates>| rates.map_or_else(Vec::new, |rates| rates.0);
+    let mut rates = |key: &str, rates: Option<raw::Rates>| {
+        let rates = rates.map_or_else(Vec::new, |rates| rates.0);
+        if !rates.iter().all(|rate| rate.is_exact()) {
+            let problem = Problem::new("cannot be counted exactly");
+            report.fault(&path.key(key), problem.hint("write a rounder number"));
+        }
+        rates
+    };
     Limits {
-        requests: rates(limits.requests),
-        tokens: rates(limits.tokens),
+        requests: rates("requests", limits.requests),
+        tokens: rates("tokens", limits.tokens),
         concurrent: limits.concurrent,
         on_store_loss: limits.on_store_loss.unwrap_or_default(),
     }

@@ -19,7 +19,7 @@ const MOST_WEIGHT: u32 = 1_000_000;
 pub(super) fn routes(
     routes: Vec<raw::Route>,
     names: &Names,
-    store: Store,
+    store: &Store,
     report: &mut Report<'_>,
 ) -> Vec<Route> {
     let list = Path::ROOT.key("route");
@@ -50,7 +50,7 @@ fn route(
     raw: raw::Route,
     path: &Path,
     names: &Names,
-    store: Store,
+    store: &Store,
     report: &mut Report<'_>,
 ) -> Option<Route> {
     let pattern = pattern(raw.model, &path.key("model"), report);

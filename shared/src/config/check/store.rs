@@ -1,18 +1,19 @@
 //! Where state is kept, and how much of it.
 
-use super::credential::check_variable;
-use crate::config::Store;
+use super::redis::redis;
 use crate::config::fault::Problem;
 use crate::config::path::Path;
-use crate::config::raw::{self, BaseUrl, Share, StoreKind};
+use crate::config::raw::{self, Share};
 use crate::config::report::Report;
+use crate::config::source::Surroundings;
+use crate::config::{Store, StoreKind};
 
 /// Bytes; more does not fit into a machine that this is for.
 const MOST_CACHE: u64 = 64 << 30;
 
-pub(super) fn store(raw: &raw::Store, report: &mut Report<'_>) -> Store {
+pub(super) fn store(raw: &raw::Store, surroundings: &dyn Surroundings, report: &mut Report<'_>) -> Store {
     let path = Path::ROOT.key("store");
-    kind(raw, &path, report);
+    let kind = kind(raw, &path, surroundings, report);
     let default = Store::default();
     let cache = raw.cache.map_or(default.cache, |size| size.0);
     if cache > MOST_CACHE {
@@ -22,39 +23,30 @@ pub(super) fn store(raw: &raw::Store, report: &mut Report<'_>) -> Store {
         let problem = Problem::new("must be more than 0%");
         report.fault(&path.key("local_share"), problem.hint("on_store_loss = \"closed\" admits nothing"));
     }
-    Store { cache, local_share: raw.local_share.map_or(default.local_share, |share| share.0) }
+    Store { kind, cache, local_share: raw.local_share.map_or(default.local_share, |share| share.0) }
 }
 
-fn kind(store: &raw::Store, path: &Path, report: &mut Report<'_>) {
+fn kind(
+    store: &raw::Store,
+    path: &Path,
+    surroundings: &dyn Surroundings,
+    report: &mut Report<'_>,
+) -> StoreKind {
     match store.kind {
-        Some(StoreKind::Redis) => {
-            let problem = Problem::new("this version keeps its state in process only");
-            report.fault(&path.key("kind"), problem.hint("write kind = \"embedded\""));
-            redis_url(store.url.as_ref(), &path.key("url"), report);
+        // After a fault the configuration is thrown away.
+        Some(raw::StoreKind::Redis) => {
+            redis(store, path, surroundings, report).map_or(StoreKind::Embedded, StoreKind::Redis)
         }
-        Some(StoreKind::Embedded) | None => {
-            if store.url.is_some() {
-                report.fault(&path.key("url"), "only the kind \"redis\" has one");
+        Some(raw::StoreKind::Embedded) | None => {
+            let given = [
+                ("url", store.url.is_some()),
+                ("namespace", store.namespace.is_some()),
+                ("timeout", store.timeout.is_some()),
+            ];
+            for (key, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
+                report.fault(&path.key(key), "only the kind \"redis\" has one");
             }
+            StoreKind::Embedded
         }
-    }
-}
-
-fn redis_url(url: Option<&BaseUrl>, path: &Path, report: &mut Report<'_>) {
-    let hint = "write url = \"redis://host:6379\" or url = { env = \"REDIS_URL\" }";
-    match url {
-        None => report.missing(path, Problem::new("missing").hint(hint)),
-        Some(BaseUrl::Env(reference)) => match &reference.env {
-            Some(name) => check_variable(name, &path.key("env"), report),
-            None => report.missing(&path.key("env"), "missing: the name of the variable"),
-        },
-        Some(BaseUrl::Text(text)) if !text.starts_with("redis://") && !text.starts_with("rediss://") => {
-            report.fault(path, Problem::new("not the address of a Redis").hint(hint));
-        }
-        Some(BaseUrl::Text(text)) if text.contains('@') => {
-            let problem = Problem::new("a password is not written here");
-            report.fault(path, problem.hint("write url = { env = \"REDIS_URL\" }"));
-        }
-        Some(BaseUrl::Text(_)) => {}
     }
 }

@@ -53,22 +53,46 @@ fn a_temperature_means_the_same_in_json() {
 
 #[test]
 fn a_store_has_room_for_its_answers() {
-    let default = Store::default();
+    let default = Store::default;
     for (text, expected, max_entry) in [
-        ("", default, 4 << 20),
-        ("kind = \"embedded\"", default, 4 << 20),
-        ("cache = \"64GiB\"", Store { cache: 64 << 30, ..default }, 4 << 20),
-        ("cache = \"1KiB\"", Store { cache: 1024, ..default }, 1024),
-        ("cache = \"0\"", Store { cache: 0, ..default }, 4 << 20),
-        ("cache = 0", Store { cache: 0, ..default }, 4 << 20),
-        ("local_share = \"100%\"", Store { local_share: 1_000_000, ..default }, 4 << 20),
-        ("local_share = \"0.0001%\"", Store { local_share: 1, ..default }, 4 << 20),
+        ("", default(), 4 << 20),
+        ("kind = \"embedded\"", default(), 4 << 20),
+        ("cache = \"64GiB\"", Store { cache: 64 << 30, ..default() }, 4 << 20),
+        ("cache = \"1KiB\"", Store { cache: 1024, ..default() }, 1024),
+        ("cache = \"0\"", Store { cache: 0, ..default() }, 4 << 20),
+        ("cache = 0", Store { cache: 0, ..default() }, 4 << 20),
+        ("local_share = \"100%\"", Store { local_share: 1_000_000, ..default() }, 4 << 20),
+        ("local_share = \"0.0001%\"", Store { local_share: 1, ..default() }, 4 << 20),
     ] {
         let text = LEAST.replace("[\"one\"]", "[\"one\"]\ncache = true") + "[store]\n" + text;
         let config = load(&text).unwrap().config;
         assert_eq!(config.store, expected, "{text}");
         assert_eq!(config.routes[0].cache.unwrap().max_entry, max_entry, "{text}");
     }
+}
+
+#[test]
+fn a_redis_is_reached_as_the_environment_says() {
+    let secret = "rediss://weir:CANARY@redis.internal:6380/2";
+    let surroundings = Here { env: BTreeMap::from([("REDIS_URL", secret)]), ..Here::default() };
+    let text = format!(
+        "{LEAST}[store]\nkind = \"redis\"\nurl = {{ env = \"REDIS_URL\" }}\nnamespace = \"blue\"\ntimeout = \"100ms\""
+    );
+    let Loaded { config, warnings } = Config::load(&toml(&text), &surroundings).unwrap();
+    assert_eq!(warnings, []);
+    let StoreKind::Redis(redis) = &config.store.kind else { panic!("{:?}", config.store) };
+    let expected = Redis {
+        host: "redis.internal".into(),
+        port: 6380,
+        transport: Transport::Tls,
+        user: Some("weir".into()),
+        password: Some(Secret::new("CANARY")),
+        database: 2,
+        namespace: "blue".into(),
+        timeout: Duration::from_millis(100),
+    };
+    assert_eq!(*redis, expected);
+    assert!(!format!("{config:?}").contains("CANARY"));
 }
 
 #[test]

@@ -177,10 +177,6 @@ fn single_faults_are_told_and_nothing_else() {
             least("\"*\"", "\"a\"") + "[alias]\nx = \"y\"",
             "10: alias.x: leads to \"y\", which no route answers",
         ),
-        (
-            more("[store]\nkind = \"redis\"\nurl = \"redis://h\""),
-            "10: store.kind: this version keeps its state",
-        ),
         (more("[limits.default]\nconcurrent = 0"), "10: limits.default.concurrent: must be at least 1"),
         (more("[limits.default]\ntokens = \"1/m\""), "10: limits.default.tokens: not a rate"),
         (more("[limits.team]\nconcurrent = 1"), "9: limits.team: nothing refers to it"),
@@ -202,6 +198,31 @@ fn single_faults_are_told_and_nothing_else() {
         (
             more(&format!("[admin]\nhash = \"sha256:{hash}\"\n[key.a]\nhash = \"sha256:{hash}\"")),
             "10: admin.hash: key.a has the same hash; no caller has the admin's key",
+        ),
+    ] {
+        tells(&text, expected);
+    }
+}
+
+#[test]
+fn faults_of_a_store_are_told_and_no_password() {
+    let more = |text: &str| format!("{LEAST}{text}");
+    for (text, expected) in [
+        (more("[store]\nkind = \"redis\""), "9: store.url: missing"),
+        (more("[store]\nkind = \"redis\"\nurl = \"http://h\""), "11: store.url: not the address of a Redis"),
+        (more("[store]\nkind = \"redis\"\nurl = \"redis://:p@h\""), "11: store.url: a password is not"),
+        (
+            more("[store]\nkind = \"redis\"\nurl = { env = \"REDIS_URL\" }"),
+            "11: store.url: the variable \"REDIS_URL\" is not set",
+        ),
+        (
+            more("[store]\nkind = \"redis\"\nurl = \"redis://h\"\nnamespace = \"A}\"\ntimeout = \"11s\""),
+            "12: store.namespace: not a name|13: store.timeout: must be at most 10s",
+        ),
+        (more("[store]\ntimeout = \"1s\""), "10: store.timeout: only the kind \"redis\" has one"),
+        (
+            more("[limits.default]\nrequests = \"999999937/d\""),
+            "10: limits.default.requests: cannot be counted exactly",
         ),
     ] {
         tells(&text, expected);

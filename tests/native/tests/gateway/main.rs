@@ -24,6 +24,7 @@ mod secrets;
 mod sharing;
 mod slow;
 mod stale;
+mod store;
 mod store_loss;
 mod storm;
 mod tls;

@@ -1,0 +1,94 @@
+//! State that all replicas share: what is asked of it, over a connection that each worker has to itself.
+//!
+//! Whatever goes wrong is [`StoreLost`], and the core then does what each limit says of that. Nothing is asked twice:
+//! a command whose reply did not come may have been done.
+
+mod counts;
+mod link;
+
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use weir::config;
+use weir::control::{Entry, Listing, Order, Unheeded};
+use weir::platform::{Ask, Closing, Finding, Opened, StoreLost};
+use weir::redis::{Clock, Codec, Moment};
+
+pub(crate) use self::counts::Counts;
+use self::link::Link;
+
+/// One worker's way to a Redis.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    codec: Codec,
+    link: Link,
+}
+
+impl Shared {
+    pub(crate) fn new(place: config::Redis, tls: Arc<ClientConfig>, counts: Counts) -> Self {
+        let codec = Codec::new(&place.namespace, Clock::Server);
+        let link = Link::new(place, tls, codec.probe_key(), counts);
+        Self { codec, link }
+    }
+
+    /// Connects, and stays connected for as long as this runtime runs. Returns once it is known whether it can.
+    pub(crate) async fn connect(&self) {
+        self.link.keep().await;
+    }
+
+    /// `now` gives the time of each call: spans in the reply count from when it came.
+    pub(crate) async fn open(&self, ask: Ask<'_>, now: impl Fn() -> Moment) -> Result<Opened, StoreLost> {
+        let command = self.codec.open(ask, now());
+        self.link.run(&command, |value| self.codec.opened(ask, &command, now(), value)).await
+    }
+
+    /// A call that is over; `Err` where its hold has to expire.
+    pub(crate) async fn close(&self, closing: &Closing, roll: u64, moment: Moment) -> Result<(), StoreLost> {
+        let Some(command) = self.codec.close(closing, roll, moment) else { return Ok(()) };
+        self.link.run(&command, |value| self.codec.closed(&command, value)).await
+    }
+
+    pub(crate) async fn withdraw_retry(&self, breaker: &str, moment: Moment) -> Result<bool, StoreLost> {
+        let command = self.codec.withdraw_retry(breaker, moment);
+        self.link.run(&command, |value| self.codec.granted(&command, value)).await
+    }
+
+    pub(crate) async fn lease_probe(
+        &self,
+        breaker: &str,
+        id: u64,
+        moment: Moment,
+    ) -> Result<bool, StoreLost> {
+        let command = self.codec.lease_probe(breaker, id, moment);
+        self.link.run(&command, |value| self.codec.granted(&command, value)).await
+    }
+
+    pub(crate) async fn report_probe(
+        &self,
+        finding: &Finding,
+        id: u64,
+        roll: u64,
+        moment: Moment,
+    ) -> Result<(), StoreLost> {
+        let command = self.codec.report_probe(finding, id, roll, moment);
+        self.link.run(&command, |value| self.codec.closed(&command, value)).await
+    }
+
+    pub(crate) async fn control(&self, order: &Order, now: impl Fn() -> Moment) -> Result<Entry, Unheeded> {
+        let command = self.codec.control(order, now());
+        let read = |value| self.codec.obeyed(order, &command, now(), value);
+        Ok(self.link.run(&command, read).await??)
+    }
+
+    pub(crate) async fn breakers(
+        &self,
+        asked: &[String],
+        now: impl Fn() -> Moment,
+    ) -> Result<Listing, StoreLost> {
+        let command = self.codec.names(now());
+        let names = self.link.run(&command, |value| self.codec.named(asked, &command, value)).await?;
+        let command = self.codec.listing(&names, now());
+        let read = |value| self.codec.listed(asked, &names, &command, now(), value);
+        self.link.run(&command, read).await
+    }
+}
