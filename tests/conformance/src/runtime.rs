@@ -1,6 +1,7 @@
 //! What the corpus is run against.
 
 mod native;
+mod redis;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::net::SocketAddr;
 use futures_util::future::LocalBoxFuture;
 
 pub use self::native::Native;
+pub use self::redis::NativeOnRedis;
 
 /// One way to run the gateway.
 pub trait Runtime: Send + Sync {

@@ -11,7 +11,7 @@ use std::time::Instant;
 use libtest_mimic::{Arguments, Failed, FormatSetting, Trial};
 use weir_conformance::case::{Case, read_all};
 use weir_conformance::report::{Report, Verdict};
-use weir_conformance::runtime::{Native, Runtime};
+use weir_conformance::runtime::{Native, NativeOnRedis, Runtime};
 use weir_conformance::stage;
 
 /// Cases wait more than they compute.
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let runtimes: [Arc<dyn Runtime>; 1] = [Arc::new(Native)];
+    let runtimes: [Arc<dyn Runtime>; 2] = [Arc::new(Native), Arc::new(NativeOnRedis::default())];
     for runtime in runtimes.iter().filter(|_| !arguments.list) {
         if let Err(fault) = runtime.prepare() {
             eprintln!("{}: {fault}", runtime.name());
