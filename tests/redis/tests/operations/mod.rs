@@ -27,6 +27,7 @@ use weir_redis_tests::{Connection, Server};
 /// What must come to pass at least once, or the test tests less than it seems to.
 pub(crate) const OUTCOMES: &[&str] = &[
     "admitted",
+    "an old one for who may not fetch a new one",
     "answered",
     "conflict",
     "denied: concurrent",
@@ -92,7 +93,9 @@ impl Twins {
             72..78 => self.withdraw()?,
             78..86 => self.lease()?,
             86..92 => self.report()?,
-            92..97 => self.order()?,
+            92..96 => self.order()?,
+            96 => self.drain()?,
+            97 => self.find_an_old_one()?,
             _ => self.close_a_stranger()?,
         }
         self.look()?;
@@ -267,9 +270,14 @@ impl Twins {
             0 => reservation.want.tokens,
             1 => Tokens(0),
             2 => Tokens(self.below(200)),
-            _ => Tokens(self.one_of(&[3000, u64::MAX])),
+            _ => Tokens(self.one_of(&[300, 1200])),
         };
-        let used = if self.below(30) == 0 { used } else { Tokens(used.0.min(3000)) };
+        // An account never recovers from it.
+        let used = if self.below(500) == 0 { Tokens(u64::MAX) } else { used };
+        self.settle_both(reservation, used, keeping)
+    }
+
+    fn settle_both(&mut self, reservation: Reservation, used: Tokens, keeping: Keeping) -> Checked {
         let findings = (0..self.below(3)).map(|_| self.finding()).collect();
         let abandoned = (0..self.below(6).saturating_sub(3)).map(|_| self.breaker()).collect();
         let closing = Closing { record: record(), reservation, used, findings, abandoned, keeping };
@@ -283,12 +291,48 @@ impl Twins {
 
     fn withdraw(&mut self) -> Checked {
         let (breaker, moment) = (self.breaker(), self.moment());
-        for _ in 0..self.one_of(&[1, 1, 15]) {
-            let ours = self.store.withdraw_retry(&breaker, self.now);
-            let command = self.codec.withdraw_retry(&breaker, moment);
-            let theirs = self.ask(&command, |codec, value| codec.granted(&command, value))?;
-            self.note(if ours { "retry given" } else { "retry refused" });
-            same("withdraw_retry", &ours, &theirs)?;
+        let ours = self.store.withdraw_retry(&breaker, self.now);
+        let command = self.codec.withdraw_retry(&breaker, moment);
+        let theirs = self.ask(&command, |codec, value| codec.granted(&command, value))?;
+        self.note(if ours { "retry given" } else { "retry refused" });
+        same("withdraw_retry", &ours, &theirs)
+    }
+
+    /// Who may not fetch a new answer is given the old one.
+    fn find_an_old_one(&mut self) -> Checked {
+        let key = key("cache", 0);
+        let keeping =
+            Keeping { entry: Some(self.entry()), cache: Some((key, Duration::from_mins(5))), repeat: None };
+        let mut reservation = Reservation { scopes: vec![caller(1)], ..self.reservation() };
+        self.settle_both(reservation.clone(), Tokens(0), keeping)?;
+        self.now = self.now.after(Duration::from_secs(10));
+        reservation.want.tokens = Tokens(5000);
+        let second = Duration::from_secs;
+        let window =
+            Window { fresh: second(5), revalidate: second(40), if_error: second(90), ttl: second(5) };
+        let recall = Recall { key, window };
+        let ask = Ask { reservation: Some(&reservation), recall: Some(&recall), ..Ask::default() };
+        let opened = self.open_both(ask)?;
+        if opened.denied.is_none() && opened.recalled.is_some_and(|recalled| !recalled.refresh) {
+            self.note("an old one for who may not fetch a new one");
+        }
+        Ok(())
+    }
+
+    /// Spends the budget of retries, and what comes in meanwhile.
+    fn drain(&mut self) -> Checked {
+        let release = |breaker: &str| Order { breaker: breaker.to_owned(), change: Change::Release };
+        for order in [release("a"), release("b")] {
+            self.order_both(&order)?;
+        }
+        for _ in 0..160 {
+            self.withdraw()?;
+            if self.below(3) == 0 {
+                let reservation = Reservation { scopes: Vec::new(), ..self.reservation() };
+                self.open_both(Ask { reservation: Some(&reservation), ..Ask::default() })?;
+            }
+            let micros = self.below(150);
+            self.now = self.now.after(Duration::from_micros(micros));
         }
         Ok(())
     }
@@ -316,10 +360,15 @@ impl Twins {
             1 => Change::Force { forced: Forced::Closed, lasting },
             _ => Change::Release,
         };
-        let (order, moment) = (Order { breaker: self.breaker(), change }, self.moment());
-        let ours = self.store.control(&order, self.now);
-        let command = self.codec.control(&order, moment);
-        let theirs = self.ask(&command, |codec, value| codec.obeyed(&order, &command, moment, value))?;
+        let order = Order { breaker: self.breaker(), change };
+        self.order_both(&order)
+    }
+
+    fn order_both(&mut self, order: &Order) -> Checked {
+        let moment = self.moment();
+        let ours = self.store.control(order, self.now);
+        let command = self.codec.control(order, moment);
+        let theirs = self.ask(&command, |codec, value| codec.obeyed(order, &command, moment, value))?;
         same("control", &ours, &theirs)
     }
 
@@ -370,7 +419,7 @@ impl Twins {
         let second = Duration::from_secs;
         let window = match self.below(3) {
             0 => Window { fresh: second(10), revalidate: second(10), if_error: second(10), ttl: second(10) },
-            1 => Window { fresh: second(5), revalidate: second(40), if_error: second(90), ttl: second(5) },
+            1 => Window { fresh: second(2), revalidate: second(60), if_error: second(90), ttl: second(5) },
             _ => Window { fresh: second(0), revalidate: second(0), if_error: Duration::MAX, ttl: second(1) },
         };
         Some(Recall { key, window })
