@@ -38,8 +38,8 @@ const LARGEST_HEAD: u32 = 64 * 1024;
 /// For closing the books of what was cut off.
 const LAST_ENTRIES: Duration = Duration::from_secs(1);
 
-/// Shorter than any wait of a request.
-const HEARTBEAT: Duration = Duration::from_millis(500);
+/// Shorter than any wait of a request, of which the store's is the shortest.
+const HEARTBEAT: Duration = Duration::from_millis(200);
 
 /// What a worker's requests share.
 #[derive(Clone)]

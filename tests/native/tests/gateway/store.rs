@@ -307,6 +307,26 @@ async fn a_slow_redis_costs_one_wait_and_then_none() {
     until_store(&gateway, "ok").await;
 }
 
+/// Two stores at the same time would each admit a limit.
+#[tokio::test]
+async fn another_store_needs_a_restart_and_is_told_so() {
+    let server = Server::start();
+    let document = [SIMULATED, &counted_in(&server)].concat();
+    let gateway = Gateway::start(&*document).await;
+    std::fs::write(&gateway.file, document + "namespace = \"another\"\n").unwrap();
+    until("it is told", async || {
+        let said = |line: &serde_json::Value| {
+            line["message"].as_str().is_some_and(|text| text.contains("needs a restart"))
+        };
+        holds(gateway.logs().iter().any(said))
+    })
+    .await;
+    gateway.chat("sim").await;
+    gateway.until_idle().await;
+    let mut connection = server.connect();
+    assert_eq!(connection.call(&["KEYS", "weir:{another}*"]), Ok(Value::Array(Vec::new())));
+}
+
 /// Clients that leave in the middle leave replies that nobody waits for; nobody else is given them.
 #[tokio::test]
 async fn replies_of_those_who_left_are_nobodys() {
