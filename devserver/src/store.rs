@@ -1,7 +1,7 @@
 //! State that all replicas share: what is asked of it, over a connection that each worker has to itself.
 //!
-//! Whatever goes wrong is [`StoreLost`], and the core then does what each limit says of that. Nothing is asked twice:
-//! a command whose reply did not come may have been done.
+//! Whatever goes wrong is [`StoreLost`], and the core then does what each limit says of that. Nothing is
+//! asked twice: a command whose reply did not come may have been done.
 
 mod counts;
 mod link;
@@ -31,7 +31,8 @@ impl Shared {
         Self { codec, link }
     }
 
-    /// Connects, and stays connected for as long as this runtime runs. Returns once it is known whether it can.
+    /// Connects, and stays connected for as long as this runtime runs. Returns once it is known whether it
+    /// can.
     pub(crate) async fn connect(&self) {
         self.link.keep().await;
     }

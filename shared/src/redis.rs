@@ -1,13 +1,13 @@
 //! State in Redis: the steps of [`crate::embedded`] as scripts, and what is said to them and by them.
 //!
-//! Whatever is asked of the store is one command: a script, its keys, its arguments. Each operation is atomic,
-//! for Redis runs one script at a time. The scripts lie beside this file and mirror the steps in Rust; the tests in
-//! `tests/redis` apply random operations to both and want equal answers. There is no connection in here: a shell
-//! sends a [`Command`] and hands the reply back as a [`Value`].
+//! Whatever is asked of the store is one command: a script, its keys, its arguments. Each operation is
+//! atomic, for Redis runs one script at a time. The scripts lie beside this file and mirror the steps in
+//! Rust; the tests in `tests/redis` apply random operations to both and want equal answers. There is no
+//! connection in here: a shell sends a [`Command`] and hands the reply back as a [`Value`].
 //!
-//! - Keys are `weir:{<namespace>}:<kind>:<SHA-256>`. What a client or an upstream chose is hashed, so nothing can be
-//!   injected into one. The braces make all keys of a namespace share a slot of a Redis Cluster: what one
-//!   request needs is on one node, and so is the whole gateway.
+//! - Keys are `weir:{<namespace>}:<kind>:<SHA-256>`. What a client or an upstream chose is hashed, so nothing
+//!   can be injected into one. The braces make all keys of a namespace share a slot of a Redis Cluster: what
+//!   one request needs is on one node, and so is the whole gateway.
 //! - Every key expires once it has lost its meaning.
 //! - Time is the server's, so replicas agree; replies carry durations, never points in time.
 //! - Values name their key, and a reply names its command: what does not match is not believed.

@@ -1,8 +1,8 @@
 //! A connection to Redis that many requests share, and what is done when it fails.
 //!
-//! Commands go out as they come and replies come back in their order. So a reply that is late, or none that was
-//! asked for, spoils all that follow: the connection is dropped with everything on it, and nothing is read from it
-//! again. While there is none, requests do not wait for one.
+//! Commands go out as they come and replies come back in their order. So a reply that is late, or none that
+//! was asked for, spoils all that follow: the connection is dropped with everything on it, and nothing is
+//! read from it again. While there is none, requests do not wait for one.
 
 use std::fmt;
 use std::io;

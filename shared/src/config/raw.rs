@@ -118,14 +118,14 @@ pub(super) struct Store {
     pub(super) kind: Option<StoreKind>,
     /// With `kind = "redis"`: `redis://host:6379`, or `{ env = "REDIS_URL" }` if it has a password in it.
     pub(super) url: Option<BaseUrl>,
-    /// With `kind = "redis"`: whose keys they are. Gateways with the same one share all limits, breakers and answers.
-    /// Default `default`.
+    /// With `kind = "redis"`: whose keys they are. Gateways with the same one share all limits, breakers and
+    /// answers. Default `default`.
     pub(super) namespace: Option<String>,
-    /// With `kind = "redis"`: how long a reply is waited for before the store counts as lost, up to `10s`. Default
-    /// `250ms`.
+    /// With `kind = "redis"`: how long a reply is waited for before the store counts as lost, up to `10s`.
+    /// Default `250ms`.
     pub(super) timeout: Option<Time>,
-    /// Bytes of all the answers that one process keeps for its routes, up to `64GiB`; `0` keeps none. A Redis has
-    /// bounds of its own (`maxmemory`). Default `256MiB`.
+    /// Bytes of all the answers that one process keeps for its routes, up to `64GiB`; `0` keeps none. A Redis
+    /// has bounds of its own (`maxmemory`). Default `256MiB`.
     pub(super) cache: Option<Size>,
     /// What one process admits of a limit with `on_store_loss = "local"` while the store is lost; four that
     /// admit `25%` keep to the limit. Default `25%`.

@@ -1,8 +1,8 @@
 -- The steps of embedded/answers.rs.
 --
--- An answer is a hash: `key`, its own name; `since` and `until`; `meta` and `body`; `refreshing`, until when somebody
--- fetches a new one. An idempotency key is one as well, with the `request` it belongs to; while its call runs it has
--- `call`, the call's name, in place of an answer.
+-- An answer is a hash: `key`, its own name; `since` and `until`; `meta` and `body`; `refreshing`, until when
+-- somebody fetches a new one. An idempotency key is one as well, with the `request` it belongs to; while its
+-- call runs it has `call`, the call's name, in place of an answer.
 
 local REFRESH_LEASE = 60000000
 
@@ -48,7 +48,8 @@ end
 
 local function begin(wanted, id, hold)
   redis.call('DEL', wanted.key)
-  redis.call('HSET', wanted.key, 'key', wanted.name, 'request', wanted.request, 'call', id, 'until', whole(now + hold))
+  redis.call('HSET', wanted.key, 'key', wanted.name, 'request', wanted.request, 'call', id,
+    'until', whole(now + hold))
   extend(wanted.key, millis(hold))
 end
 

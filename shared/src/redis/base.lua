@@ -1,6 +1,7 @@
 -- What every script begins with: keys and arguments in their order, the clock, the reply, whole numbers.
 --
--- Lua counts in doubles, which are whole numbers below 2^53. Microseconds since 1970 stay below it until 2255.
+-- Lua counts in doubles, which are whole numbers below 2^53. Microseconds since 1970 stay below it until
+-- 2255.
 
 local EXACT = 9007199254740991
 local HOUR = 3600000000
@@ -25,8 +26,8 @@ local function is_said()
   return text() == '1'
 end
 
--- The reply begins with the command's own name, so that no reply can be taken for another's, and with how many
--- values were not what their key says.
+-- The reply begins with the command's own name, so that no reply can be taken for another's, and with how
+-- many values were not what their key says.
 local reply = { text(), 0 }
 
 local function put(value)
@@ -37,7 +38,8 @@ local function fault()
   reply[2] = reply[2] + 1
 end
 
--- Microseconds. Tests bring their own; keys then live an hour longer, for the server expires them by its clock.
+-- Microseconds. Tests bring their own; keys then live an hour longer, for the server expires them by its
+-- clock.
 local now = number()
 local spare = 3600000
 if not now then

@@ -1,9 +1,9 @@
 -- The steps of breaker.rs and control.rs.
 --
--- A breaker is a hash: `name`; `row`, failures in a row; `openings`; `until`, which it has unless it is closed;
--- `probe` and `lease`; and `b0` … `b9`, "number calls failures". Those that are not closed stand in an index by
--- the time of their last change. Overrides are one hash for the gateway: breaker → "open until" or "closed until",
--- with a `-` for no end.
+-- A breaker is a hash: `name`; `row`, failures in a row; `openings`; `until`, which it has unless it is
+-- closed; `probe` and `lease`; and `b0` … `b9`, "number calls failures". Those that are not closed stand in
+-- an index by the time of their last change. Overrides are one hash for the gateway: breaker → "open until"
+-- or "closed until", with a `-` for no end.
 
 local BUCKETS, PROBE_LEASE = 10, 60000000
 local LONGEST, LONGEST_NAMED = 300000000, HOUR
@@ -39,7 +39,8 @@ local function override(kept)
   return { forced = forced, till = till }
 end
 
--- The one that counts where an upstream's and a model's meet: open before closed, no end before any, then the later.
+-- The one that counts where an upstream's and a model's meet: open before closed, no end before any, then the
+-- later.
 local function stronger(own, upstreams)
   if not (own and upstreams) then return own or upstreams end
   if own.forced ~= upstreams.forced then return own.forced == 'open' and own or upstreams end

@@ -67,8 +67,8 @@ impl Codec {
         reply.told(if is_full { Err(Full { most: MOST_OVERRIDES }) } else { Ok(entry) })
     }
 
-    /// Asks which breakers there may be something to say of, beside those that are asked for: the first half of a
-    /// listing, for a script may touch no key that the command does not name.
+    /// Asks which breakers there may be something to say of, beside those that are asked for: the first half
+    /// of a listing, for a script may touch no key that the command does not name.
     pub fn names(&self, moment: Moment) -> Command {
         let mut command = self.command(script::NAMES, moment);
         command.key(&self.keys.index());
@@ -101,8 +101,8 @@ impl Codec {
         command
     }
 
-    /// Of `names`, in their order: those that were asked for, those with an override, and of the others those that
-    /// are not closed.
+    /// Of `names`, in their order: those that were asked for, those with an override, and of the others those
+    /// that are not closed.
     pub fn listed(
         &self,
         asked: &[String],

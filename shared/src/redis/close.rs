@@ -21,8 +21,8 @@ struct Ends<'a> {
 }
 
 impl Codec {
-    /// Tells what [`crate::embedded::Store::close`] is told. `None` where the store has nothing to learn: a call
-    /// that was answered from what is kept, and held nothing. `roll` is for the jitter of open times.
+    /// Tells what [`crate::embedded::Store::close`] is told. `None` where the store has nothing to learn: a
+    /// call that was answered from what is kept, and held nothing. `roll` is for the jitter of open times.
     pub fn close(&self, closing: &Closing, roll: u64, moment: Moment) -> Option<Command> {
         let Closing { reservation, used, findings, abandoned, keeping, .. } = closing;
         let is_true = reservation.scopes.iter().all(|(_, limits)| {

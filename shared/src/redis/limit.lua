@@ -1,7 +1,7 @@
 -- The steps of limit.rs and account.rs.
 --
--- An account is a hash with a field for each rate, `r1` … of requests and `t1` … of tokens: "debt unit at", in
--- units of the rate and in milliseconds. Its holds are a sorted set: call, and when it is held no more.
+-- An account is a hash with a field for each rate, `r1` … of requests and `t1` … of tokens: "debt unit at",
+-- in units of the rate and in milliseconds. Its holds are a sorted set: call, and when it is held no more.
 
 local function read_rates()
   local rates = {}
@@ -16,7 +16,9 @@ end
 local function read_scopes()
   local scopes = {}
   for at = 1, number() do
-    scopes[at] = { account = key(), holds = key(), most = number(), requests = read_rates(), tokens = read_rates() }
+    local scope = { account = key(), holds = key(), most = number() }
+    scope.requests, scope.tokens = read_rates(), read_rates()
+    scopes[at] = scope
   end
   return scopes
 end
@@ -79,7 +81,8 @@ local function load_scopes(scopes)
   end
 end
 
--- Which of the meters does not have `amount`: its place, what is used, and the wait in milliseconds, -1 for ever.
+-- Which of the meters does not have `amount`: its place, what is used, and the wait in milliseconds, -1 for
+-- ever.
 local function refusing(meters, amount)
   for at, meter in ipairs(meters) do
     local rate, wanted = meter.rate, units(meter.rate, amount)

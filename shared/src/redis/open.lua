@@ -1,10 +1,11 @@
--- The one operation before the upstream call: Store::open of embedded.rs. Everything is read before anything is
--- written, so that a value of the wrong type leaves nothing half done.
+-- The one operation before the upstream call: Store::open of embedded.rs. Everything is read before anything
+-- is written, so that a value of the wrong type leaves nothing half done.
 
 local id, follows = text(), is_said()
 local cached, again
 if is_said() then
-  cached = { key = key(), name = text(), fresh = number(), revalidate = number(), if_error = number(), ttl = number() }
+  cached = { key = key(), name = text() }
+  cached.fresh, cached.revalidate, cached.if_error, cached.ttl = number(), number(), number(), number()
 end
 if is_said() then
   again = { key = key(), name = text(), request = text() }

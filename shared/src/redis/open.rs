@@ -15,7 +15,8 @@ use crate::platform::{Ask, Opened, Recalled, Repeated, Reservation};
 use crate::usage::Tokens;
 
 impl Codec {
-    /// Asks what [`crate::embedded::Store::open`] answers. Standings are not in it: they are the process's own.
+    /// Asks what [`crate::embedded::Store::open`] answers. Standings are not in it: they are the process's
+    /// own.
     pub fn open(&self, ask: Ask<'_>, moment: Moment) -> Command {
         let mut command = self.command(script::OPEN, moment);
         command.say(Word::Id(ask.reservation.map_or(0, |reservation| reservation.want.id)));
@@ -49,8 +50,8 @@ impl Codec {
         command
     }
 
-    /// What the reply to [`Self::open`] says. Where the call is refused, or its key is taken, what was recalled is
-    /// not in it.
+    /// What the reply to [`Self::open`] says. Where the call is refused, or its key is taken, what was
+    /// recalled is not in it.
     pub fn opened(
         &self,
         ask: Ask<'_>,

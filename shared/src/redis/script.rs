@@ -24,33 +24,33 @@ script!(
     OPEN,
     "open",
     ["base.lua", "limit.lua", "retry.lua", "breaker.lua", "answers.lua", "open.lua"],
-    "b7ec24ec4df7018d12ffedde5ee2e069f30a2667"
+    "73fb34bebd11234a7580fe677e9b6eab2e5e3b58"
 );
 script!(
     CLOSE,
     "close",
     ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "close.lua"],
-    "edd8882c276985c065ef6f81ef0be4a45219db9a"
+    "8996e469ea4e2127ea38a3c7b0aba1e2ef2249b7"
 );
 script!(
     WITHDRAW,
     "withdraw",
     ["base.lua", "retry.lua", "breaker.lua", "withdraw.lua"],
-    "b966df4f70a7785ecc33fe7f0f134a9728f0fad7"
+    "ac9fb58d54e73dca9a1e90b5142264301e0ee79a"
 );
-script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "22c15003cbca5106e879139792ab34ccc057a4bf");
+script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "16dff39b9618dc7254c76ab3264eacf7ebcbd618");
 script!(
     CONTROL,
     "control",
     ["base.lua", "breaker.lua", "control.lua"],
-    "f8da93b9436ba591feb505ba42996fac27920d83"
+    "fa83ab40e7f08e1a1d8150ced20eebbe5ec7a3b1"
 );
-script!(NAMES, "names", ["base.lua", "names.lua"], "1f7f46a9ee7ed158cf6fe9969ff4f74805fc515c");
+script!(NAMES, "names", ["base.lua", "names.lua"], "1e688cfa07ea3872859d52decacfed7f8289e807");
 script!(
     LISTING,
     "listing",
     ["base.lua", "breaker.lua", "listing.lua"],
-    "8068684a16482386aabc8e4b8859651caeb21099"
+    "4d25518050046204cc551f1d31319b62e6fa0927"
 );
 
 #[cfg(test)]

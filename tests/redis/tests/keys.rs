@@ -52,8 +52,8 @@ fn memory(connection: &mut Connection) -> u64 {
     info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap().parse().unwrap()
 }
 
-/// By the server's own clock: what runs off within a second is gone two seconds later. `WEIR_CALLERS=500000` is half
-/// a million of them.
+/// By the server's own clock: what runs off within a second is gone two seconds later. `WEIR_CALLERS=500000`
+/// is half a million of them.
 #[test]
 fn callers_who_go_away_leave_nothing_behind() {
     /// Commands that are sent ahead.

@@ -76,7 +76,8 @@ fn a_redis_is_reached_as_the_environment_says() {
     let secret = "rediss://weir:CANARY@redis.internal:6380/2";
     let surroundings = Here { env: BTreeMap::from([("REDIS_URL", secret)]), ..Here::default() };
     let text = format!(
-        "{LEAST}[store]\nkind = \"redis\"\nurl = {{ env = \"REDIS_URL\" }}\nnamespace = \"blue\"\ntimeout = \"100ms\""
+        "{LEAST}[store]\nkind = \"redis\"\nurl = {{ env = \"REDIS_URL\" }}\n\
+         namespace = \"blue\"\ntimeout = \"100ms\""
     );
     let Loaded { config, warnings } = Config::load(&toml(&text), &surroundings).unwrap();
     assert_eq!(warnings, []);

@@ -78,12 +78,13 @@ async fn of_four_replicas_one_sends_one_probe() {
     let server = Server::start();
     let document = upstream.document("").replace(
         "breaker = { consecutive = 100000, minimum = 100000 }",
-        "breaker = { consecutive = 2, open = \"1s\" }",
+        "breaker = { consecutive = 2, open = \"3s\" }",
     );
     let document = document.replace("to = [\"up\"]", "to = [\"up\"]\nretry = { attempts = 1 }");
     let gateways = replicas(&(document + &counted_in(&server))).await;
     for gateway in &gateways[..2] {
         assert_eq!(gateway.chat("m").await.status, 502);
+        gateway.until_idle().await;
     }
     for gateway in &gateways {
         assert_eq!(gateway.chat("m").await.status, 503, "what two have seen all four know");
