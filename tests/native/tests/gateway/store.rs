@@ -1,12 +1,15 @@
 //! State in Redis: what replicas share, and what each does alone when it is lost (invariants 1 and 2).
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use weir::redis::Value;
 use weir_native_tests::wait::{holds, until};
@@ -326,6 +329,56 @@ async fn another_store_needs_a_restart_and_is_told_so() {
     gateway.until_idle().await;
     let mut connection = server.connect();
     assert_eq!(connection.call(&["KEYS", "weir:{another}*"]), Ok(Value::Array(Vec::new())));
+}
+
+/// Takes writes and answers each script with `reply`; counts its connections.
+async fn impostor(reply: &'static [u8]) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let connections = Arc::clone(&count);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            connections.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 64 * 1024];
+                while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+                    let is_script = buffer[..length].windows(7).any(|word| word == b"EVALSHA");
+                    let reply = if is_script { reply } else { b"+OK\r\n" };
+                    if stream.write_all(reply).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    (address, count)
+}
+
+/// A connection over which another's reply came is not used again.
+#[tokio::test]
+async fn a_connection_that_is_out_of_step_is_dropped() {
+    for (reply, kind) in [
+        (&b"*3\r\n$16\r\n0123456789abcdef\r\n:0\r\n:1\r\n"[..], "garbled"),
+        (b"$-1\r\n", "garbled"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", "connection"),
+    ] {
+        let (address, connections) = impostor(reply).await;
+        let document =
+            [SIMULATED, "\n[server]\nworkers = 1\n", &at(&format!("redis://{address}"), "10s")].concat();
+        let gateway = Gateway::start(document).await;
+        for _ in 0..3 {
+            let before = connections.load(Ordering::SeqCst);
+            let answer = gateway.chat("sim").await;
+            assert_eq!((answer.status, answer.header("x-weir-degraded")), (200, "store"), "{kind}");
+            until("a new connection", async || holds(connections.load(Ordering::SeqCst) > before)).await;
+            gateway
+                .until_metrics("connected", |metrics| metrics.sum("weir_store_connections", &[]) > 0.5)
+                .await;
+        }
+        let label = format!("kind=\"{kind}\"");
+        let metrics = gateway.metrics().await;
+        assert!(metrics.sum("weir_store_faults_total", &[&label]) > 2.5, "{}", metrics.0);
+    }
 }
 
 /// Clients that leave in the middle leave replies that nobody waits for; nobody else is given them.
