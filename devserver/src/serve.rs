@@ -145,7 +145,6 @@ async fn accept(listener: TcpListener, inboxes: Vec<Inbox>, stop: CancellationTo
     }
 }
 
-/// Says where it listens and how to try it.
 /// A model that some route serves, where none is named.
 fn some_model(config: &Config) -> String {
     const KNOWN: &str = "gpt-4o";
@@ -155,6 +154,7 @@ fn some_model(config: &Config) -> String {
     first.map_or_else(|| KNOWN.to_owned(), |pattern| pattern.as_str().replace('*', ""))
 }
 
+/// Says where it listens and how to try it.
 fn greet(config: &Config, address: SocketAddr, is_trial: bool) {
     let models = config.aliases.keys().map(String::as_str);
     let exact = config.routes.iter().filter(|r| r.pattern.is_exact()).map(|r| r.pattern.as_str());
