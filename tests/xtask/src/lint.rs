@@ -10,7 +10,16 @@ pub(crate) fn check(workspace: &Workspace) -> Outcome {
     toolchain::add_components(workspace)?;
     workspace
         .cargo()
-        .args(["clippy", "--workspace", "--all-targets", "--all-features", "--locked", "--", "-D", "warnings"])
+        .args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--all-features",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ])
         .run()?;
     Ok(Tally::PASSED)
 }
