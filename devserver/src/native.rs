@@ -157,7 +157,8 @@ impl Platform for Native {
         match &self.shared {
             None => Ok(self.process.store().open(ask, self.now())),
             Some(shared) => {
-                let opened = shared.open(ask, || self.moment()).await?;
+                let native = self.clone();
+                let opened = shared.open(ask, move || native.moment()).await?;
                 Ok(self.with_standings(ask, opened))
             }
         }

@@ -5,10 +5,12 @@
 
 mod counts;
 mod link;
+mod loan;
 
 use std::sync::Arc;
 
 use rustls::ClientConfig;
+use tokio::sync::oneshot;
 use weir::config;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::platform::{Ask, Closing, Finding, Opened, StoreLost};
@@ -16,6 +18,7 @@ use weir::redis::{Clock, Codec, Moment};
 
 pub(crate) use self::counts::Counts;
 use self::link::Link;
+use self::loan::{Asked, Loan};
 
 /// One worker's way to a Redis.
 #[derive(Clone, Debug)]
@@ -37,10 +40,35 @@ impl Shared {
         self.link.keep().await;
     }
 
-    /// `now` gives the time of each call: spans in the reply count from when it came.
-    pub(crate) async fn open(&self, ask: Ask<'_>, now: impl Fn() -> Moment) -> Result<Opened, StoreLost> {
+    /// `now` gives the time of each call: spans in the reply count from when it came. A call is asked for to its end,
+    /// whoever leaves meanwhile, and what nobody takes is given back.
+    pub(crate) async fn open<N>(&self, ask: Ask<'_>, now: N) -> Result<Opened, StoreLost>
+    where
+        N: Fn() -> Moment + Send + Sync + 'static,
+    {
+        if ask.reservation.is_none() {
+            return self.ask(ask, &now).await;
+        }
+        let (shared, asked) = (self.clone(), Asked::of(ask));
+        let (send, loan) = oneshot::channel();
+        tokio::spawn(async move {
+            let opened = shared.ask(asked.ask(), &now).await;
+            // Should nobody be there, it is dropped.
+            let _ = send.send(opened.map(|opened| Loan::new(shared, asked, opened, now())));
+        });
+        loan.await.map_err(|_| StoreLost)?.map(Loan::take)
+    }
+
+    async fn ask(&self, ask: Ask<'_>, now: &impl Fn() -> Moment) -> Result<Opened, StoreLost> {
         let command = self.codec.open(ask, now());
         self.link.run(&command, |value| self.codec.opened(ask, &command, now(), value)).await
+    }
+
+    async fn give_back(&self, ask: Ask<'_>, opened: &Opened, moment: Moment) {
+        if let Some(command) = self.codec.give_back(ask, opened, moment) {
+            // Where that fails, it expires.
+            let _ = self.link.run(&command, |value| self.codec.closed(&command, value)).await;
+        }
     }
 
     /// A call that is over; `Err` where its hold has to expire.

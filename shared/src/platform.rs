@@ -47,7 +47,7 @@ pub trait Platform: Clone + Unpin + 'static {
 
     /// The one operation on the store before the upstream call. A client may leave while it is under way: where the
     /// store is not in the process, what was reserved by then is held until it expires, unless the shell sees the
-    /// operation to its end and gives it back.
+    /// operation to its end and gives it back ([`Opened::undone`]).
     async fn open(&self, ask: Ask<'_>) -> Result<Opened, StoreLost>;
 
     /// The same on what the process keeps by itself, for as long as the store is lost.
@@ -200,6 +200,28 @@ pub struct Opened {
     pub recalled: Option<Recalled>,
     /// With [`Repeated::Running`], unless the call follows, and with [`Repeated::Conflict`] nothing is reserved.
     pub repeated: Option<Repeated>,
+}
+
+impl Opened {
+    /// What has to be given back of `ask`, should nobody be there any more to make use of it: its place, its tokens
+    /// and its keys. The request stays counted. `None` where nothing is held.
+    pub fn undone(&self, ask: Ask<'_>) -> Option<(Reservation, Keeping)> {
+        let is_held = match &self.repeated {
+            Some(Repeated::Conflict) => false,
+            Some(Repeated::Running) => ask.follows,
+            Some(Repeated::First | Repeated::Answered { .. }) | None => true,
+        };
+        let reservation = ask.reservation.filter(|_| is_held && self.denied.is_none())?;
+        let refreshes = self.recalled.as_ref().is_some_and(|recalled| recalled.refresh);
+        let is_first = self.repeated == Some(Repeated::First);
+        let keeping = Keeping {
+            entry: None,
+            cache: ask.recall.filter(|_| refreshes).map(|recall| (recall.key, Duration::ZERO)),
+            repeat: ask.repeat.filter(|_| is_first).map(|repeat| (*repeat, Duration::ZERO)),
+        };
+        let want = Want { tokens: self.reserved, ..reservation.want };
+        Some((Reservation { want, ..reservation.clone() }, keeping))
+    }
 }
 
 /// What is done after the last byte.

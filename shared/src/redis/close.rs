@@ -3,7 +3,7 @@
 use super::words::Word;
 use super::{Codec, Command, Garbled, Moment, Told, Value, entry, script};
 use crate::breaker::{OnRateLimit, Outcome};
-use crate::platform::{Closing, Finding, Keeping, Reservation};
+use crate::platform::{Ask, Closing, Finding, Keeping, Opened, Reservation};
 use crate::usage::Tokens;
 
 /// What a breaker's window is divided into.
@@ -44,6 +44,21 @@ impl Codec {
         Some(self.ends(&ends, moment))
     }
 
+    /// Tells that nobody was there any more when [`Self::opened`] said `opened`. `None` where nothing is held.
+    pub fn give_back(&self, ask: Ask<'_>, opened: &Opened, moment: Moment) -> Option<Command> {
+        let (reservation, keeping) = opened.undone(ask)?;
+        let ends = Ends {
+            id: reservation.want.id,
+            roll: 0,
+            reservation: Some(&reservation),
+            used: Tokens(0),
+            keeping: &keeping,
+            findings: &[],
+            abandoned: &[],
+        };
+        Some(self.ends(&ends, moment))
+    }
+
     /// Tells how the probe `id` went.
     pub fn report_probe(&self, finding: &Finding, id: u64, roll: u64, moment: Moment) -> Command {
         let ends = Ends {
@@ -58,7 +73,7 @@ impl Codec {
         self.ends(&ends, moment)
     }
 
-    /// The reply to [`Self::close`] and [`Self::report_probe`].
+    /// The reply to [`Self::close`], [`Self::give_back`] and [`Self::report_probe`].
     pub fn closed(&self, command: &Command, value: Value) -> Result<Told<()>, Garbled> {
         command.reader(value)?.told(())
     }

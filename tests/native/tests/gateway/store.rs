@@ -415,6 +415,29 @@ async fn replies_of_those_who_left_are_nobodys() {
     assert!(metrics.sum("weir_store_faults_total", &[]).abs() < 0.5, "{}", metrics.0);
 }
 
+/// Invariant 5: a place is taken in the store by then, and nobody else would give it back for eleven minutes.
+#[tokio::test]
+async fn who_leaves_while_the_store_answers_holds_no_place() {
+    let upstream = Upstream::start(|_| vec![reply::completion("hello")]).await;
+    let server = Server::start();
+    let proxy = Proxy::start(server.address).await;
+    let limits = "\n[limits.default]\nrequests = \"unlimited\"\nconcurrent = 2\n";
+    let store = at(&format!("redis://{}", proxy.address), "10s");
+    let gateway = Gateway::start([&upstream.document(""), limits, &store].concat()).await;
+    proxy.delay(Duration::from_millis(60));
+    for _ in 0..6 {
+        // The script has run, and its reply is on its way.
+        let left = tokio::time::timeout(Duration::from_millis(90), gateway.chat("m")).await;
+        assert!(left.is_err(), "it came too soon to be left");
+    }
+    proxy.delay(Duration::ZERO);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for _ in 0..2 {
+        let answer = gateway.chat("m").await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+}
+
 /// By the trust and the credential that the environment gives, neither of which shows.
 #[tokio::test]
 async fn a_redis_behind_tls_and_a_password_is_reached() {
