@@ -47,6 +47,21 @@ impl Clock {
         true
     }
 
+    /// When the next timer is due.
+    pub fn due(&self) -> Option<Instant> {
+        self.0.timers.borrow().first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// Goes to `then` and wakes all who are due, whose order is the caller's to choose.
+    pub fn go(&self, then: Instant) {
+        self.0.now.set(then.max(self.now()));
+        let mut timers = self.0.timers.borrow_mut();
+        let later = timers.split_off(&(self.now(), u64::MAX));
+        let due = std::mem::replace(&mut *timers, later);
+        drop(timers);
+        due.into_values().for_each(Waker::wake);
+    }
+
     /// Time goes by in which nobody is polled.
     pub fn pass(&self, span: Duration) {
         self.0.now.set(self.now().after(span));

@@ -36,7 +36,6 @@
 mod answer;
 pub mod case;
 mod client;
-mod clock;
 mod counter;
 mod dice;
 mod judge;

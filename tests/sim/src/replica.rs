@@ -15,8 +15,8 @@ use weir::flight::Flights;
 use weir::overload::Limiters;
 use weir::platform::{Ask, Closing, Event, Finding, Held, Opened, Payload, SendFault, StoreLost};
 use weir::time::{Instant, UnixMillis};
+use weir_portability::Sleep;
 
-use crate::clock::Sleep;
 use crate::counter::{Counter, Sabotage};
 use crate::ledger::judge_record;
 use crate::plan::Kind;

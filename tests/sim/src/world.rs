@@ -4,8 +4,8 @@ use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::time::Duration;
 
 use weir::time::Instant;
+use weir_portability::Clock;
 
-use crate::clock::Clock;
 use crate::counter::Sabotage;
 use crate::dice::Dice;
 use crate::judge::{Judge, Trace};

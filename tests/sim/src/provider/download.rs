@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures_core::Stream;
 use weir::cache::Form;
 use weir::platform::Broken;
+use weir_portability::Sleep;
 
 use super::{Presence, Scripted, State};
-use crate::clock::Sleep;
 use crate::order::Order;
 use crate::paper::{Paper, Reader};
 use crate::plan::Kind;
