@@ -31,7 +31,8 @@
 //! that waits for its turn, or for a store that is far away, may reach an upstream whose breaker has opened
 //! meanwhile. Under store loss each process counts for itself, so a limit is exceeded by each life of each
 //! process by its share, and each has its own breakers and its own retry budget. A reservation of which
-//! nobody hears (its reply was lost) expires.
+//! nobody hears expires: its reply was lost, or its client had left by then. A shell can do better about
+//! the second (`Opened::undone`), as the native one does and its tests say.
 
 mod answer;
 pub mod case;

@@ -105,14 +105,3 @@ fn a_seed_says_all() {
         assert_eq!(first.tally, second.tally, "{profile}");
     }
 }
-
-/// A client that leaves while the store's answer to `open` is on its way leaves a hold behind, which ends by
-/// itself behind the request's deadline and a minute, and so does its idempotency key.
-#[test]
-#[ignore = "the simulated shell does not run `open` to its end for a client that has left, as the native one does"]
-fn whoever_leaves_while_the_store_answers_leaves_no_hold() {
-    for seed in 0..40 {
-        let report = run(seed, Profile::Flood, Trace::Off, Sabotage::None);
-        assert_eq!(report.tally.unheard, 0, "{}", report.command());
-    }
-}
