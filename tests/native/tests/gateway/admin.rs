@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, Method, Request};
 use serde_json::{Value, json};
+use weir_native_tests::wait::{holds, until};
 use weir_native_tests::{Answer, Extra, Gateway, Upstream, hash, reply, whole};
 
 const KEY: &str = "sk-admin-canary-4f1d7c2e90ab";
@@ -87,8 +88,12 @@ async fn what_is_held_open_is_not_asked_by_any_thread_until_it_is_released() {
     assert!(gateway.chat("m").await.text().contains("first"));
     let metrics = gateway.metrics().await;
     assert!((metrics.sum("weir_orders_total", &["upstream=\"up\""]) - 2.0).abs() < 0.1, "{}", metrics.0);
-    let traces = gateway.logs().into_iter().filter(|line| line["message"] == "a breaker was ordered");
-    assert_eq!(traces.count(), 4);
+    // A line is written before it is answered, and read when it comes.
+    let traces = |line: &Value| line["message"] == "a breaker was ordered";
+    until("four orders in the log", async || {
+        holds(gateway.logs().iter().filter(|line| traces(line)).count() == 4)
+    })
+    .await;
 }
 
 /// Keys, of whatever kind, are nowhere to be found.
