@@ -23,9 +23,7 @@ pub(super) fn deliver<P: Platform>(
             (head, Body::whole(bytes))
         }
         Answer::Flowing { head, held, course } => {
-            if let Some(record) = trail.record() {
-                record.status = head.status.as_u16();
-            }
+            trail.answers(head.status);
             let owed = owed(&head, method);
             (head, Body::flowing(held, owed, *course, trail))
         }

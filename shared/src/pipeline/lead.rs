@@ -82,9 +82,7 @@ impl<P: Platform> Lead<P> {
                 pilot.answer(Head { status, headers, whole: Some(bytes), explanation }, end);
             }
             Some(Ok(Answer::Flowing { head, held, course })) => {
-                if let Some(record) = trail.record() {
-                    record.status = head.status.as_u16();
-                }
+                trail.answers(head.status);
                 let owed = owed(&head, &Method::POST);
                 let (status, headers) = (head.status, head.headers);
                 pilot.begin(Head { status, headers, whole: None, explanation });

@@ -151,7 +151,7 @@ impl<P: Platform> Trail<P> {
         let _ = send.send(Task::Lead(Box::new(lead(self, books))));
     }
 
-    /// An answer with this status comes from elsewhere.
+    /// An answer with this status has begun.
     pub(crate) fn answers(&mut self, status: StatusCode) {
         if let Some(record) = self.record() {
             record.status = status.as_u16();
