@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::child::{self, Server};
 use crate::cli::{Capacity, Failed, Run};
-use crate::gateway::{self, Setup};
+use crate::gateway::{self, Setup, Store, Wanted};
 use crate::instructions;
 use crate::peer::{self, Peer, Serving};
 
@@ -62,10 +62,16 @@ impl Bed {
             connections: CONNECTIONS,
             serving: Serving::Proxy,
         };
-        let weir = child::program(&programs.weir);
+        let wanted = Wanted {
+            folder: folder.path(),
+            setup: Setup::Usual,
+            store: Store::Embedded,
+            upstream: to.address,
+            workers,
+        };
         Ok(Self {
             nginx: peer::start(peer, to.address)?,
-            weir: gateway::start(weir, folder.path(), Setup::Usual, to.address, workers)?,
+            weir: gateway::start(child::program(&programs.weir), wanted)?,
             upstream: to,
             programs,
             folder,
@@ -88,15 +94,31 @@ impl Bed {
     }
 
     pub(crate) fn weir_before(&self, upstream: &Server, setup: Setup) -> Result<Server, Failed> {
-        let weir = child::program(&self.programs.weir);
-        gateway::start(weir, self.folder.path(), setup, upstream.address, self.workers)
+        gateway::start(child::program(&self.programs.weir), self.wanted(upstream, setup))
+    }
+
+    /// Another Weir that keeps everything in a Redis.
+    pub(crate) fn weir_on(&self, redis: &Server, setup: Setup) -> Result<Server, Failed> {
+        let store = Store::Redis(redis.address);
+        let wanted = Wanted { store, ..self.wanted(&self.upstream, setup) };
+        gateway::start(child::program(&self.programs.weir), wanted)
+    }
+
+    fn wanted(&self, upstream: &Server, setup: Setup) -> Wanted<'_> {
+        let (folder, upstream) = (self.folder.path(), upstream.address);
+        Wanted { folder, setup, store: Store::Embedded, upstream, workers: self.workers }
+    }
+
+    /// An empty Redis that keeps nothing on disk.
+    pub(crate) fn redis(&self) -> Result<Server, Failed> {
+        peer::redis(self.folder.path())
     }
 
     /// Instructions of one JSON call.
     pub(crate) fn instructions(&self, setup: Setup) -> Result<f64, Failed> {
         let start = |mut counting: Command| {
             counting.arg(&self.programs.weir);
-            gateway::start(counting, self.folder.path(), setup, self.upstream.address, 1)
+            gateway::start(counting, Wanted { workers: 1, ..self.wanted(&self.upstream, setup) })
         };
         instructions::of_a_call(self.folder.path(), start)
     }

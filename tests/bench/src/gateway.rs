@@ -50,21 +50,34 @@ pub(crate) enum Setup {
     Adaptive { queue: usize },
 }
 
-/// Starts one in front of `upstream`, with `program`.
-pub(crate) fn start(
-    mut program: Command,
-    folder: &Path,
-    setup: Setup,
-    upstream: SocketAddr,
-    workers: usize,
-) -> Result<Server, Failed> {
+/// What keeps its counts and its cache.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Store {
+    /// The process itself.
+    Embedded,
+    /// A Redis at this address.
+    Redis(SocketAddr),
+}
+
+/// A gateway as a row wants it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) setup: Setup,
+    pub(crate) store: Store,
+    pub(crate) upstream: SocketAddr,
+    pub(crate) workers: usize,
+}
+
+/// Starts one with `program`.
+pub(crate) fn start(mut program: Command, wanted: Wanted<'_>) -> Result<Server, Failed> {
     // It follows its file, so each has its own.
     let mut file = Builder::new()
         .prefix("weir-")
         .suffix(".toml")
-        .tempfile_in(folder)
+        .tempfile_in(wanted.folder)
         .map_err(|e| Failed::because("no configuration", e))?;
-    let written = file.write_all(document(setup, upstream, workers).as_bytes());
+    let written = file.write_all(document(wanted).as_bytes());
     written.map_err(|e| Failed::because(file.path().display(), e))?;
     let (_, path) = file.keep().map_err(|e| Failed::because("no configuration", e))?;
     program.args(["serve", "--log-level", "warn", "--config"]).arg(path);
@@ -73,7 +86,14 @@ pub(crate) fn start(
 }
 
 /// One upstream with a credential, a route by pattern, callers by key.
-fn document(setup: Setup, upstream: SocketAddr, workers: usize) -> String {
+fn document(wanted: Wanted<'_>) -> String {
+    let Wanted { setup, store, upstream, workers, .. } = wanted;
+    let store = match store {
+        Store::Embedded => String::new(),
+        Store::Redis(address) => {
+            format!("[store]\nkind = \"redis\"\nurl = \"redis://{address}\"\nnamespace = \"bench\"\n")
+        }
+    };
     let hash = KeyHash::of(KEY).to_text();
     let limits = match setup {
         Setup::Bare => r#"requests = "unlimited""#,
@@ -107,6 +127,7 @@ auth   = "keys"
 workers = {workers}
 {server}
 
+{store}
 [upstream.bench]
 dialect  = "openai"
 base_url = "http://{upstream}/v1"

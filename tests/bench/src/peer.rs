@@ -1,5 +1,5 @@
 //! nginx as the peer: a reverse proxy that does what is measured and nothing else, with the settings that
-//! suit it best here.
+//! suit it best here. And Redis, where state is measured that replicas share.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -13,11 +13,26 @@ const DEBIAN: &str = "/usr/sbin/nginx";
 
 /// Finds the program, or says how to get it.
 pub(crate) fn find() -> Result<PathBuf, Failed> {
+    find_program("nginx").or_else(|| Some(PathBuf::from(DEBIAN)).filter(|path| path.is_file())).ok_or_else(
+        || Failed("there is no nginx to measure beside; install it: apt-get install nginx-light".into()),
+    )
+}
+
+fn find_program(name: &str) -> Option<PathBuf> {
     let on_path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&on_path).map(|folder| folder.join("nginx"));
-    folders.chain([PathBuf::from(DEBIAN)]).find(|path| path.is_file()).ok_or_else(|| {
-        Failed("there is no nginx to measure beside; install it: apt-get install nginx-light".into())
-    })
+    std::env::split_paths(&on_path).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Starts a Redis that keeps nothing on disk.
+pub(crate) fn redis(folder: &Path) -> Result<Server, Failed> {
+    let program = find_program("redis-server").ok_or_else(|| {
+        Failed("there is no redis-server to measure with; install it: apt-get install redis-server".into())
+    })?;
+    let address = free_port()?;
+    let mut command = child::program(&program);
+    command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"]).arg(folder);
+    command.args(["--port", &address.port().to_string()]);
+    Server::start_at("redis-server", command, address)
 }
 
 /// What it does with a call.
@@ -57,7 +72,7 @@ pub(crate) fn start(peer: Peer<'_>, upstream: SocketAddr) -> Result<Server, Fail
     })
 }
 
-/// nginx does not tell which port it took, so it is given one that is free now.
+/// Neither tells which port it took, so each is given one that is free now.
 fn free_port() -> Result<SocketAddr, Failed> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
     listener.map_err(|e| Failed::because("no free port", e))

@@ -5,6 +5,7 @@ mod hashing;
 mod memory;
 mod overload;
 mod protected;
+mod shared;
 
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,8 @@ pub(crate) enum Row {
     Stream100,
     /// JSON answers out of the cache, over 16 and over 32 connections.
     Cached,
+    /// JSON answers, out of the cache and not, of a Weir that keeps its state in Redis.
+    Shared,
     /// What limits and breakers cost a JSON call, beside a Weir that has none.
     Protected,
     /// Answers in time at five times what the upstream can do.
@@ -156,6 +159,7 @@ impl Row {
                 Ok(added("first token", (f64::INFINITY, 220.0), &rounds))
             }
             Self::Cached => cached::measure(bed, count, millis, counting),
+            Self::Shared => shared::measure(bed, count, millis),
             Self::Protected => protected::measure(bed, count, millis, counting),
             Self::Overload => overload::measure(bed, flood),
             Self::Hashing => hashing::measure(count),

@@ -56,7 +56,7 @@ pub(super) fn measure(
 }
 
 /// Asks until the answer is kept, and gives its body; `header` has to call it a hit.
-fn filled(target: SocketAddr, header: &str) -> Result<Vec<u8>, Failed> {
+pub(super) fn filled(target: SocketAddr, header: &str) -> Result<Vec<u8>, Failed> {
     /// Who is asked the second time may still be writing.
     const MOST: usize = 20;
     let mut caller = Caller::connect(target, Ask::Json)?;
