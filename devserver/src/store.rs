@@ -4,19 +4,20 @@
 //! asked twice: a command whose reply did not come may have been done.
 
 mod counts;
+mod lasting;
 mod link;
 mod loan;
 
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use tokio::sync::oneshot;
 use weir::config;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::platform::{Ask, Closing, Finding, Opened, StoreLost};
 use weir::redis::{Clock, Codec, Moment};
 
 pub(crate) use self::counts::Counts;
+use self::lasting::Lasting;
 use self::link::Link;
 use self::loan::{Asked, Loan};
 
@@ -50,13 +51,11 @@ impl Shared {
             return self.ask(ask, &now).await;
         }
         let (shared, asked) = (self.clone(), Asked::of(ask));
-        let (send, loan) = oneshot::channel();
-        tokio::spawn(async move {
-            let opened = shared.ask(asked.ask(), &now).await;
-            // Should nobody be there, it is dropped.
-            let _ = send.send(opened.map(|opened| Loan::new(shared, asked, opened, now())));
-        });
-        loan.await.map_err(|_| StoreLost)?.map(Loan::take)
+        let loan = async move {
+            let opened = shared.ask(asked.ask(), &now).await?;
+            Ok(Loan::new(shared, asked, opened, now()))
+        };
+        Lasting::new(loan).await.map(Loan::take)
     }
 
     async fn ask(&self, ask: Ask<'_>, now: &impl Fn() -> Moment) -> Result<Opened, StoreLost> {
