@@ -13,7 +13,7 @@ use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::embedded::Store;
 use weir::flight::Flights;
 use weir::overload::Limiters;
-use weir::platform::{Ask, Closing, Event, Finding, Held, Opened, Payload, SendFault, StoreLost};
+use weir::platform::{Ask, Closing, Event, Finding, Held, Lease, Opened, Payload, SendFault, StoreLost};
 use weir::redis::Moment;
 use weir::roll;
 use weir::time::{Instant, UnixMillis};
@@ -255,6 +255,17 @@ impl Platform for Native {
         match &self.shared {
             None => Ok(self.process.store().breakers(names, self.now())),
             Some(shared) => shared.breakers(names, || self.moment()).await,
+        }
+    }
+
+    fn is_one_of_several(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    async fn renew(&self, lease: Lease, id: u64) -> Result<bool, StoreLost> {
+        match &self.shared {
+            None => Ok(self.process.store().renew(&lease, id, self.now())),
+            Some(shared) => shared.renew(&lease, id, self.moment()).await,
         }
     }
 

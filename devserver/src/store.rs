@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use weir::config;
 use weir::control::{Entry, Listing, Order, Unheeded};
-use weir::platform::{Ask, Closing, Finding, Opened, StoreLost};
+use weir::platform::{Ask, Closing, Finding, Lease, Opened, StoreLost};
 use weir::redis::{Clock, Codec, Moment};
 
 pub(crate) use self::counts::Counts;
@@ -88,6 +88,11 @@ impl Shared {
         moment: Moment,
     ) -> Result<bool, StoreLost> {
         let command = self.codec.lease_probe(breaker, id, moment);
+        self.link.run(&command, |value| self.codec.granted(&command, value)).await
+    }
+
+    pub(crate) async fn renew(&self, lease: &Lease, id: u64, moment: Moment) -> Result<bool, StoreLost> {
+        let command = self.codec.renew(lease, id, moment);
         self.link.run(&command, |value| self.codec.granted(&command, value)).await
     }
 

@@ -5,6 +5,7 @@
 mod accounts;
 mod answers;
 mod breakers;
+mod leases;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,11 +13,12 @@ use std::time::Duration;
 use self::accounts::Accounts;
 use self::answers::Answers;
 use self::breakers::Breakers;
+use self::leases::Leases;
 use crate::account::{Denied, Want};
 use crate::breaker::Report;
 use crate::cache::Freshness;
 use crate::control::{Entry, Full, Listing, Order, Overrides};
-use crate::platform::{Ask, Closing, Finding, Opened, Recalled, Repeated, Reservation};
+use crate::platform::{Ask, Closing, Finding, Lease, Leased, Opened, Recalled, Repeated, Reservation};
 use crate::retry::RetryBudget;
 use crate::standing::Standing;
 use crate::time::Instant;
@@ -39,6 +41,7 @@ pub struct Store {
     accounts: Accounts,
     breakers: Breakers,
     answers: Answers,
+    leases: Leases,
 }
 
 impl Store {
@@ -50,6 +53,7 @@ impl Store {
             accounts: Accounts::new(MOST_ACCOUNTS),
             breakers: Breakers::new(MOST_BREAKERS, Overrides::new(MOST_OVERRIDES)),
             answers: Answers::new(cache),
+            leases: Leases::default(),
         }
     }
 
@@ -75,6 +79,10 @@ impl Store {
             Some(Repeated::Running) if !ask.follows => return opened,
             Some(Repeated::First | Repeated::Running | Repeated::Answered { .. }) | None => {}
         }
+        let leased = self.leased(ask, &opened, now);
+        if matches!(leased, Some(Leased::Elsewhere { .. })) {
+            return Opened { leased, ..opened };
+        }
         if let Some(reservation) = ask.reservation {
             if let Err(denied) = self.reserve(ask, reservation, &mut opened, now) {
                 opened.left = self.accounts.left(reservation, now);
@@ -85,11 +93,29 @@ impl Store {
                 let Want { id, expires, .. } = reservation.want;
                 self.answers.begin(repeat, id, expires, now);
             }
+            if let (Some(lease), Some(Leased::Own)) = (ask.lease, leased) {
+                self.leases.take(lease, reservation.want.id, now);
+            }
+            opened.leased = leased;
         }
         let standing = |name: &str| self.standings.get(name).copied().unwrap_or_default();
         opened.standings = ask.standings.iter().map(|(id, name)| (*id, standing(name))).collect();
         opened.gates = ask.breakers.iter().map(|name| self.breakers.gate(name, now)).collect();
         opened
+    }
+
+    /// Who makes the call, where it has to be made and several may want it.
+    fn leased(&self, ask: Ask<'_>, opened: &Opened, now: Instant) -> Option<Leased> {
+        let is_answered = matches!(opened.repeated, Some(Repeated::Answered { .. }));
+        let is_missed =
+            opened.recalled.as_ref().is_none_or(|recalled| recalled.freshness == Freshness::IfError);
+        let lease = ask.lease.filter(|_| ask.reservation.is_some() && !ask.follows)?;
+        (is_missed && !is_answered).then(|| self.leases.look(lease, ask.awaited, now))
+    }
+
+    /// Prolongs the lease of the call `id`; `false` where it is not its own any more.
+    pub fn renew(&mut self, lease: &Lease, id: u64, now: Instant) -> bool {
+        self.leases.renew(lease, id, now)
     }
 
     /// Reserves what the call needs: no tokens where its answer is here already or on its way to somebody else.
@@ -132,6 +158,9 @@ impl Store {
         self.accounts.settle(closing, now);
         let id = closing.reservation.want.id;
         self.answers.keep(&closing.keeping, id, now);
+        if let Some((lease, release)) = &closing.keeping.lease {
+            self.leases.release(lease, *release, id, now);
+        }
         for finding in &closing.findings {
             self.breakers.observe(finding, Report { id, now, roll });
         }

@@ -82,6 +82,14 @@ pub trait Platform: Clone + Unpin + 'static {
     /// The breakers of these names, those with an override, and of the others those that are not closed.
     async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost>;
 
+    /// Whether others ask the same store whom this process cannot wake: identical calls then find each other by a
+    /// [`Lease`] in it. Where it is `false` nobody asks for one.
+    fn is_one_of_several(&self) -> bool;
+
+    /// Prolongs the lease of the call `id` by its span from now. `false` where it is not its own any more: it ran
+    /// out, or somebody else has taken over.
+    async fn renew(&self, lease: Lease, id: u64) -> Result<bool, StoreLost>;
+
     /// Calls that identical ones may share. `None` where one request cannot wake another.
     fn flights(&self) -> Option<&Flights>;
 
@@ -115,6 +123,11 @@ pub struct Ask<'a> {
     pub repeat: Option<&'a Repeat>,
     /// Whether the call waits for an identical one in flight: it wants no tokens.
     pub follows: bool,
+    /// A call that one of several is to make for all, unless its answer is kept. It is taken in the name of the
+    /// reservation, so without one nobody takes it.
+    pub lease: Option<&'a Lease>,
+    /// Whom the call has waited for: the last [`Leased::Elsewhere`].
+    pub awaited: Option<u64>,
 }
 
 /// Which answer is asked for, and how old it may be.
@@ -158,6 +171,36 @@ pub enum Repeated {
     Conflict,
 }
 
+/// The right to make a call that several want. It ends by itself, so that nobody waits for long for a leader who has
+/// died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// What the answer will be kept by.
+    pub key: Fingerprint,
+    /// How long it lasts unless it is renewed.
+    pub span: Duration,
+}
+
+/// Who makes a call that several want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leased {
+    /// This one.
+    Own,
+    /// The call of this id; nothing is reserved.
+    Elsewhere { id: u64 },
+    /// Everybody who has waited, each for itself: whom they waited for has no answer for them.
+    Nobody,
+}
+
+/// What a leader leaves behind with its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// Its answer, or the lack of one: who has waited for it and finds none does not wait again.
+    Spent,
+    /// Nothing yet: the next who asks takes over.
+    Free,
+}
+
 /// What is to be kept of a call's answer.
 #[derive(Clone, Debug, Default)]
 pub struct Keeping {
@@ -165,6 +208,8 @@ pub struct Keeping {
     pub entry: Option<Arc<Entry>>,
     pub cache: Option<(Fingerprint, Duration)>,
     pub repeat: Option<(Repeat, Duration)>,
+    /// A lease that goes back, if it is still the call's own.
+    pub lease: Option<(Lease, Release)>,
 }
 
 /// What a request reserves before its upstream call, and settles behind it.
@@ -200,6 +245,8 @@ pub struct Opened {
     pub recalled: Option<Recalled>,
     /// With [`Repeated::Running`], unless the call follows, and with [`Repeated::Conflict`] nothing is reserved.
     pub repeated: Option<Repeated>,
+    /// `None` where no lease was asked for, or none is needed: the answer is kept.
+    pub leased: Option<Leased>,
 }
 
 impl Opened {
@@ -211,6 +258,7 @@ impl Opened {
             Some(Repeated::Running) => ask.follows,
             Some(Repeated::First | Repeated::Answered { .. }) | None => true,
         };
+        let is_held = is_held && !matches!(self.leased, Some(Leased::Elsewhere { .. }));
         let reservation = ask.reservation.filter(|_| is_held && self.denied.is_none())?;
         let refreshes = self.recalled.as_ref().is_some_and(|recalled| recalled.refresh);
         let is_first = self.repeated == Some(Repeated::First);
@@ -218,6 +266,10 @@ impl Opened {
             entry: None,
             cache: ask.recall.filter(|_| refreshes).map(|recall| (recall.key, Duration::ZERO)),
             repeat: ask.repeat.filter(|_| is_first).map(|repeat| (*repeat, Duration::ZERO)),
+            lease: ask
+                .lease
+                .filter(|_| self.leased == Some(Leased::Own))
+                .map(|lease| (*lease, Release::Free)),
         };
         let want = Want { tokens: self.reserved, ..reservation.want };
         Some((Reservation { want, ..reservation.clone() }, keeping))

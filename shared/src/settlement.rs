@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use futures_util::future::select;
+use futures_util::future::{Either, select};
 
 use self::trail::Learned;
 pub(crate) use self::trail::{Older, Trail};
@@ -20,7 +20,7 @@ use crate::cache::{Entry, Form, Status};
 use crate::flight::{Listener, Pilot};
 use crate::ledger::{Ending, Record};
 use crate::pipeline::Lead;
-use crate::platform::{Closing, Keeping, Platform, Reservation};
+use crate::platform::{Closing, Keeping, Lease, Platform, Reservation};
 use crate::stream::course::{Course, Step};
 use crate::time::Instant;
 use crate::usage::{Source, Tokens};
@@ -30,6 +30,9 @@ const READ_ON: Duration = Duration::from_secs(1);
 
 /// Bytes that are read on at most: who sends more behind its terminator does not want to end.
 const MOST_READ_ON: usize = 64 * 1024;
+
+/// How often a leader says that it is still there.
+const RENEWAL: Duration = Duration::from_secs(1);
 
 /// What is left to do when the answer has gone, or the client has. Run it to its end, beside the body or
 /// after it; it is short unless a route says `on_disconnect = "finish"`.
@@ -45,6 +48,15 @@ enum Task<P: Platform> {
     Close(Box<Left<P>>),
     /// To make a call that several may listen to, and to close the books of the one who asked first.
     Lead(Box<Lead<P>>),
+    /// To hold a lease for as long as the books are open, which come behind it.
+    Hold(Held, Settlement<P>),
+}
+
+/// A lease, in the name of the call `id`.
+#[derive(Clone, Copy)]
+struct Held {
+    lease: Lease,
+    id: u64,
 }
 
 impl<P: Platform> fmt::Debug for Settlement<P> {
@@ -84,19 +96,57 @@ pub(crate) fn docket<P: Platform>(platform: &P) -> (Docket<P>, Settlement<P>) {
 
 impl<P: Platform> Settlement<P> {
     /// Waits for the request's end, then closes its books. Where calls are shared it makes the call as well, so
-    /// it has to run beside the answer, from the beginning.
+    /// it has to run beside the answer, from the beginning. Where they are shared with others who ask the same store,
+    /// it says to them that the call is still under way: run behind the answer, they take it for dead.
     pub async fn run(self) {
         let Self { platform, task } = self;
         // Refused before it was admitted: nothing is owed.
         let Ok(task) = task.await else { return };
         match task {
-            Task::Close(left) => left.close(&platform, None).await,
-            Task::Lead(lead) => {
+            // Only where a lease is held is there room for it.
+            Task::Hold(held, books) => Box::pin(held.beside(books)).await,
+            task @ (Task::Close(_) | Task::Lead(_)) => task.end(&platform).await,
+        }
+    }
+}
+
+impl<P: Platform> Task<P> {
+    async fn end(self, platform: &P) {
+        match self {
+            Self::Close(left) => left.close(platform, None).await,
+            Self::Lead(lead) => {
                 // Most requests lead no call, and a call is large.
                 let (books, pilot) = Box::pin(lead.fly()).await;
                 // Its books come from the call that has just ended.
-                let Ok(Task::Close(left)) = books.task.await else { return };
-                left.close(&platform, Some(pilot)).await;
+                let Ok(Self::Close(left)) = books.task.await else { return };
+                left.close(platform, Some(pilot)).await;
+            }
+            // It is said before anything else, once.
+            Self::Hold(..) => {}
+        }
+    }
+}
+
+impl Held {
+    /// Holds the lease until the books are closed.
+    async fn beside<P: Platform>(self, books: Settlement<P>) {
+        let Settlement { platform, task } = books;
+        let end = pin!(async {
+            if let Ok(task) = task.await {
+                task.end(&platform).await;
+            }
+        });
+        if let Either::Right(((), end)) = select(end, pin!(self.renew(&platform))).await {
+            end.await;
+        }
+    }
+
+    /// Says again and again that the call is still under way, until somebody else has taken over.
+    async fn renew<P: Platform>(self, platform: &P) {
+        loop {
+            platform.sleep(RENEWAL).await;
+            if platform.renew(self.lease, self.id).await == Ok(false) {
+                return;
             }
         }
     }

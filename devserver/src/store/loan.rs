@@ -1,7 +1,7 @@
 //! What the store holds for a call, until somebody makes use of it: a client may leave while the store is asked.
 
 use tokio::runtime::Handle;
-use weir::platform::{Ask, Opened, Recall, Repeat, Reservation};
+use weir::platform::{Ask, Lease, Opened, Recall, Repeat, Reservation};
 use weir::redis::Moment;
 
 use super::Shared;
@@ -13,6 +13,8 @@ pub(super) struct Asked {
     recall: Option<Recall>,
     repeat: Option<Repeat>,
     follows: Follows,
+    lease: Option<Lease>,
+    awaited: Option<u64>,
 }
 
 /// Whether the call waits for an identical one.
@@ -33,6 +35,8 @@ impl Asked {
             recall: ask.recall.copied(),
             repeat: ask.repeat.copied(),
             follows: if ask.follows { Follows::Yes } else { Follows::No },
+            lease: ask.lease.copied(),
+            awaited: ask.awaited,
         }
     }
 
@@ -45,6 +49,8 @@ impl Asked {
             recall: self.recall.as_ref(),
             repeat: self.repeat.as_ref(),
             follows: self.follows == Follows::Yes,
+            lease: self.lease.as_ref(),
+            awaited: self.awaited,
         }
     }
 }

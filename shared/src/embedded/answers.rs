@@ -207,7 +207,11 @@ mod tests {
     }
 
     fn cached(name: u64, size: usize) -> Keeping {
-        Keeping { entry: Some(entry(size)), cache: Some((key(name), Duration::from_mins(5))), repeat: None }
+        Keeping {
+            entry: Some(entry(size)),
+            cache: Some((key(name), Duration::from_mins(5))),
+            ..Keeping::default()
+        }
     }
 
     fn recall(name: u64) -> Recall {
@@ -261,8 +265,11 @@ mod tests {
         let mut answers = Answers::new(1 << 20);
         let (first, other) =
             (Repeat { key: key(1), request: key(2) }, Repeat { key: key(1), request: key(3) });
-        let keeping =
-            Keeping { entry: Some(entry(10)), cache: None, repeat: Some((first, Duration::from_hours(1))) };
+        let keeping = Keeping {
+            entry: Some(entry(10)),
+            repeat: Some((first, Duration::from_hours(1))),
+            ..Keeping::default()
+        };
         assert_eq!(answers.repeated(&first, at(0)), Repeated::First);
         answers.begin(&first, 7, at(60), at(0));
         assert_eq!(answers.repeated(&first, at(1)), Repeated::Running);

@@ -13,11 +13,14 @@ use crate::config::OnDisconnect;
 use crate::endpoint::Operation;
 use crate::fingerprint::{self, Fingerprint, Framed};
 use crate::plan::Resolved;
-use crate::platform::{Keeping, Platform, Recall, Repeat};
+use crate::platform::{Keeping, Lease, Platform, Recall, Repeat};
 use crate::refusal::Refusal;
 
 /// The longest `Idempotency-Key`.
 const LONGEST_KEY: usize = 255;
+
+/// A leader that is heard of no more is waited for this long. It says three times in it that it is still there.
+const LEASE: Duration = Duration::from_secs(3);
 
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -35,6 +38,10 @@ pub(super) struct Lookup {
     pub(super) only_if_cached: bool,
     /// What identical calls in flight are known by.
     pub(super) flights: Vec<Fingerprint>,
+    /// What they are known by elsewhere, in whatever form they want their answer.
+    pub(super) lease: Option<Lease>,
+    /// Whose answer was waited for.
+    pub(super) awaited: Option<u64>,
     pub(super) keeping: Keeping,
     /// Bytes of the longest answer that is kept.
     pub(super) most: u64,
@@ -117,6 +124,11 @@ impl Lookup {
         // Who wants nothing that was asked for before does not want what somebody else waits for either.
         if policy.coalesce && self.recall.is_some() {
             self.flights.push(in_form(key, call));
+        }
+        // Elsewhere it is the kept answer that is shared, so it has to be one that this client would be given.
+        let is_givable = self.recall.is_some_and(|recall| !recall.window.fresh.is_zero());
+        if policy.coalesce && is_givable && !self.only_if_cached {
+            self.lease = Some(Lease { key, span: LEASE });
         }
     }
 

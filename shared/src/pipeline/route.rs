@@ -17,7 +17,7 @@ use crate::config::{Config, OnDisconnect, Pick, UpstreamId};
 use crate::flight::{Listener, Pilot};
 use crate::ledger::{Ending, Record};
 use crate::plan::{self, Chance, Known, Plan, Resolved};
-use crate::platform::{Ask, Opened, Platform};
+use crate::platform::{Ask, Leased, Opened, Platform};
 use crate::refusal::Refusal;
 use crate::settlement::{Docket, Older, Trail};
 use crate::stream::Body;
@@ -63,14 +63,20 @@ impl<P: Platform> Journey<'_, P> {
         let mut reservation = self.reservation(&caller, asked.head, Some(route), estimate, longest);
         let (breakers, upstreams) = (breakers(self.config, resolved), upstreams(self.config, resolved));
         let ask = Ask { standings: &upstreams, breakers: &breakers, ..Ask::default() };
-        let (opened, listener) = self.open_call(ask, &lookup, &mut reservation, model).await?;
+        let (opened, listener) = self.open_call(ask, &mut lookup, &mut reservation, model).await?;
         (record.cache, self.cache) = (lookup.status, lookup.status);
         let mut trail = self.admit(docket, record, reservation);
         trail.prompt_bytes = prompt_bytes;
         trail.on_disconnect = lookup.on_disconnect(on_disconnect);
         (trail.keeping, trail.most_kept) = (std::mem::take(&mut lookup.keeping), lookup.most);
+        if let Some(lease) = lookup.lease.filter(|_| opened.leased == Some(Leased::Own)) {
+            trail.hold(lease);
+        }
 
-        let found = Found::look(&opened, &asked.cargo);
+        let mut found = Found::look(&opened, &asked.cargo);
+        if let Some(found) = found.as_mut().filter(|_| lookup.awaited.is_some()) {
+            found.was_awaited();
+        }
         let case = Case { resolved, caller, asked, breakers, opened, longest };
         let stale = match found {
             Some(found) if found.terms != Terms::IfError => return Ok(self.give_kept(found, case, trail)),

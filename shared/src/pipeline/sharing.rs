@@ -16,7 +16,7 @@ use super::reserve::SETTLE;
 use crate::flight::{Listener, Pilot};
 use crate::ledger::Ending;
 use crate::plan::Plan;
-use crate::platform::{Ask, Opened, Platform, Repeated, Reservation};
+use crate::platform::{Ask, Leased, Opened, Platform, Repeated, Reservation};
 use crate::refusal::Refusal;
 use crate::settlement::Trail;
 use crate::stream::Body;
@@ -29,18 +29,23 @@ const BEHIND_DEADLINE: Duration = Duration::from_secs(1);
 /// same key has its answer.
 const REPEAT_POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
+/// The same for a call that another of several makes; its answer is looked for more often, for it is not a repetition
+/// but the first that this client is given.
+const ELSEWHERE_POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+
 impl<P: Platform> Journey<'_, P> {
     /// Opens the books of a call that may be answered from elsewhere. With a listener, from a call in flight.
     pub(super) async fn open_call(
         &mut self,
         ask: Ask<'_>,
-        lookup: &Lookup,
+        lookup: &mut Lookup,
         reservation: &mut Reservation,
         model: &str,
     ) -> Result<(Opened, Option<Listener>), Refusal> {
         // Where the store is lost and found again in between, it is asked for what is wanted, not for the share.
+        let lease = lookup.lease.filter(|_| self.platform.is_one_of_several());
         let wanted = lookup.repeat.is_some().then(|| reservation.clone());
-        let mut pause = REPEAT_POLL.0;
+        let (mut pause, mut glance) = (REPEAT_POLL.0, ELSEWHERE_POLL.0);
         loop {
             if let Some(wanted) = &wanted {
                 reservation.clone_from(wanted);
@@ -50,9 +55,19 @@ impl<P: Platform> Journey<'_, P> {
                 recall: lookup.recall.as_ref(),
                 repeat: lookup.repeat.as_ref(),
                 follows: listener.is_some(),
+                lease: lease.as_ref(),
+                awaited: lookup.awaited,
                 ..ask
             };
             let opened = self.open(ask, reservation, model).await?;
+            if let Some(Leased::Elsewhere { id }) = opened.leased {
+                lookup.awaited = Some(id);
+                // Its deadline lies that much before the end of its hold.
+                let left = reservation.want.expires.since(self.platform.now().after(SETTLE));
+                self.wait_elsewhere(lookup, glance, left).await?;
+                glance = glance.saturating_mul(2).min(ELSEWHERE_POLL.1);
+                continue;
+            }
             match opened.repeated {
                 Some(Repeated::Conflict) => return Err(Refusal::IdempotencyConflict),
                 Some(Repeated::Running) if listener.is_none() => {
@@ -69,6 +84,19 @@ impl<P: Platform> Journey<'_, P> {
                 }
             }
         }
+    }
+
+    /// Waits a moment for what is asked elsewhere as well, unless it is in flight in here by now.
+    async fn wait_elsewhere(&self, lookup: &Lookup, pause: Duration, left: Duration) -> Result<(), Refusal> {
+        let flights = self.platform.flights();
+        if flights.is_some_and(|flights| flights.join(&lookup.flights).is_some()) {
+            return Ok(());
+        }
+        if left.is_zero() {
+            return Err(Refusal::DeadlinePassed { waited: self.platform.now().since(self.started) });
+        }
+        self.platform.sleep(left.min(pause)).await;
+        Ok(())
     }
 
     pub(super) fn attempts(&mut self) -> Attempts<'_, P> {

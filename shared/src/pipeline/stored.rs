@@ -68,6 +68,13 @@ impl Found {
         Some(Self { terms, status, entry: Arc::clone(entry), body, content_type, age, is_repeated })
     }
 
+    /// It was not kept yet when it was asked for: a call elsewhere has brought it.
+    pub(super) fn was_awaited(&mut self) {
+        if self.terms == Terms::Given && self.is_repeated == Repeats::No {
+            self.status = Status::Coalesced;
+        }
+    }
+
     /// For the books of the call that is answered with it.
     pub(super) fn end(&self) -> End {
         End { ending: Ending::Complete, notice: None, entry: Some(Arc::clone(&self.entry)) }

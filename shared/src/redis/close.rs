@@ -3,7 +3,7 @@
 use super::words::Word;
 use super::{Codec, Command, Garbled, Moment, Told, Value, entry, script};
 use crate::breaker::{OnRateLimit, Outcome};
-use crate::platform::{Ask, Closing, Finding, Keeping, Opened, Reservation};
+use crate::platform::{Ask, Closing, Finding, Keeping, Lease, Opened, Release, Reservation};
 use crate::usage::Tokens;
 
 /// What a breaker's window is divided into.
@@ -28,7 +28,7 @@ impl Codec {
         let is_true = reservation.scopes.iter().all(|(_, limits)| {
             limits.concurrent.is_none() && (limits.tokens.is_empty() || reservation.want.tokens == *used)
         });
-        let is_nothing = keeping.cache.is_none() && keeping.repeat.is_none();
+        let is_nothing = keeping.cache.is_none() && keeping.repeat.is_none() && keeping.lease.is_none();
         if is_true && is_nothing && findings.is_empty() && abandoned.is_empty() {
             return None;
         }
@@ -57,6 +57,15 @@ impl Codec {
             abandoned: &[],
         };
         Some(self.ends(&ends, moment))
+    }
+
+    /// Asks what [`crate::embedded::Store::renew`] answers; [`Self::granted`] reads it.
+    pub fn renew(&self, lease: &Lease, id: u64, moment: Moment) -> Command {
+        let mut command = self.command(script::RENEW, moment);
+        command.say(Word::Id(id));
+        self.lease(&mut command, lease.key);
+        command.say(Word::Span(lease.span));
+        command
     }
 
     /// Tells how the probe `id` went.
@@ -104,7 +113,7 @@ impl Codec {
     }
 
     fn keeping(&self, command: &mut Command, keeping: &Keeping) {
-        let Keeping { entry, cache, repeat } = keeping;
+        let Keeping { entry, cache, repeat, lease } = keeping;
         let is_wanted = cache.is_some() || repeat.is_some();
         if let Some(entry) = command.part(entry.as_ref().filter(|_| is_wanted)) {
             command.text(&entry::meta(entry));
@@ -120,6 +129,13 @@ impl Codec {
             command.text(&repeat.key.to_hex());
             command.text(&repeat.request.to_hex());
             command.say(Word::Span(*life));
+        }
+        if let Some((lease, release)) = command.part(lease.as_ref()) {
+            self.lease(command, lease.key);
+            command.text(match release {
+                Release::Spent => "1",
+                Release::Free => "0",
+            });
         }
     }
 

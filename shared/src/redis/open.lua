@@ -10,6 +10,10 @@ end
 if is_said() then
   again = { key = key(), name = text(), request = text() }
 end
+local lease
+if is_said() then
+  lease = { key = key(), name = text(), span = number(), awaited = text() }
+end
 local tokens, hold, scopes, budget = 0, 0, {}, nil
 local reserves = is_said()
 if reserves then
@@ -27,6 +31,17 @@ local known, age = 'none', nil
 if again then known, age = repeated(again) end
 put(known)
 if known == 'conflict' or (known == 'running' and not follows) then return reply end
+
+local turn, leader = 'none', nil
+if lease and reserves and not follows and known ~= 'answered'
+    and (not found or found.freshness == 'if-error') then
+  turn, leader = leased(lease)
+end
+put(turn)
+if turn == 'elsewhere' then
+  put(leader)
+  return reply
+end
 
 load_scopes(scopes)
 local fetches = not found or found.freshness == 'if-error' or found.refresh
@@ -84,5 +99,6 @@ if reserves then
     end
   end
   if known == 'first' then begin(again, id, hold) end
+  if turn == 'own' then lead(lease, id) end
 end
 return reply

@@ -10,8 +10,9 @@ use super::{Codec, Command, Garbled, Moment, Told, Value, entry, script};
 use crate::account::{CONCURRENT_WAIT, Denied, Left, Measure, Scope};
 use crate::cache::{Entry, Freshness};
 use crate::config::Limits;
+use crate::fingerprint::Fingerprint;
 use crate::limit::{Allowance, Denial, Rate};
-use crate::platform::{Ask, Opened, Recalled, Repeated, Reservation};
+use crate::platform::{Ask, Leased, Opened, Recalled, Repeated, Reservation};
 use crate::usage::Tokens;
 
 impl Codec {
@@ -33,6 +34,11 @@ impl Codec {
             command.key(&self.keys.hashed("repeat", repeat.key));
             command.text(&repeat.key.to_hex());
             command.text(&repeat.request.to_hex());
+        }
+        if let Some(lease) = command.part(ask.lease) {
+            self.lease(&mut command, lease.key);
+            command.say(Word::Span(lease.span));
+            command.say(ask.awaited.map_or(Word::Text(""), Word::Id));
         }
         if let Some(reservation) = command.part(ask.reservation) {
             command.number(reservation.want.tokens.0);
@@ -75,12 +81,23 @@ impl Codec {
             Some(Repeated::Running) if !ask.follows => return reply.told(opened),
             Some(Repeated::First | Repeated::Running | Repeated::Answered { .. }) | None => {}
         }
+        let leased = match &reply.bytes()?[..] {
+            b"none" => None,
+            b"own" => Some(Leased::Own),
+            b"nobody" => Some(Leased::Nobody),
+            b"elsewhere" => {
+                opened.leased = Some(Leased::Elsewhere { id: reply.id()? });
+                return reply.told(opened);
+            }
+            _ => return Err(Garbled),
+        };
         if reply.is_so()? {
             let scopes = ask.reservation.map(|reservation| reservation.scopes.as_slice());
             opened.denied = Some(denied(&mut reply, scopes.unwrap_or_default())?);
             opened.left = left(&mut reply)?;
             return reply.told(opened);
         }
+        opened.leased = leased;
         opened.left = left(&mut reply)?;
         opened.reserved = Tokens(reply.count()?);
         opened.recalled = recalled(&mut reply)?;
@@ -96,6 +113,11 @@ impl Codec {
             opened.gates.push(reply.gate(moment.now)?.0);
         }
         reply.told(opened)
+    }
+
+    pub(super) fn lease(&self, command: &mut Command, key: Fingerprint) {
+        command.key(&self.keys.hashed("lease", key));
+        command.text(&key.to_hex());
     }
 
     pub(super) fn scopes(&self, command: &mut Command, reservation: &Reservation) {

@@ -49,6 +49,13 @@ impl Reader {
         }
     }
 
+    /// 16 hex digits.
+    pub(super) fn id(&mut self) -> Result<u64, Garbled> {
+        let digits = self.bytes()?;
+        let digits = std::str::from_utf8(&digits).map_err(|_| Garbled)?;
+        u64::from_str_radix(digits, 16).map_err(|_| Garbled)
+    }
+
     pub(super) fn texts(&mut self) -> Result<Vec<String>, Garbled> {
         let Some(Value::Array(words)) = self.words.next() else { return Err(Garbled) };
         let text = |word| match word {

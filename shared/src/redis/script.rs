@@ -23,14 +23,14 @@ macro_rules! script {
 script!(
     OPEN,
     "open",
-    ["base.lua", "limit.lua", "retry.lua", "breaker.lua", "answers.lua", "open.lua"],
-    "73fb34bebd11234a7580fe677e9b6eab2e5e3b58"
+    ["base.lua", "limit.lua", "retry.lua", "breaker.lua", "answers.lua", "lease.lua", "open.lua"],
+    "1d924b747a386d087122ffc8a6fb464ad23124d5"
 );
 script!(
     CLOSE,
     "close",
-    ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "close.lua"],
-    "8996e469ea4e2127ea38a3c7b0aba1e2ef2249b7"
+    ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "lease.lua", "close.lua"],
+    "97a37757a5c86a3b0a31435e9f8c2f3749373435"
 );
 script!(
     WITHDRAW,
@@ -53,5 +53,7 @@ script!(
     "4d25518050046204cc551f1d31319b62e6fa0927"
 );
 
+script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "e908e0b8c0bf78da5b1f378e9274bcfc385ad63d");
+
 #[cfg(test)]
-pub(super) const ALL: [&Script; 7] = [OPEN, CLOSE, WITHDRAW, PROBE, CONTROL, NAMES, LISTING];
+pub(super) const ALL: [&Script; 8] = [OPEN, CLOSE, WITHDRAW, PROBE, RENEW, CONTROL, NAMES, LISTING];

@@ -7,7 +7,7 @@ use futures_channel::oneshot;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{StatusCode, response};
 
-use super::{Docket, Left, Rest, Settlement, Task, docket, entry};
+use super::{Docket, Held, Left, Rest, Settlement, Task, docket, entry};
 use crate::breaker::{Outcome, Policy};
 use crate::cache::{Entry, Form, Status};
 use crate::config::OnDisconnect;
@@ -16,7 +16,7 @@ use crate::ledger::{Attempt, Ending, Record};
 use crate::overload::Slot;
 use crate::pipeline::Lead;
 use crate::plan::Candidate;
-use crate::platform::{Finding, Keeping, Platform, Reservation};
+use crate::platform::{Finding, Keeping, Lease, Platform, Release, Reservation};
 use crate::refusal::Refusal;
 use crate::stream::course::Course;
 use crate::time::Instant;
@@ -151,6 +151,16 @@ impl<P: Platform> Trail<P> {
         let _ = send.send(Task::Lead(Box::new(lead(self, books))));
     }
 
+    /// The call is made for others as well who ask the same store; it gives its lease back as its books are closed.
+    pub(crate) fn hold(&mut self, lease: Lease) {
+        let Some((send, record)) = self.hand_over.take() else { return };
+        let (Docket(inner), books) = docket(&self.platform);
+        self.hand_over = Some((inner, record));
+        self.keeping.lease = Some((lease, Release::Spent));
+        // If nobody runs it, the lease ends by itself.
+        let _ = send.send(Task::Hold(Held { lease, id: self.reservation.want.id }, books));
+    }
+
     /// An answer with this status has begun.
     pub(crate) fn answers(&mut self, status: StatusCode) {
         if let Some(record) = self.record() {
@@ -256,7 +266,12 @@ impl<P: Platform> Trail<P> {
         if let Some((breaker, policy)) = learned.answering.take() {
             learned.findings.push(Finding { breaker, policy, outcome: outcome(ending) });
         }
-        let keeping = std::mem::take(&mut self.keeping);
+        let mut keeping = std::mem::take(&mut self.keeping);
+        if let Some((_, release)) =
+            keeping.lease.as_mut().filter(|_| ending == Ending::ClientGone && rest.is_none())
+        {
+            *release = Release::Free;
+        }
         let left = Left { record: *record, reservation, learned, started, prompt_bytes, keeping, rest };
         // A settlement that nobody runs has no reader, and then nobody keeps books.
         let _ = send.send(Task::Close(Box::new(left)));

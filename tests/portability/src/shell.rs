@@ -18,7 +18,7 @@ use weir::embedded::Store;
 use weir::flight::Flights;
 use weir::ledger::Record;
 use weir::overload::Limiters;
-use weir::platform::{Ask, Closing, Event, Finding, Held, Opened, Payload, SendFault, StoreLost};
+use weir::platform::{Ask, Closing, Event, Finding, Held, Lease, Opened, Payload, SendFault, StoreLost};
 use weir::roll;
 use weir::time::{Instant, UnixMillis};
 
@@ -37,16 +37,18 @@ pub struct Shell(Rc<Inside>);
 struct Inside {
     clock: Clock,
     rolls: Cell<Rolls>,
-    store: RefCell<Store>,
+    store: Rc<RefCell<Store>>,
+    is_one_of_several: bool,
     /// What the process keeps by itself.
     local: RefCell<Store>,
     is_store_lost: Cell<bool>,
     shares: Cell<bool>,
     flights: Flights,
     limiters: Limiters,
-    scripts: RefCell<BTreeMap<String, VecDeque<Act>>>,
+    scripts: Rc<RefCell<BTreeMap<String, VecDeque<Act>>>>,
     opened: Cell<usize>,
-    sent: RefCell<Vec<Sent>>,
+    renewed: Cell<usize>,
+    sent: Rc<RefCell<Vec<Sent>>>,
     records: RefCell<Vec<Record>>,
     events: RefCell<Vec<String>>,
 }
@@ -66,7 +68,8 @@ impl Default for Shell {
     fn default() -> Self {
         let clock = Clock::default();
         Self(Rc::new(Inside {
-            store: RefCell::new(Store::new(clock.now(), CACHE)),
+            store: Rc::new(RefCell::new(Store::new(clock.now(), CACHE))),
+            is_one_of_several: false,
             local: RefCell::new(Store::new(clock.now(), 0)),
             is_store_lost: Cell::new(false),
             shares: Cell::new(false),
@@ -74,9 +77,10 @@ impl Default for Shell {
             limiters: Limiters::default(),
             clock,
             rolls: Cell::new(Rolls::Always(0)),
-            scripts: RefCell::default(),
+            scripts: Rc::default(),
             opened: Cell::new(0),
-            sent: RefCell::default(),
+            renewed: Cell::new(0),
+            sent: Rc::default(),
             records: RefCell::default(),
             events: RefCell::default(),
         }))
@@ -89,6 +93,29 @@ impl Shell {
         let shell = Self::default();
         shell.0.shares.set(true);
         shell
+    }
+
+    /// So many shells on one store, with the same upstreams. Those that share wake their own requests and no others.
+    pub fn several(count: u64, shares: bool) -> Vec<Self> {
+        let Self(first) = Self::default();
+        let replica = |number: u64| Inside {
+            clock: first.clock.clone(),
+            rolls: Cell::new(Rolls::Seeded(number.wrapping_mul(roll::STEP.rotate_left(17)))),
+            store: Rc::clone(&first.store),
+            is_one_of_several: true,
+            local: RefCell::new(Store::new(first.clock.now(), 0)),
+            is_store_lost: Cell::new(false),
+            shares: Cell::new(shares),
+            flights: Flights::default(),
+            limiters: Limiters::default(),
+            scripts: Rc::clone(&first.scripts),
+            opened: Cell::new(0),
+            renewed: Cell::new(0),
+            sent: Rc::clone(&first.sent),
+            records: RefCell::default(),
+            events: RefCell::default(),
+        };
+        (1..=count).map(|number| Self(Rc::new(replica(number)))).collect()
     }
 
     pub fn shares(&self) -> bool {
@@ -127,6 +154,11 @@ impl Shell {
     /// Requests that the store was told of.
     pub fn opened(&self) -> usize {
         self.0.opened.get()
+    }
+
+    /// How often a leader has said that it is still there.
+    pub fn renewed(&self) -> usize {
+        self.0.renewed.get()
     }
 
     pub fn sent(&self) -> Vec<Sent> {
@@ -287,6 +319,19 @@ impl Platform for Shell {
             return Err(StoreLost);
         }
         Ok(self.0.store.borrow().breakers(names, self.now()))
+    }
+
+    fn is_one_of_several(&self) -> bool {
+        self.0.is_one_of_several
+    }
+
+    async fn renew(&self, lease: Lease, id: u64) -> Result<bool, StoreLost> {
+        away().await;
+        if self.0.is_store_lost.get() {
+            return Err(StoreLost);
+        }
+        self.0.renewed.set(self.0.renewed.get() + 1);
+        Ok(self.0.store.borrow_mut().renew(&lease, id, self.now()))
     }
 
     fn flights(&self) -> Option<&Flights> {

@@ -9,7 +9,7 @@ use weir::breaker::{Gate, Report};
 use weir::cache::{Entry, Form, Freshness};
 use weir::control::{self, Full, Listing, Order};
 use weir::embedded::Store;
-use weir::platform::{Ask, Closing, Finding, Held, Opened, Recalled, Repeated, Reservation};
+use weir::platform::{Ask, Closing, Finding, Held, Lease, Leased, Opened, Recalled, Repeated, Reservation};
 use weir::time::Instant;
 
 use crate::model::Model;
@@ -83,7 +83,7 @@ impl Counter {
             Some(Repeated::Running) => !ask.follows,
             Some(Repeated::First | Repeated::Answered { .. }) | None => false,
         };
-        if is_elsewhere {
+        if is_elsewhere || matches!(opened.leased, Some(Leased::Elsewhere { .. })) {
             return (opened, None);
         }
         if matches!(opened.repeated, Some(Repeated::Answered { .. })) {
@@ -271,6 +271,10 @@ impl Counter {
             world.judge.hear(3, self.model.borrow_mut().retries.retry(world.now()));
         }
         granted
+    }
+
+    pub(crate) fn renew(&self, world: &World, lease: &Lease, id: u64) -> bool {
+        self.store.borrow_mut().renew(lease, id, world.now())
     }
 
     pub(crate) fn lease_probe(&self, world: &World, breaker: &str, id: u64) -> bool {

@@ -13,7 +13,7 @@ use weir::config::Upstream;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::flight::Flights;
 use weir::overload::Limiters;
-use weir::platform::{Ask, Closing, Event, Finding, Held, Opened, Payload, SendFault, StoreLost};
+use weir::platform::{Ask, Closing, Event, Finding, Held, Lease, Opened, Payload, SendFault, StoreLost};
 use weir::time::{Instant, UnixMillis};
 use weir_portability::Sleep;
 
@@ -111,14 +111,14 @@ impl Drop for Returning<'_> {
     }
 }
 
-/// A lease that is on its way back.
-struct Lease<'a> {
+/// The lease of a probe that is on its way back.
+struct Probe<'a> {
     world: &'a World,
     request: usize,
     breaker: Cell<Option<&'a str>>,
 }
 
-impl Drop for Lease<'_> {
+impl Drop for Probe<'_> {
     fn drop(&mut self) {
         if let Some(breaker) = self.breaker.get() {
             self.world.request_mut(self.request).unheard.insert(breaker.to_owned());
@@ -188,7 +188,7 @@ impl Platform for Replica {
 
     async fn lease_probe(&self, breaker: &str, id: u64) -> bool {
         let world = &self.0.world;
-        let lease = Lease { world, request: world.current(), breaker: Cell::new(None) };
+        let lease = Probe { world, request: world.current(), breaker: Cell::new(None) };
         let asked = ask(world, |counter| {
             let leased = counter.lease_probe(world, breaker, id);
             lease.breaker.set(leased.then_some(breaker));
@@ -250,6 +250,15 @@ impl Platform for Replica {
 
     async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost> {
         Ok(self.0.world.store.counter.breakers(names, self.now()))
+    }
+
+    fn is_one_of_several(&self) -> bool {
+        self.0.world.plan.replicas.len() > 1
+    }
+
+    async fn renew(&self, lease: Lease, id: u64) -> Result<bool, StoreLost> {
+        let world = &self.0.world;
+        ask(world, |counter| counter.renew(world, &lease, id)).await
     }
 
     fn flights(&self) -> Option<&Flights> {

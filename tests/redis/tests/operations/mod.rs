@@ -17,7 +17,10 @@ use weir::endpoint::Operation;
 use weir::fingerprint::{Fingerprint, Framed};
 use weir::ledger::{Ending, Record};
 use weir::limit::{Denial, Rate};
-use weir::platform::{Ask, Closing, Finding, Held, Keeping, Opened, Recall, Repeat, Repeated, Reservation};
+use weir::platform::{
+    Ask, Closing, Finding, Held, Keeping, Lease, Leased, Opened, Recall, Release, Repeat, Repeated,
+    Reservation,
+};
 use weir::redis::{Clock, Codec, Command, Garbled, Moment, Told, Value};
 use weir::roll::{STEP, scramble};
 use weir::time::{Instant, UnixMillis};
@@ -38,8 +41,13 @@ pub(crate) const OUTCOMES: &[&str] = &[
     "fresh",
     "half-open",
     "if-error",
+    "led",
+    "led by nobody",
+    "led elsewhere",
     "lease given",
     "lease refused",
+    "lead lost",
+    "lead renewed",
     "open",
     "refreshed",
     "retry given",
@@ -60,6 +68,8 @@ pub(crate) struct Twins {
     state: u64,
     namespace: String,
     under_way: Vec<(Reservation, Keeping)>,
+    /// Whom somebody has waited for.
+    awaited: Option<u64>,
     pub(crate) seen: BTreeMap<&'static str, usize>,
 }
 
@@ -77,6 +87,7 @@ impl Twins {
             state: seed.wrapping_mul(STEP.wrapping_mul(7)),
             namespace,
             under_way: Vec::new(),
+            awaited: None,
             seen: BTreeMap::new(),
         };
         // Both budgets begin at the same time.
@@ -91,8 +102,9 @@ impl Twins {
             0..40 => self.open()?,
             40..72 => self.close()?,
             72..78 => self.withdraw()?,
-            78..86 => self.lease()?,
-            86..92 => self.report()?,
+            78..83 => self.lease()?,
+            83..87 => self.report()?,
+            87..92 => self.renew()?,
             92..96 => self.order()?,
             96 => self.drain()?,
             97 => self.find_an_old_one()?,
@@ -160,6 +172,7 @@ impl Twins {
         let reservation = self.reservation();
         let (recall, repeat) = (self.recall(), self.repeat());
         let follows = self.below(10) == 0;
+        let (lease, awaited) = (self.lead(), self.awaited);
         let breakers = self.breakers();
         let ask = Ask {
             breakers: &breakers,
@@ -167,9 +180,15 @@ impl Twins {
             recall: recall.as_ref(),
             repeat: repeat.as_ref(),
             follows,
+            lease: lease.as_ref(),
+            awaited,
             ..Ask::default()
         };
         let opened = self.open_both(ask)?;
+        if let Some(Leased::Elsewhere { id }) = opened.leased {
+            self.awaited = Some(id);
+            return Ok(());
+        }
         let is_taken = matches!(opened.repeated, Some(Repeated::Conflict))
             || (matches!(opened.repeated, Some(Repeated::Running)) && !follows);
         if opened.denied.is_none() && !is_taken {
@@ -180,6 +199,9 @@ impl Twins {
                 entry: None,
                 cache: recall.filter(|_| !self.state.is_multiple_of(3)).map(|recall| (recall.key, life)),
                 repeat: repeat.map(|repeat| (repeat, life)),
+                lease: lease
+                    .filter(|_| opened.leased == Some(Leased::Own))
+                    .map(|lease| (lease, self.one_of(&[Release::Spent, Release::Spent, Release::Free]))),
             };
             self.under_way.push((Reservation { want, ..reservation }, keeping));
         }
@@ -194,12 +216,14 @@ impl Twins {
         self.note_opened(&ours);
         let is_cut = ours.denied.is_some()
             || matches!(ours.repeated, Some(Repeated::Conflict))
-            || (matches!(ours.repeated, Some(Repeated::Running)) && !ask.follows);
+            || (matches!(ours.repeated, Some(Repeated::Running)) && !ask.follows)
+            || matches!(ours.leased, Some(Leased::Elsewhere { .. }));
         // Nobody looks at what was recalled for a call that does not come to be.
         let recalled = |opened: &Opened| opened.recalled.clone().filter(|_| !is_cut);
         let repeated = |opened: &Opened| opened.repeated.clone().filter(|_| ours.denied.is_none());
         same("recalled", &recalled(&ours), &recalled(&theirs))?;
         same("repeated", &repeated(&ours), &repeated(&theirs))?;
+        same("leased", &ours.leased, &theirs.leased)?;
         same("denied", &ours.denied, &theirs.denied)?;
         same("left", &ours.left, &theirs.left)?;
         same("reserved", &ours.reserved, &theirs.reserved)?;
@@ -232,6 +256,12 @@ impl Twins {
             Some(Repeated::Answered { .. }) => self.note("answered"),
             Some(Repeated::First) | None => {}
         }
+        match opened.leased {
+            Some(Leased::Own) => self.note("led"),
+            Some(Leased::Elsewhere { .. }) => self.note("led elsewhere"),
+            Some(Leased::Nobody) => self.note("led by nobody"),
+            None => {}
+        }
         for gate in &opened.gates {
             match gate {
                 Gate::Open { .. } => self.note("open"),
@@ -258,6 +288,7 @@ impl Twins {
             entry: None,
             cache: self.recall().map(|recall| (recall.key, Duration::from_mins(1))),
             repeat: self.repeat().map(|repeat| (repeat, Duration::from_mins(1))),
+            lease: self.lead().map(|lease| (lease, Release::Spent)),
         };
         self.close_both(reservation, keeping)
     }
@@ -301,8 +332,11 @@ impl Twins {
     /// Who may not fetch a new answer is given the old one.
     fn find_an_old_one(&mut self) -> Checked {
         let key = key("cache", 0);
-        let keeping =
-            Keeping { entry: Some(self.entry()), cache: Some((key, Duration::from_mins(5))), repeat: None };
+        let keeping = Keeping {
+            entry: Some(self.entry()),
+            cache: Some((key, Duration::from_mins(5))),
+            ..Keeping::default()
+        };
         let mut reservation = Reservation { scopes: vec![caller(1)], ..self.reservation() };
         self.settle_both(reservation.clone(), Tokens(0), keeping)?;
         self.now = self.now.after(Duration::from_secs(10));
@@ -344,6 +378,22 @@ impl Twins {
         let theirs = self.ask(&command, |codec, value| codec.granted(&command, value))?;
         self.note(if ours { "lease given" } else { "lease refused" });
         same("lease_probe", &ours, &theirs)
+    }
+
+    fn renew(&mut self) -> Checked {
+        let (moment, stranger) = (self.moment(), self.roll());
+        let leaders = self.under_way.iter().filter_map(|(reservation, keeping)| {
+            let (lease, _) = keeping.lease?;
+            Some((lease, reservation.want.id))
+        });
+        let leaders: Vec<_> = leaders.collect();
+        let any = Lease { key: key("cache", 0), span: Duration::from_secs(3) };
+        let (lease, id) = if leaders.is_empty() { (any, stranger) } else { self.one_of(&leaders) };
+        let ours = self.store.renew(&lease, id, self.now);
+        let command = self.codec.renew(&lease, id, moment);
+        let theirs = self.ask(&command, |codec, value| codec.granted(&command, value))?;
+        self.note(if ours { "lead renewed" } else { "lead lost" });
+        same("renew", &ours, &theirs)
     }
 
     fn report(&mut self) -> Checked {
@@ -423,6 +473,12 @@ impl Twins {
             _ => Window { fresh: second(0), revalidate: second(0), if_error: Duration::MAX, ttl: second(1) },
         };
         Some(Recall { key, window })
+    }
+
+    fn lead(&mut self) -> Option<Lease> {
+        let name = self.below(6);
+        let span = Duration::from_secs(self.one_of(&[1, 3, 30]));
+        (name < 3).then(|| Lease { key: key("cache", name), span })
     }
 
     fn repeat(&mut self) -> Option<Repeat> {
