@@ -26,6 +26,7 @@ pub mod json;
 pub mod ledger;
 pub mod limit;
 mod listing;
+pub mod metrics;
 mod multipart;
 pub mod overload;
 pub mod pattern;
