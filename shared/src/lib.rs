@@ -51,5 +51,6 @@ pub mod usage;
 pub use crate::config::Config;
 pub use crate::pipeline::handle;
 pub use crate::platform::Platform;
+pub use crate::readiness::unconfigured;
 pub use crate::settlement::Settlement;
 pub use crate::stream::{Aborted, Body};

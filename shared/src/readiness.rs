@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use crate::breaker::Gate;
 use crate::config::{Config, Credential, UpstreamId};
 use crate::control::Override;
 use crate::platform::{Ask, Platform, StoreLost};
+use crate::refusal::Refusal;
 
 /// The process answers: that is all liveness may depend on.
 pub(crate) const HEALTH: &[u8] = br#"{"status":"ok"}"#;
+
+const UNCONFIGURED: &[u8] = br#"{"status":"not ready","config":"faulty"}"#;
 
 #[derive(Serialize)]
 struct Readiness<'a> {
@@ -34,6 +37,26 @@ struct State<'a> {
     in_flight: u64,
     /// Moving average; 0 before the first call and long after the last.
     time_to_first_byte_ms: u64,
+}
+
+/// What a shell answers to a request for `path` when its configuration has faults and it has no other: it is alive and
+/// not ready, and calls are refused. What the faults are stands in its log, not in here.
+pub fn unconfigured(path: &str) -> Response<Bytes> {
+    let (status, body) = match path {
+        "/health" => (StatusCode::OK, HEALTH),
+        "/ready" => (StatusCode::SERVICE_UNAVAILABLE, UNCONFIGURED),
+        _ => {
+            let refusal = Refusal::Unconfigured;
+            let mut response = Response::new(refusal.to_body());
+            *response.status_mut() = refusal.status();
+            *response.headers_mut() = refusal.headers();
+            return response;
+        }
+    };
+    let mut response = Response::new(Bytes::from_static(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// Ready when at least one upstream may be asked.
@@ -78,4 +101,25 @@ pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (St
         if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
     let body = serde_json::to_vec(&Readiness { status, store, upstreams }).unwrap_or_default();
     (code, body.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_configuration_it_lives_and_serves_nothing() {
+        for (path, status, said) in [
+            ("/health", 200, r#"{"status":"ok"}"#),
+            ("/ready", 503, r#""status":"not ready""#),
+            ("/v1/chat/completions", 503, r#""code":"not_configured""#),
+            ("/admin/breakers", 503, r#""code":"not_configured""#),
+        ] {
+            let answer = unconfigured(path);
+            assert_eq!(answer.status(), status, "{path}");
+            assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json", "{path}");
+            let body = String::from_utf8_lossy(answer.body());
+            assert!(body.contains(said), "{path}: {body}");
+        }
+    }
 }

@@ -82,6 +82,8 @@ pub enum Refusal {
     Rejected(Rejection),
     /// A fault of ours.
     Internal,
+    /// The configuration has faults, and there is no other to go by.
+    Unconfigured,
     // The upstream's: asking again may help.
     /// A limit of the gateway's own.
     Limited {
@@ -160,7 +162,7 @@ impl Refusal {
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Limited { .. } | Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::UpstreamFailed { .. } => StatusCode::BAD_GATEWAY,
-            Self::NoUpstream { .. } | Self::Overloaded { .. } | Self::StoreLost => {
+            Self::NoUpstream { .. } | Self::Overloaded { .. } | Self::StoreLost | Self::Unconfigured => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::IdempotencyConflict | Self::StillRunning | Self::TooManyOverrides { .. } => {
@@ -181,7 +183,8 @@ impl Refusal {
             | Self::UpstreamFailed { .. }
             | Self::NoUpstream { .. }
             | Self::Overloaded { .. }
-            | Self::StoreLost => "server_error",
+            | Self::StoreLost
+            | Self::Unconfigured => "server_error",
             Self::DeadlinePassed { .. } | Self::Stalled { .. } => "timeout_error",
             Self::InvalidJson { .. }
             | Self::InvalidParameter { .. }
@@ -224,6 +227,7 @@ impl Refusal {
             Self::NoUpstream { .. } => Some("circuit_open"),
             Self::Overloaded { .. } => Some("overloaded"),
             Self::StoreLost => Some("store_unavailable"),
+            Self::Unconfigured => Some("not_configured"),
             Self::NotCached => Some("not_cached"),
             Self::IdempotencyConflict => Some("idempotency_conflict"),
             Self::StillRunning => Some("idempotency_in_progress"),
@@ -301,7 +305,7 @@ impl Refusal {
             },
             Self::RateLimited { retry_after, .. } => *retry_after,
             Self::NoUpstream { retry_after } | Self::Overloaded { retry_after } => Some(*retry_after),
-            Self::StoreLost | Self::StillRunning => Some(SHORTLY),
+            Self::StoreLost | Self::Unconfigured | Self::StillRunning => Some(SHORTLY),
             _ => None,
         }
     }
@@ -408,6 +412,7 @@ mod tests {
                 Some("rate_limit_exceeded"),
             ),
             (Refusal::Internal, 500, "server_error", None),
+            (Refusal::Unconfigured, 503, "server_error", Some("not_configured")),
             (Refusal::UpstreamFailed { problem: "x" }, 502, "server_error", Some("upstream_error")),
             (Refusal::NoUpstream { retry_after: second }, 503, "server_error", Some("circuit_open")),
             (Refusal::DeadlinePassed { waited: second }, 504, "timeout_error", Some("request_timeout")),

@@ -53,6 +53,9 @@ impl Refusal {
                 format!("{most} breakers are overridden, and no more can be: release one first.")
             }
             Self::Rejected(rejection) => rejection.message.clone(),
+            Self::Unconfigured => {
+                "The gateway has no usable configuration; what is wrong with it stands in its log.".into()
+            }
             Self::Internal => "The gateway had an error while processing your request.".into(),
             Self::Limited { model, denied } => limited(model, denied),
             Self::RateLimited { model, retry_after, .. } => {

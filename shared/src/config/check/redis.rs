@@ -18,6 +18,9 @@ const TIMEOUT: Duration = Duration::from_millis(250);
 /// A request waits for the store twice; longer is not worth the wait.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Whose keys they are where nobody says.
+const NAMESPACE: &str = "default";
+
 const HINT: &str = "write url = \"redis://host:6379\" or url = { env = \"REDIS_URL\" }";
 
 /// `None` after a fault.
@@ -31,7 +34,7 @@ pub(super) fn redis(
     if timeout > LONGEST_TIMEOUT {
         report.fault(&path.key("timeout"), "must be at most 10s");
     }
-    let namespace = store.namespace.clone().unwrap_or_else(|| "default".into());
+    let namespace = store.namespace.clone().unwrap_or_else(|| NAMESPACE.into());
     check_name(&namespace, &path.key("namespace"), report);
     let path = path.key("url");
     let Some(url) = &store.url else {
@@ -46,14 +49,21 @@ pub(super) fn redis(
         }
         BaseUrl::Text(_) | BaseUrl::Env(_) => text(url, &path, surroundings, report)?,
     };
-    let place = parse(&told);
+    let place = Redis::at(&told);
     if place.is_none() {
         report.fault(&path, Problem::new("not the address of a Redis").hint(HINT));
     }
     place.map(|place| Redis { namespace, timeout, ..place })
 }
 
-/// Reads `redis://[[user]:password@]host[:port][/database]`, and `rediss://` for TLS.
+impl Redis {
+    /// The one at `redis://[[user]:password@]host[:port][/database]`, or `rediss://` for TLS, with everything else as
+    /// it is by default. `None` if that is no such address.
+    pub fn at(url: &str) -> Option<Self> {
+        parse(url)
+    }
+}
+
 fn parse(text: &str) -> Option<Redis> {
     let (transport, rest) = match text.split_once("://")? {
         ("redis", rest) => (Transport::Plain, rest),
@@ -83,7 +93,7 @@ fn parse(text: &str) -> Option<Redis> {
         return None;
     }
     let database = if database.is_empty() { 0 } else { database.parse().ok()? };
-    let (namespace, timeout) = (String::new(), TIMEOUT);
+    let (namespace, timeout) = (NAMESPACE.to_owned(), TIMEOUT);
     Some(Redis { host: host.to_owned(), port, transport, user, password, database, namespace, timeout })
 }
 

@@ -1,0 +1,132 @@
+//! One instance as the core's platform.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use weir::Platform;
+use weir::breaker::Report;
+use weir::config::Upstream;
+use weir::control::{Entry, Listing, Order, Unheeded};
+use weir::embedded;
+use weir::flight::Flights;
+use weir::overload::Limiters;
+use weir::platform::{Ask, Closing, Event, Finding, Held, Opened, Payload, SendFault, StoreLost};
+use weir::redis::Moment;
+use weir::time::{Instant, UnixMillis};
+
+use crate::clock::{self, Sleep};
+use crate::inflow::Upload;
+use crate::log;
+use crate::store::Store;
+use crate::upstream::{self, Download};
+
+/// A request's instance. A clone is another handle to it.
+#[derive(Clone)]
+pub(crate) struct Shell(Rc<Inner>);
+
+struct Inner {
+    store: Store,
+    /// What counts for this one request while the store is lost.
+    local: RefCell<embedded::Store>,
+}
+
+impl Shell {
+    pub(crate) fn new(store: Store) -> Self {
+        let local = RefCell::new(embedded::Store::new(clock::now(), 0));
+        Self(Rc::new(Inner { store, local }))
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.now(), nonce: self.roll() }
+    }
+}
+
+impl Platform for Shell {
+    type Upload = Upload;
+    type Download = Download;
+    type Sleep = Sleep;
+
+    fn now(&self) -> Instant {
+        clock::now()
+    }
+
+    fn wall(&self) -> UnixMillis {
+        clock::wall()
+    }
+
+    fn roll(&self) -> u64 {
+        wasi::random::random::get_random_u64()
+    }
+
+    fn sleep(&self, span: Duration) -> Sleep {
+        Sleep::new(span)
+    }
+
+    async fn open(&self, ask: Ask<'_>) -> Result<Opened, StoreLost> {
+        self.0.store.open(ask, || self.moment())
+    }
+
+    fn open_locally(&self, ask: Ask<'_>) -> Opened {
+        self.0.local.borrow_mut().open(ask, self.now())
+    }
+
+    async fn withdraw_retry(&self, breaker: &str) -> bool {
+        let granted = self.0.store.withdraw_retry(breaker, self.moment());
+        granted.unwrap_or_else(|StoreLost| self.0.local.borrow_mut().withdraw_retry(breaker, self.now()))
+    }
+
+    async fn lease_probe(&self, breaker: &str, id: u64) -> bool {
+        let granted = self.0.store.lease_probe(breaker, id, self.moment());
+        granted.unwrap_or_else(|StoreLost| self.0.local.borrow_mut().lease_probe(breaker, id, self.now()))
+    }
+
+    async fn report_probe(&self, finding: Finding, id: u64) {
+        let report = Report { id, now: self.now(), roll: self.roll() };
+        if self.0.store.report_probe(&finding, id, report.roll, self.moment()).is_err() {
+            self.0.local.borrow_mut().report_probe(&finding, report);
+        }
+    }
+
+    async fn send(
+        &self,
+        upstream: &Upstream,
+        request: Request<Payload<Upload>>,
+    ) -> Result<Response<Download>, SendFault> {
+        upstream::send(upstream, request).await
+    }
+
+    async fn close(&self, closing: Closing) {
+        match closing.reservation.held {
+            // The count ends with the instance.
+            Held::Locally => {}
+            Held::InStore => {
+                if self.0.store.close(&closing, self.roll(), self.moment()).is_err() {
+                    log::unsettled(&closing.record);
+                }
+            }
+        }
+        log::record(&closing.record);
+    }
+
+    async fn control(&self, order: &Order) -> Result<Entry, Unheeded> {
+        self.0.store.control(order, || self.moment())
+    }
+
+    async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost> {
+        self.0.store.breakers(names, || self.moment())
+    }
+
+    fn flights(&self) -> Option<&Flights> {
+        None
+    }
+
+    fn limiters(&self) -> Option<&Limiters> {
+        None
+    }
+
+    fn observe(&self, event: Event<'_>) {
+        log::event(&event);
+    }
+}

@@ -1,0 +1,158 @@
+//! State that all instances share: a Redis, over one connection that is opened when it is first needed.
+//!
+//! The runtime's calls block the instance, so nothing else goes on while the store is asked, and nobody can leave
+//! meanwhile. They have no bound but the runtime's own: `[store] timeout` is not in force here.
+
+use std::cell::RefCell;
+
+use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
+use weir::config;
+use weir::control::{Entry, Listing, Order, Unheeded};
+use weir::platform::{Ask, Closing, Finding, Opened, StoreLost};
+use weir::redis::{Clock, Codec, Command, Garbled, Moment, Told, Value};
+
+use crate::address::address;
+use crate::log;
+
+/// One request's way to a Redis.
+pub(crate) struct Store {
+    codec: Codec,
+    address: String,
+    line: RefCell<Line>,
+}
+
+enum Line {
+    /// Nobody has asked yet, or what there was has broken since.
+    Closed,
+    Open(Connection),
+    /// It could not be opened. It is not tried again: the next request does that.
+    Lost,
+}
+
+impl Store {
+    pub(crate) fn new(place: &config::Redis) -> Self {
+        let codec = Codec::new(&place.namespace, Clock::Server);
+        Self { codec, address: address(place), line: RefCell::new(Line::Closed) }
+    }
+
+    pub(crate) fn open(&self, ask: Ask<'_>, now: impl Fn() -> Moment) -> Result<Opened, StoreLost> {
+        let command = self.codec.open(ask, now());
+        self.run(&command, |value| self.codec.opened(ask, &command, now(), value))
+    }
+
+    pub(crate) fn close(&self, closing: &Closing, roll: u64, moment: Moment) -> Result<(), StoreLost> {
+        let Some(command) = self.codec.close(closing, roll, moment) else { return Ok(()) };
+        self.run(&command, |value| self.codec.closed(&command, value))
+    }
+
+    pub(crate) fn withdraw_retry(&self, breaker: &str, moment: Moment) -> Result<bool, StoreLost> {
+        let command = self.codec.withdraw_retry(breaker, moment);
+        self.run(&command, |value| self.codec.granted(&command, value))
+    }
+
+    pub(crate) fn lease_probe(&self, breaker: &str, id: u64, moment: Moment) -> Result<bool, StoreLost> {
+        let command = self.codec.lease_probe(breaker, id, moment);
+        self.run(&command, |value| self.codec.granted(&command, value))
+    }
+
+    pub(crate) fn report_probe(
+        &self,
+        finding: &Finding,
+        id: u64,
+        roll: u64,
+        moment: Moment,
+    ) -> Result<(), StoreLost> {
+        let command = self.codec.report_probe(finding, id, roll, moment);
+        self.run(&command, |value| self.codec.closed(&command, value))
+    }
+
+    pub(crate) fn control(&self, order: &Order, now: impl Fn() -> Moment) -> Result<Entry, Unheeded> {
+        let command = self.codec.control(order, now());
+        Ok(self.run(&command, |value| self.codec.obeyed(order, &command, now(), value))??)
+    }
+
+    pub(crate) fn breakers(&self, asked: &[String], now: impl Fn() -> Moment) -> Result<Listing, StoreLost> {
+        let command = self.codec.names(now());
+        let names = self.run(&command, |value| self.codec.named(asked, &command, value))?;
+        let command = self.codec.listing(&names, now());
+        self.run(&command, |value| self.codec.listed(asked, &names, &command, now(), value))
+    }
+
+    /// Sends a command and reads its reply. After a fault the connection is used no more.
+    fn run<T>(
+        &self,
+        command: &Command,
+        read: impl FnOnce(Value) -> Result<Told<T>, Garbled>,
+    ) -> Result<T, StoreLost> {
+        let mut line = self.line.borrow_mut();
+        if matches!(*line, Line::Closed) {
+            *line = match Connection::open(&self.address) {
+                Ok(connection) => Line::Open(connection),
+                Err(error) => {
+                    log::store_lost(why(&error));
+                    Line::Lost
+                }
+            };
+        }
+        let Line::Open(connection) = &*line else { return Err(StoreLost) };
+        let why = match exchange(connection, command) {
+            Ok(value) => match read(value) {
+                Ok(Told { answer, .. }) => return Ok(answer),
+                Err(Garbled) => "the reply was not one to the command",
+            },
+            Err(error) => why(&error),
+        };
+        log::store_lost(why);
+        *line = Line::Closed;
+        Err(StoreLost)
+    }
+}
+
+/// By the script's name; whole where Redis does not know it.
+fn exchange(connection: &Connection, command: &Command) -> Result<Value, Error> {
+    let reply = match connection.execute("EVALSHA", &parameters(command.script.sha1, command)) {
+        Err(error) if is_unknown_script(&error) => {
+            connection.execute("EVAL", &parameters(command.script.source, command))
+        }
+        reply => reply,
+    };
+    Ok(Value::Array(reply?.into_iter().map(neutral).collect()))
+}
+
+fn parameters(script: &str, command: &Command) -> Vec<RedisParameter> {
+    let words = command.keys.iter().chain(command.arguments.iter());
+    let keys = i64::try_from(command.keys.len()).unwrap_or(i64::MAX);
+    [RedisParameter::Binary(script.as_bytes().to_vec()), RedisParameter::Int64(keys)]
+        .into_iter()
+        .chain(words.map(|word| RedisParameter::Binary(word.to_vec())))
+        .collect()
+}
+
+/// What scripts do not reply is nothing, which no reader takes for an answer.
+fn neutral(result: RedisResult) -> Value {
+    match result {
+        RedisResult::Int64(int) => Value::Int(int),
+        RedisResult::Binary(bytes) => Value::Bytes(bytes.into()),
+        RedisResult::Nil | RedisResult::Status(_) => Value::Nil,
+    }
+}
+
+/// The runtime has words of its own for Redis's `NOSCRIPT`, and keeps Redis's sentence behind them.
+fn is_unknown_script(error: &Error) -> bool {
+    match error {
+        Error::Other(text) => text.contains("NOSCRIPT") || text.contains("No matching script"),
+        Error::InvalidAddress | Error::TooManyConnections | Error::TypeError => false,
+    }
+}
+
+/// In words that quote nothing: what the runtime says may hold the address, and that a password.
+fn why(error: &Error) -> &'static str {
+    match error {
+        Error::InvalidAddress => {
+            "the runtime does not take its address: is it among `allowed_outbound_hosts`?"
+        }
+        Error::TooManyConnections => "too many connections",
+        Error::TypeError => "a value has another type than it should",
+        Error::Other(_) => "no connection, or it broke, or Redis refused the command",
+    }
+}
