@@ -12,7 +12,7 @@ use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::embedded;
 use weir::flight::Flights;
 use weir::overload::Limiters;
-use weir::platform::{Ask, Closing, Event, Finding, Held, Opened, Payload, SendFault, StoreLost};
+use weir::platform::{Ask, Closing, Event, Finding, Held, Lease, Opened, Payload, SendFault, StoreLost};
 use weir::redis::Moment;
 use weir::time::{Instant, UnixMillis};
 
@@ -116,6 +116,15 @@ impl Platform for Shell {
 
     async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost> {
         self.0.store.breakers(names, || self.moment())
+    }
+
+    /// Each request has an instance of its own.
+    fn is_one_of_several(&self) -> bool {
+        true
+    }
+
+    async fn renew(&self, lease: Lease, id: u64) -> Result<bool, StoreLost> {
+        self.0.store.renew(&lease, id, self.moment())
     }
 
     fn flights(&self) -> Option<&Flights> {

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 use weir::config;
 use weir::control::{Entry, Listing, Order, Unheeded};
-use weir::platform::{Ask, Closing, Finding, Opened, StoreLost};
+use weir::platform::{Ask, Closing, Finding, Lease, Opened, StoreLost};
 use weir::redis::{Clock, Codec, Command, Garbled, Moment, Told, Value};
 
 use crate::address::address;
@@ -43,6 +43,11 @@ impl Store {
     pub(crate) fn close(&self, closing: &Closing, roll: u64, moment: Moment) -> Result<(), StoreLost> {
         let Some(command) = self.codec.close(closing, roll, moment) else { return Ok(()) };
         self.run(&command, |value| self.codec.closed(&command, value))
+    }
+
+    pub(crate) fn renew(&self, lease: &Lease, id: u64, moment: Moment) -> Result<bool, StoreLost> {
+        let command = self.codec.renew(lease, id, moment);
+        self.run(&command, |value| self.codec.granted(&command, value))
     }
 
     pub(crate) fn withdraw_retry(&self, breaker: &str, moment: Moment) -> Result<bool, StoreLost> {
