@@ -21,11 +21,16 @@ pub(crate) enum Ask {
     Stream(usize),
     /// A stream that says its first word and then nothing more.
     Hold,
+    /// Whether the gateway is there: what it costs to be asked anything at all.
+    Health,
 }
 
 impl Ask {
     /// The request, head and body.
     pub(crate) fn request(self, target: SocketAddr) -> Vec<u8> {
+        if self == Self::Health {
+            return format!("GET /health HTTP/1.1\r\nhost: {target}\r\n\r\n").into_bytes();
+        }
         let stream = if self == Self::Json { "" } else { r#""stream":true,"# };
         let body = format!(
             r#"{{"model":"{self}",{stream}"temperature":0.2,"messages":[{{"role":"system","content":"You are brief."}},{{"role":"user","content":"{PROMPT}"}}]}}"#
@@ -54,6 +59,7 @@ impl fmt::Display for Ask {
             Self::Json => f.write_str("bench-json"),
             Self::Stream(chunks) => write!(f, "bench-stream-{chunks}"),
             Self::Hold => f.write_str("bench-hold"),
+            Self::Health => f.write_str("bench-health"),
         }
     }
 }
@@ -65,6 +71,7 @@ impl FromStr for Ask {
         match text {
             "bench-json" => Ok(Self::Json),
             "bench-hold" => Ok(Self::Hold),
+            "bench-health" => Ok(Self::Health),
             _ => match text.strip_prefix("bench-stream-").map(str::parse) {
                 Some(Ok(chunks)) => Ok(Self::Stream(chunks)),
                 Some(Err(_)) | None => Err("no such model here"),

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::child::{self, Server};
 use crate::cli::{Capacity, Failed, Run};
-use crate::gateway::{self, Setup, Store, Wanted};
+use crate::gateway::{self, Hosted, Setup, Store, Wanted};
 use crate::instructions;
 use crate::peer::{self, Peer, Serving};
 
@@ -71,7 +71,7 @@ impl Bed {
         };
         Ok(Self {
             nginx: peer::start(peer, to.address)?,
-            weir: gateway::start(child::program(&programs.weir), wanted)?,
+            weir: gateway::start_native(child::program(&programs.weir), wanted)?,
             upstream: to,
             programs,
             folder,
@@ -94,14 +94,24 @@ impl Bed {
     }
 
     pub(crate) fn weir_before(&self, upstream: &Server, setup: Setup) -> Result<Server, Failed> {
-        gateway::start(child::program(&self.programs.weir), self.wanted(upstream, setup))
+        gateway::start_native(child::program(&self.programs.weir), self.wanted(upstream, setup))
     }
 
     /// Another Weir that keeps everything in a Redis.
     pub(crate) fn weir_on(&self, redis: &Server, setup: Setup) -> Result<Server, Failed> {
         let store = Store::Redis(redis.address);
         let wanted = Wanted { store, ..self.wanted(&self.upstream, setup) };
-        gateway::start(child::program(&self.programs.weir), wanted)
+        gateway::start_native(child::program(&self.programs.weir), wanted)
+    }
+
+    /// The component, which keeps everything in a Redis, in a host.
+    pub(crate) fn component_on(
+        &self,
+        hosted: &Hosted,
+        redis: &Server,
+        setup: Setup,
+    ) -> Result<Server, Failed> {
+        gateway::start_hosted(hosted, redis.address, self.wanted(&self.upstream, setup))
     }
 
     fn wanted(&self, upstream: &Server, setup: Setup) -> Wanted<'_> {
@@ -118,7 +128,7 @@ impl Bed {
     pub(crate) fn instructions(&self, setup: Setup) -> Result<f64, Failed> {
         let start = |mut counting: Command| {
             counting.arg(&self.programs.weir);
-            gateway::start(counting, Wanted { workers: 1, ..self.wanted(&self.upstream, setup) })
+            gateway::start_native(counting, Wanted { workers: 1, ..self.wanted(&self.upstream, setup) })
         };
         instructions::of_a_call(self.folder.path(), start)
     }

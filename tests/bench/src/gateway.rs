@@ -1,5 +1,6 @@
 //! Weir, as it is released, in front of the bench's upstream.
 
+use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,19 +15,49 @@ use crate::cli::{Failed, say};
 
 /// Builds the tree's gateway beside this program, and tells where it is.
 pub(crate) fn build() -> Result<PathBuf, Failed> {
-    let bench = child::this_program()?;
-    let folder = bench.parent().ok_or_else(|| Failed("this program lies nowhere".into()))?;
-    let target = folder.parent().ok_or_else(|| Failed("this program lies in no target folder".into()))?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     say("building weir for release …");
+    let target = target()?;
+    cargo_build(&target, &["--release", "--package", "weir-devserver"])?;
+    Ok(target.join("release/weir"))
+}
+
+/// A host for components, and the component.
+#[derive(Clone, Debug)]
+pub(crate) struct Hosted {
+    pub(crate) host: PathBuf,
+    pub(crate) component: PathBuf,
+}
+
+/// Builds the tree's component, and the gateway that can host it.
+pub(crate) fn build_hosted() -> Result<Hosted, Failed> {
+    say("building the component and its host for release; the first time that takes minutes …");
+    let target = target()?;
+    let target_of_spin = "wasm32-wasip2";
+    cargo_build(&target, &["--profile", "component", "--target", target_of_spin, "--package", "weir-spin"])?;
+    cargo_build(&target, &["--release", "--package", "weir-devserver", "--features", "wasm"])?;
+    // The next build without the feature takes the name.
+    let (built, host) = (target.join("release/weir"), target.join("release/weir-with-wasm"));
+    fs::copy(&built, &host).map_err(|e| Failed::because(built.display(), e))?;
+    Ok(Hosted { host, component: target.join(target_of_spin).join("component/weir_spin.wasm") })
+}
+
+fn target() -> Result<PathBuf, Failed> {
+    let bench = child::this_program()?;
+    let target = bench.parent().and_then(Path::parent);
+    target.map(Path::to_path_buf).ok_or_else(|| Failed("this program lies in no target folder".into()))
+}
+
+fn cargo_build(target: &Path, what: &[&str]) -> Result<(), Failed> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args(["build", "--release", "--locked", "--quiet", "--package", "weir-devserver", "--target-dir"])
+        .args(["build", "--locked", "--quiet", "--target-dir"])
         .arg(target)
+        .args(what)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
         .map_err(|e| Failed::because("cargo does not start", e))?;
     if built.success() {
-        Ok(target.join("release/weir"))
+        Ok(())
     } else {
         Err(Failed("weir could not be built; `--weir FILE` measures one that is".into()))
     }
@@ -69,8 +100,13 @@ pub(crate) struct Wanted<'a> {
     pub(crate) workers: usize,
 }
 
-/// Starts one with `program`.
-pub(crate) fn start(mut program: Command, wanted: Wanted<'_>) -> Result<Server, Failed> {
+/// Starts one with `program`, to which nothing has been said but how to measure it.
+pub(crate) fn start_native(mut program: Command, wanted: Wanted<'_>) -> Result<Server, Failed> {
+    program.arg("serve");
+    start(program, wanted)
+}
+
+fn start(mut program: Command, wanted: Wanted<'_>) -> Result<Server, Failed> {
     // It follows its file, so each has its own.
     let mut file = Builder::new()
         .prefix("weir-")
@@ -80,9 +116,20 @@ pub(crate) fn start(mut program: Command, wanted: Wanted<'_>) -> Result<Server, 
     let written = file.write_all(document(wanted).as_bytes());
     written.map_err(|e| Failed::because(file.path().display(), e))?;
     let (_, path) = file.keep().map_err(|e| Failed::because("no configuration", e))?;
-    program.args(["serve", "--log-level", "warn", "--config"]).arg(path);
-    program.env("WEIR_BENCH_UPSTREAM_KEY", "sk-upstream");
+    program.args(["--log-level", "warn", "--config"]).arg(path);
+    program.env("OPENAI_API_KEY", "sk-upstream");
     Server::start("weir", program)
+}
+
+/// Starts the component in a host. It may reach the upstream and the Redis, and nothing else.
+pub(crate) fn start_hosted(hosted: &Hosted, redis: SocketAddr, wanted: Wanted<'_>) -> Result<Server, Failed> {
+    let mut program = child::program(&hosted.host);
+    let url = format!("redis://{redis}");
+    program.env("SPIN_VARIABLE_REDIS_HOST", &url).env("SPIN_VARIABLE_REDIS_URL", &url);
+    program.env("SPIN_VARIABLE_UPSTREAM_HOST", format!("http://{}", wanted.upstream));
+    program.arg("serve").arg("--component").arg(&hosted.component);
+    program.args(["--manifest", concat!(env!("CARGO_MANIFEST_DIR"), "/../../edge/spin/spin.toml")]);
+    start(program, Wanted { store: Store::Redis(redis), ..wanted })
 }
 
 /// One upstream with a credential, a route by pattern, callers by key.
@@ -131,7 +178,7 @@ workers = {workers}
 [upstream.bench]
 dialect  = "openai"
 base_url = "http://{upstream}/v1"
-api_key  = {{ env = "WEIR_BENCH_UPSTREAM_KEY" }}
+api_key  = {{ env = "OPENAI_API_KEY" }}
 {upstream_has}
 
 [[route]]

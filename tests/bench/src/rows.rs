@@ -1,6 +1,7 @@
 //! The rows: what is measured, and what is aimed at.
 
 mod cached;
+mod component;
 mod hashing;
 mod memory;
 mod overload;
@@ -46,6 +47,8 @@ pub(crate) enum Row {
     Cached,
     /// JSON answers, out of the cache and not, of a Weir that keeps its state in Redis.
     Shared,
+    /// The Spin component in its host, beside the native gateway on the same Redis.
+    Component,
     /// What limits and breakers cost a JSON call, beside a Weir that has none.
     Protected,
     /// Answers in time at five times what the upstream can do.
@@ -160,6 +163,7 @@ impl Row {
             }
             Self::Cached => cached::measure(bed, count, millis, counting),
             Self::Shared => shared::measure(bed, count, millis),
+            Self::Component => component::measure(bed, count, millis),
             Self::Protected => protected::measure(bed, count, millis, counting),
             Self::Overload => overload::measure(bed, flood),
             Self::Hashing => hashing::measure(count),
@@ -173,7 +177,7 @@ fn through(ask: Ask, connections: usize, rounds: &[Round]) -> Vec<Figure> {
     let (name, aim) = match ask {
         Ask::Json => ("JSON".to_owned(), Aim::Share(0.7)),
         Ask::Stream(chunks) => (format!("streams of {chunks}"), Aim::Nothing),
-        Ask::Hold => ("held".to_owned(), Aim::Nothing),
+        Ask::Hold | Ask::Health => (ask.to_string(), Aim::Nothing),
     };
     let rates: Vec<_> = rounds
         .iter()

@@ -15,7 +15,7 @@ use crate::sample::float;
 /// Time for a server to come to rest.
 const REST: Duration = Duration::from_millis(500);
 
-const KIB: f64 = 1024.0;
+pub(super) const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Files of a gateway that are no streams.
@@ -52,7 +52,7 @@ pub(super) fn held(bed: &Bed, wanted: usize) -> Result<Vec<Figure>, Failed> {
 }
 
 /// Resident bytes that `server` has more for each of `streams`.
-fn of_each(server: &Server, streams: usize) -> Result<f64, Failed> {
+pub(super) fn of_each(server: &Server, streams: usize) -> Result<f64, Failed> {
     let before = resident(server);
     let (holder, open) = Holder::start(server.address, streams)?;
     let after = resident(server);
