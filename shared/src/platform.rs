@@ -82,12 +82,12 @@ pub trait Platform: Clone + Unpin + 'static {
     /// The breakers of these names, those with an override, and of the others those that are not closed.
     async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost>;
 
-    /// Whether others ask the same store whom this process cannot wake: identical calls then find each other by a
-    /// [`Lease`] in it. Where it is `false` nobody asks for one.
+    /// Whether others ask the same store whom this process cannot wake: identical calls then find each other
+    /// by a [`Lease`] in it. Where it is `false` nobody asks for one.
     fn is_one_of_several(&self) -> bool;
 
-    /// Prolongs the lease of the call `id` by its span from now. `false` where it is not its own any more: it ran
-    /// out, or somebody else has taken over.
+    /// Prolongs the lease of the call `id` by its span from now. `false` where it is not its own any more: it
+    /// ran out, or somebody else has taken over.
     async fn renew(&self, lease: Lease, id: u64) -> Result<bool, StoreLost>;
 
     /// Calls that identical ones may share. `None` where one request cannot wake another.
@@ -123,8 +123,8 @@ pub struct Ask<'a> {
     pub repeat: Option<&'a Repeat>,
     /// Whether the call waits for an identical one in flight: it wants no tokens.
     pub follows: bool,
-    /// A call that one of several is to make for all, unless its answer is kept. It is taken in the name of the
-    /// reservation, so without one nobody takes it.
+    /// A call that one of several is to make for all, unless its answer is kept. It is taken in the name of
+    /// the reservation, so without one nobody takes it.
     pub lease: Option<&'a Lease>,
     /// Whom the call has waited for: the last [`Leased::Elsewhere`].
     pub awaited: Option<u64>,
@@ -171,8 +171,8 @@ pub enum Repeated {
     Conflict,
 }
 
-/// The right to make a call that several want. It ends by itself, so that nobody waits for long for a leader who has
-/// died.
+/// The right to make a call that several want. It ends by itself, so that nobody waits for long for a leader
+/// who has died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// What the answer will be kept by.

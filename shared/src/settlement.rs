@@ -96,8 +96,9 @@ pub(crate) fn docket<P: Platform>(platform: &P) -> (Docket<P>, Settlement<P>) {
 
 impl<P: Platform> Settlement<P> {
     /// Waits for the request's end, then closes its books. Where calls are shared it makes the call as well, so
-    /// it has to run beside the answer, from the beginning. Where they are shared with others who ask the same store,
-    /// it says to them that the call is still under way: run behind the answer, they take it for dead.
+    /// it has to run beside the answer, from the beginning. Where they are shared with others who ask the
+    /// same store, it says to them that the call is still under way: run behind the answer, they take it for
+    /// dead.
     pub async fn run(self) {
         let Self { platform, task } = self;
         // Refused before it was admitted: nothing is owed.

@@ -1,8 +1,8 @@
 //! Who makes a call that several replicas want: one at a time, for as long as it says that it is still there.
 //!
-//! A leader that dies is silent, and its lease ends by itself. A leader that is done leaves its name behind for a
-//! moment: who has waited for it and finds no answer knows then that there is none, and goes on without waiting for
-//! the next one.
+//! A leader that dies is silent, and its lease ends by itself. A leader that is done leaves its name behind
+//! for a moment: who has waited for it and finds no answer knows then that there is none, and goes on without
+//! waiting for the next one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

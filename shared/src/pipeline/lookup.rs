@@ -19,7 +19,8 @@ use crate::refusal::Refusal;
 /// The longest `Idempotency-Key`.
 const LONGEST_KEY: usize = 255;
 
-/// A leader that is heard of no more is waited for this long. It says three times in it that it is still there.
+/// A leader that is heard of no more is waited for this long. It says three times in it that it is still
+/// there.
 const LEASE: Duration = Duration::from_secs(3);
 
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -125,7 +126,8 @@ impl Lookup {
         if policy.coalesce && self.recall.is_some() {
             self.flights.push(in_form(key, call));
         }
-        // Elsewhere it is the kept answer that is shared, so it has to be one that this client would be given.
+        // Elsewhere it is the kept answer that is shared, so it has to be one that this client would be
+        // given.
         let is_givable = self.recall.is_some_and(|recall| !recall.window.fresh.is_zero());
         if policy.coalesce && is_givable && !self.only_if_cached {
             self.lease = Some(Lease { key, span: LEASE });

@@ -29,8 +29,8 @@ const BEHIND_DEADLINE: Duration = Duration::from_secs(1);
 /// same key has its answer.
 const REPEAT_POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// The same for a call that another of several makes; its answer is looked for more often, for it is not a repetition
-/// but the first that this client is given.
+/// The same for a call that another of several makes; its answer is looked for more often, for it is not a
+/// repetition but the first that this client is given.
 const ELSEWHERE_POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
 impl<P: Platform> Journey<'_, P> {

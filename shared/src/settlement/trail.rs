@@ -151,7 +151,8 @@ impl<P: Platform> Trail<P> {
         let _ = send.send(Task::Lead(Box::new(lead(self, books))));
     }
 
-    /// The call is made for others as well who ask the same store; it gives its lease back as its books are closed.
+    /// The call is made for others as well who ask the same store; it gives its lease back as its books are
+    /// closed.
     pub(crate) fn hold(&mut self, lease: Lease) {
         let Some((send, record)) = self.hand_over.take() else { return };
         let (Docket(inner), books) = docket(&self.platform);

@@ -17,6 +17,8 @@ pub enum Signal {
     Hangup,
     Interrupt,
     Terminate,
+    /// It cannot be heeded.
+    Kill,
 }
 
 /// The command `weir`, with nothing of this process's environment that it would heed.
@@ -82,6 +84,7 @@ impl Program {
             Signal::Hangup => rustix::process::Signal::HUP,
             Signal::Interrupt => rustix::process::Signal::INT,
             Signal::Terminate => rustix::process::Signal::TERM,
+            Signal::Kill => rustix::process::Signal::KILL,
         };
         // It has not been waited for, so its number is still its own.
         kill_process(Pid::from_child(&self.child), signal).unwrap();

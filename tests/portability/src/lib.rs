@@ -23,7 +23,7 @@ pub use crate::clock::{Clock, Sleep};
 pub use crate::crowd::{all_to_the_end, stir};
 pub use crate::flow::{Beat, End, Flow, Progress, State};
 pub use crate::request::{get, post, request};
-pub use crate::shell::{Rolls, Shell};
+pub use crate::shell::{Kind, Rolls, Shell};
 pub use crate::surroundings::{Here, config};
 pub use crate::upstream::{Act, Answer, Sent};
 pub use crate::visit::{Reply, Step, Visit, exchange};

@@ -53,6 +53,15 @@ struct Inside {
     events: RefCell<Vec<String>>,
 }
 
+/// What one of several shells is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Its own requests can wake each other.
+    Process,
+    /// None of its requests can wake another.
+    Instance,
+}
+
 /// Where chance comes from.
 #[derive(Clone, Copy, Debug)]
 pub enum Rolls {
@@ -95,8 +104,8 @@ impl Shell {
         shell
     }
 
-    /// So many shells on one store, with the same upstreams. Those that share wake their own requests and no others.
-    pub fn several(count: u64, shares: bool) -> Vec<Self> {
+    /// So many shells on one store, with the same clock and upstreams.
+    pub fn several(count: u64, kind: Kind) -> Vec<Self> {
         let Self(first) = Self::default();
         let replica = |number: u64| Inside {
             clock: first.clock.clone(),
@@ -105,7 +114,7 @@ impl Shell {
             is_one_of_several: true,
             local: RefCell::new(Store::new(first.clock.now(), 0)),
             is_store_lost: Cell::new(false),
-            shares: Cell::new(shares),
+            shares: Cell::new(kind == Kind::Process),
             flights: Flights::default(),
             limiters: Limiters::default(),
             scripts: Rc::clone(&first.scripts),

@@ -11,7 +11,7 @@ use weir::cache::Window;
 use weir::config::Limits;
 use weir::fingerprint::{Fingerprint, Framed};
 use weir::limit::Rate;
-use weir::platform::{Ask, Held, Recall, Repeat, Repeated, Reservation};
+use weir::platform::{Ask, Held, Lease, Leased, Recall, Repeat, Repeated, Reservation};
 use weir::redis::{Clock, Codec, Moment, Value};
 use weir::time::Instant;
 use weir::usage::Tokens;
@@ -102,29 +102,43 @@ fn a_value_of_another_key_is_not_believed() {
     };
     let repeat = Repeat { key: key(), request: key() };
     let breakers = ["a".to_owned()];
-    let ask = Ask { recall: Some(&recall), repeat: Some(&repeat), breakers: &breakers, ..Ask::default() };
+    let (reservation, lease) =
+        (Reservation { scopes: Vec::new(), ..from(1) }, Lease { key: key(), span: second });
+    let ask = Ask {
+        recall: Some(&recall),
+        repeat: Some(&repeat),
+        breakers: &breakers,
+        reservation: Some(&reservation),
+        lease: Some(&lease),
+        ..Ask::default()
+    };
     let command = codec.open(ask, NOW);
     for at in command.keys.iter() {
         let at = std::str::from_utf8(at).unwrap();
-        if !at.ends_with("control") {
+        if !at.ends_with("control") && !at.ends_with("retries") {
             connection.call(&["HSET", at, "key", "another", "name", "another", "until", "9"]).unwrap();
         }
     }
     let value = connection.run(&command).unwrap();
     let told = codec.opened(ask, &command, NOW, value).unwrap();
-    assert_eq!(told.faults, 3);
+    assert_eq!(told.faults, 4);
     assert_eq!(told.answer.recalled, None);
     assert_eq!(told.answer.repeated, Some(Repeated::First));
+    assert_eq!(told.answer.leased, Some(Leased::Own));
     assert_eq!(told.answer.gates, [Gate::Closed]);
+    let renewed = codec.renew(&lease, reservation.want.id, NOW);
+    let value = connection.run(&renewed).unwrap();
+    assert!(codec.granted(&renewed, value).unwrap().answer, "the foreign value has made way");
 }
 
 #[test]
 fn a_value_of_the_wrong_type_is_an_error_and_leaves_nothing_half_done() {
     let server = Server::start();
     let (mut connection, codec) = (server.connect(), codec());
-    let reservation = from(1);
+    let (reservation, lease) = (from(1), Lease { key: key(), span: Duration::from_secs(1) });
     let breakers = ["a".to_owned()];
-    let ask = Ask { reservation: Some(&reservation), breakers: &breakers, ..Ask::default() };
+    let ask =
+        Ask { reservation: Some(&reservation), lease: Some(&lease), breakers: &breakers, ..Ask::default() };
     let command = codec.open(ask, NOW);
     let keys: Vec<_> = command.keys.iter().map(|key| std::str::from_utf8(key).unwrap()).collect();
     for spoiled in keys.iter().filter(|key| !key.ends_with("retries")) {

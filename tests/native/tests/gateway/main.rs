@@ -18,6 +18,7 @@ mod overload;
 mod passthrough;
 mod reload;
 mod repeats;
+mod replicas;
 mod reuse;
 mod routing;
 mod secrets;
