@@ -14,6 +14,7 @@
 
 mod breakers;
 mod close;
+mod counters;
 mod entry;
 mod keys;
 mod open;
@@ -23,6 +24,7 @@ mod script;
 mod tests;
 mod words;
 
+use self::counters::Present;
 use self::keys::Keys;
 use self::reply::Reader;
 pub use self::script::Script;
@@ -82,12 +84,13 @@ pub struct Moment {
 pub struct Codec {
     keys: Keys,
     clock: Clock,
+    present: Present,
 }
 
 impl Codec {
     /// For the gateway of this name: `[a-z0-9]` then up to 63 of `[a-z0-9._-]`, as the configuration has it.
     pub fn new(namespace: &str, clock: Clock) -> Self {
-        Self { keys: Keys::new(namespace), clock }
+        Self { keys: Keys::new(namespace), clock, present: Present::Unknown }
     }
 
     /// Writes something that means nothing and is gone in a second: whether the store can be written to.

@@ -21,4 +21,6 @@ if again then keep_repeated(again, entry, id) end
 if lease then let_go(lease, id) end
 for _, finding in ipairs(findings) do observe(finding, index, id, roll) end
 for _ = 1, number() do release(key(), id) end
+if is_said() then leave(key(), id) end
+if is_said() then add_up(key()) end
 return reply

@@ -1,8 +1,10 @@
 //! After the last byte.
 
+use super::counters::Present;
 use super::words::Word;
 use super::{Codec, Command, Garbled, Moment, Told, Value, entry, script};
 use crate::breaker::{OnRateLimit, Outcome};
+use crate::metrics::Tally;
 use crate::platform::{Ask, Closing, Finding, Keeping, Lease, Opened, Release, Reservation};
 use crate::usage::Tokens;
 
@@ -18,21 +20,13 @@ struct Ends<'a> {
     keeping: &'a Keeping,
     findings: &'a [Finding],
     abandoned: &'a [String],
+    tally: Option<&'a Tally>,
 }
 
-impl Codec {
-    /// Tells what [`crate::embedded::Store::close`] is told. `None` where the store has nothing to learn: a
-    /// call that was answered from what is kept, and held nothing. `roll` is for the jitter of open times.
-    pub fn close(&self, closing: &Closing, roll: u64, moment: Moment) -> Option<Command> {
+impl<'a> Ends<'a> {
+    fn of(closing: &'a Closing, roll: u64) -> Self {
         let Closing { reservation, used, findings, abandoned, keeping, .. } = closing;
-        let is_true = reservation.scopes.iter().all(|(_, limits)| {
-            limits.concurrent.is_none() && (limits.tokens.is_empty() || reservation.want.tokens == *used)
-        });
-        let is_nothing = keeping.cache.is_none() && keeping.repeat.is_none() && keeping.lease.is_none();
-        if is_true && is_nothing && findings.is_empty() && abandoned.is_empty() {
-            return None;
-        }
-        let ends = Ends {
+        Self {
             id: reservation.want.id,
             roll,
             reservation: Some(reservation),
@@ -40,8 +34,30 @@ impl Codec {
             keeping,
             findings,
             abandoned,
-        };
-        Some(self.ends(&ends, moment))
+            tally: None,
+        }
+    }
+}
+
+impl Codec {
+    /// Tells what [`crate::embedded::Store::close`] is told. `None` where the store has nothing to learn: a
+    /// call that was answered from what is kept, and held nothing. `roll` is for the jitter of open times.
+    pub fn close(&self, closing: &Closing, roll: u64, moment: Moment) -> Option<Command> {
+        let Closing { reservation, used, findings, abandoned, keeping, .. } = closing;
+        let is_unknown = self.present == Present::Unknown;
+        let is_true = reservation.scopes.iter().all(|(_, limits)| {
+            limits.concurrent.is_none() && (limits.tokens.is_empty() || reservation.want.tokens == *used)
+        });
+        let is_nothing = keeping.cache.is_none() && keeping.repeat.is_none() && keeping.lease.is_none();
+        if is_unknown && is_true && is_nothing && findings.is_empty() && abandoned.is_empty() {
+            return None;
+        }
+        Some(self.ends(&Ends::of(closing, roll), moment))
+    }
+
+    /// The same where something was counted. It is told even where there is nothing else to learn.
+    pub fn close_with(&self, closing: &Closing, tally: &Tally, roll: u64, moment: Moment) -> Command {
+        self.ends(&Ends { tally: Some(tally), ..Ends::of(closing, roll) }, moment)
     }
 
     /// Tells that nobody was there any more when [`Self::opened`] said `opened`. `None` where nothing is held.
@@ -55,6 +71,7 @@ impl Codec {
             keeping: &keeping,
             findings: &[],
             abandoned: &[],
+            tally: None,
         };
         Some(self.ends(&ends, moment))
     }
@@ -78,6 +95,7 @@ impl Codec {
             keeping: &Keeping::default(),
             findings: std::slice::from_ref(finding),
             abandoned: &[],
+            tally: None,
         };
         self.ends(&ends, moment)
     }
@@ -108,6 +126,10 @@ impl Codec {
         command.length(ends.abandoned.len());
         for name in ends.abandoned {
             command.key(&self.keys.breaker(name));
+        }
+        self.present(&mut command, ends.reservation);
+        if let Some(tally) = command.part(ends.tally) {
+            self.tally(&mut command, tally);
         }
         command
     }

@@ -43,6 +43,16 @@ impl Keys {
         self.alone("control")
     }
 
+    /// What is counted.
+    pub(super) fn sums(&self) -> String {
+        self.alone("counters")
+    }
+
+    /// Who is being answered.
+    pub(super) fn present(&self) -> String {
+        self.alone("present")
+    }
+
     pub(super) fn index(&self) -> String {
         self.alone("breakers")
     }

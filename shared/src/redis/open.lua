@@ -20,6 +20,8 @@ if reserves then
   tokens, hold, budget = number(), number(), key()
   scopes = read_scopes()
 end
+local present
+if is_said() then present = key() end
 local control, breakers = nil, {}
 for at = 1, number() do
   control = control or key()
@@ -92,6 +94,7 @@ for _, breaker in ipairs(breakers) do put_gate(control, breaker) end
 
 if reserves then
   keep_scopes(scopes, id, hold)
+  if present then enter(present, id, hold) end
   if fetches then
     deposit(budget)
     if found and found.refresh then

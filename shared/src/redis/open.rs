@@ -46,6 +46,7 @@ impl Codec {
             command.key(&self.keys.retries());
             self.scopes(&mut command, reservation);
         }
+        self.present(&mut command, ask.reservation);
         command.length(ask.breakers.len());
         for (at, name) in ask.breakers.iter().enumerate() {
             if at == 0 {

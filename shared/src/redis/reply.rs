@@ -56,6 +56,15 @@ impl Reader {
         u64::from_str_radix(digits, 16).map_err(|_| Garbled)
     }
 
+    pub(super) fn words(&mut self) -> Result<Vec<Bytes>, Garbled> {
+        let Some(Value::Array(words)) = self.words.next() else { return Err(Garbled) };
+        let bytes = |word| match word {
+            Value::Bytes(bytes) => Ok(bytes),
+            Value::Nil | Value::Int(_) | Value::Array(_) => Err(Garbled),
+        };
+        words.into_iter().map(bytes).collect()
+    }
+
     pub(super) fn texts(&mut self) -> Result<Vec<String>, Garbled> {
         let Some(Value::Array(words)) = self.words.next() else { return Err(Garbled) };
         let text = |word| match word {

@@ -23,14 +23,23 @@ macro_rules! script {
 script!(
     OPEN,
     "open",
-    ["base.lua", "limit.lua", "retry.lua", "breaker.lua", "answers.lua", "lease.lua", "open.lua"],
-    "1d924b747a386d087122ffc8a6fb464ad23124d5"
+    [
+        "base.lua",
+        "limit.lua",
+        "retry.lua",
+        "breaker.lua",
+        "answers.lua",
+        "lease.lua",
+        "counters.lua",
+        "open.lua"
+    ],
+    "9d46725a80621ded1fad2faa5d2fc7919f0499b1"
 );
 script!(
     CLOSE,
     "close",
-    ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "lease.lua", "close.lua"],
-    "97a37757a5c86a3b0a31435e9f8c2f3749373435"
+    ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "lease.lua", "counters.lua", "close.lua"],
+    "b9e3ce6cb21f9c56f97ba930686759a56e76141f"
 );
 script!(
     WITHDRAW,
@@ -54,6 +63,9 @@ script!(
 );
 
 script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "e908e0b8c0bf78da5b1f378e9274bcfc385ad63d");
+script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "ce33312a1ce0d4a583fe1e0b8f3d37086c9e03d9");
+script!(SUMS, "sums", ["base.lua", "sums.lua"], "28cd9484c90e8efe11aad466ec80636379054f3b");
 
 #[cfg(test)]
-pub(super) const ALL: [&Script; 8] = [OPEN, CLOSE, WITHDRAW, PROBE, RENEW, CONTROL, NAMES, LISTING];
+pub(super) const ALL: [&Script; 10] =
+    [OPEN, CLOSE, WITHDRAW, PROBE, RENEW, CONTROL, NAMES, LISTING, TELL, SUMS];

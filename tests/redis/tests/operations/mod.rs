@@ -17,6 +17,7 @@ use weir::endpoint::Operation;
 use weir::fingerprint::{Fingerprint, Framed};
 use weir::ledger::{Ending, Record};
 use weir::limit::{Denial, Rate};
+use weir::metrics::{self, Exposition, Family, Sink as _, Tally};
 use weir::platform::{
     Ask, Closing, Finding, Held, Keeping, Lease, Leased, Opened, Recall, Release, Repeat, Repeated,
     Reservation,
@@ -54,6 +55,7 @@ pub(crate) const OUTCOMES: &[&str] = &[
     "retry refused",
     "revalidate",
     "running",
+    "several are being answered",
 ];
 
 /// Where virtual time begins: in 2026, so that numbers are as large as they will be.
@@ -70,6 +72,9 @@ pub(crate) struct Twins {
     under_way: Vec<(Reservation, Keeping)>,
     /// Whom somebody has waited for.
     awaited: Option<u64>,
+    /// Who is being answered, and until when at most.
+    present: BTreeMap<u64, Instant>,
+    counted: Tally,
     pub(crate) seen: BTreeMap<&'static str, usize>,
 }
 
@@ -82,12 +87,14 @@ impl Twins {
         let mut twins = Self {
             store: Store::new(now, 64 << 20),
             connection: server.connect(),
-            codec: Codec::new(&namespace, Clock::Sender),
+            codec: Codec::new(&namespace, Clock::Sender).counting(),
             now,
             state: seed.wrapping_mul(STEP.wrapping_mul(7)),
             namespace,
             under_way: Vec::new(),
             awaited: None,
+            present: BTreeMap::new(),
+            counted: Tally::default(),
             seen: BTreeMap::new(),
         };
         // Both budgets begin at the same time.
@@ -105,12 +112,14 @@ impl Twins {
             78..83 => self.lease()?,
             83..87 => self.report()?,
             87..92 => self.renew()?,
-            92..96 => self.order()?,
+            92..95 => self.order()?,
+            95 => self.tell()?,
             96 => self.drain()?,
             97 => self.find_an_old_one()?,
             _ => self.close_a_stranger()?,
         }
         self.look()?;
+        self.sum()?;
         self.list()
     }
 
@@ -214,6 +223,7 @@ impl Twins {
         let command = self.codec.open(ask, moment);
         let theirs = self.ask(&command, |codec, value| codec.opened(ask, &command, moment, value))?;
         self.note_opened(&ours);
+        self.note_present(ask, &ours);
         let is_cut = ours.denied.is_some()
             || matches!(ours.repeated, Some(Repeated::Conflict))
             || (matches!(ours.repeated, Some(Repeated::Running)) && !ask.follows)
@@ -229,6 +239,48 @@ impl Twins {
         same("reserved", &ours.reserved, &theirs.reserved)?;
         same("gates", &ours.gates, &theirs.gates)?;
         Ok(theirs)
+    }
+
+    fn note_present(&mut self, ask: Ask<'_>, opened: &Opened) {
+        let is_taken = matches!(opened.repeated, Some(Repeated::Conflict))
+            || (matches!(opened.repeated, Some(Repeated::Running)) && !ask.follows)
+            || matches!(opened.leased, Some(Leased::Elsewhere { .. }));
+        if let Some(reservation) = ask.reservation.filter(|_| opened.denied.is_none() && !is_taken) {
+            self.present.insert(reservation.want.id, reservation.want.expires);
+        }
+    }
+
+    /// What was counted is there, all of it and once.
+    fn sum(&mut self) -> Checked {
+        let moment = self.moment();
+        let command = self.codec.sums(moment);
+        let theirs = self.ask(&command, |codec, value| codec.summed(&command, value))?;
+        let mut ours = Exposition::default();
+        for (field, number) in self.counted.fields() {
+            ours.field(field, number);
+        }
+        let now = self.now;
+        self.present.retain(|_, until| *until > now);
+        ours.shift(Family::InFlight, &[], i64::try_from(self.present.len()).unwrap());
+        if self.present.len() > 2 {
+            self.note("several are being answered");
+        }
+        same("sums", &ours.to_string(), &theirs.to_string())
+    }
+
+    /// A request that came to no books.
+    fn tell(&mut self) -> Checked {
+        let (tally, moment) = (self.tally(), self.moment());
+        let command = self.codec.tell(&tally, moment);
+        self.counted.merge(tally);
+        self.ask(&command, |codec, value| codec.closed(&command, value))
+    }
+
+    fn tally(&mut self) -> Tally {
+        let mut tally = Tally::default();
+        tally.count(Family::Retries, &[self.one_of(&["a", "b\t\\"])], self.below(3));
+        tally.observe(Family::QueueWait, &["all"], self.below(2_000_000));
+        tally
     }
 
     fn note_opened(&mut self, opened: &Opened) {
@@ -276,8 +328,10 @@ impl Twins {
         if self.under_way.is_empty() {
             return Ok(());
         }
-        let at = usize::try_from(self.below(self.under_way.len() as u64)).unwrap();
-        let (reservation, keeping) = self.under_way.swap_remove(at);
+        let any = usize::try_from(self.below(self.under_way.len() as u64)).unwrap();
+        // Rather the one that somebody waits for.
+        let awaited = self.under_way.iter().position(|(leader, _)| Some(leader.want.id) == self.awaited);
+        let (reservation, keeping) = self.under_way.swap_remove(awaited.unwrap_or(any));
         self.close_both(reservation, keeping)
     }
 
@@ -314,6 +368,14 @@ impl Twins {
         let closing = Closing { record: record(), reservation, used, findings, abandoned, keeping };
         let (moment, roll) = (self.moment(), self.roll());
         self.store.close(&closing, self.now, roll);
+        self.present.remove(&closing.reservation.want.id);
+        if self.below(2) == 0 {
+            let mut tally = self.tally();
+            metrics::record(&closing.record, &mut tally);
+            let command = self.codec.close_with(&closing, &tally, roll, moment);
+            self.counted.merge(tally);
+            return self.ask(&command, |codec, value| codec.closed(&command, value));
+        }
         match self.codec.close(&closing, roll, moment) {
             Some(command) => self.ask(&command, |codec, value| codec.closed(&command, value)),
             None => Ok(()),

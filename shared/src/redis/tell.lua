@@ -1,0 +1,4 @@
+-- Counts what came to no books: a request that was refused.
+
+add_up(key())
+return reply
