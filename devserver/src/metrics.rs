@@ -392,9 +392,85 @@ fn as_f64(count: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use weir::cache::Status;
+    use weir::caller::Caller;
+    use weir::config::{Condition, Limits};
     use weir::control::{Change, Order};
+    use weir::ledger::Ending;
+    use weir::metrics::{self, Exposition, Sink as _};
+    use weir::overload::Why;
+    use weir::refusal::Refusal;
+    use weir::time::UnixMillis;
+    use weir::usage::{Tokens, Usage};
 
     use super::*;
+
+    fn a_record() -> Record {
+        Record {
+            request_id: "req_0".into(),
+            trace_id: "0".into(),
+            at: UnixMillis::default(),
+            caller: Arc::new(Caller::anyone(Limits::default())),
+            operation: "chat",
+            model: "gpt-5".into(),
+            route: "gpt-\"*".into(),
+            upstream: "a".into(),
+            upstream_model: "gpt-5".into(),
+            response_model: "gpt-5".into(),
+            streamed: true,
+            cache: Some(Status::Miss),
+            status: 200,
+            ending: Ending::Complete,
+            usage: Usage { input: Tokens(10), output: Tokens(3), source: Source::Reported, ..Usage::NOTHING },
+            attempts: Vec::new(),
+            fallbacks: 0,
+            took: Duration::from_millis(5),
+            first_byte: Some(Duration::from_millis(1)),
+        }
+    }
+
+    /// Dashboards cannot tell which shell they read.
+    #[test]
+    fn what_is_printed_is_what_the_shared_table_has() {
+        let (native, mut shared) = (Metrics::default(), Exposition::default());
+        let order = Order { breaker: "a/m".into(), change: Change::Release };
+        let span = Duration::from_millis(2);
+        for event in [
+            Event::Started { upstream: "a" },
+            Event::Answered { upstream: "a", after: span, failure: None },
+            Event::Answered { upstream: "a", after: span, failure: Some(Condition::Timeout) },
+            Event::Over { upstream: "a" },
+            Event::Retried { upstream: "a" },
+            Event::FellBack { route: "r", upstream: "a" },
+            Event::Queued { limiter: "all", waited: span },
+            Event::Shed { limiter: "all", why: Why::QueueFull },
+            Event::Refused { request_id: "r", caller: "c", refusal: &Refusal::Internal },
+            Event::Ordered { request_id: "r", who: "admin", order: &order },
+        ] {
+            native.observe(&event);
+            metrics::event(&event, &mut shared);
+        }
+        native.record(&a_record());
+        metrics::record(&a_record(), &mut shared);
+        for alone in
+            [metrics::Family::InFlight, metrics::Family::StoreConnections, metrics::Family::CacheKept]
+        {
+            shared.shift(alone, &[], 0);
+        }
+        shared.count(metrics::Family::StoreUnsettled, &[], 0);
+        let text = native.print(&Books::default(), &Standing { cached: 0, loads: Vec::new() }).unwrap();
+        let shared = shared.to_string();
+        let heads = |text: &'_ str| -> Vec<String> {
+            text.lines().filter(|line| line.starts_with('#')).map(str::to_owned).collect()
+        };
+        assert_eq!(heads(&text), heads(&shared));
+        // Neither sorts by the other's order.
+        let (ours, theirs): (BTreeSet<_>, BTreeSet<_>) = (text.lines().collect(), shared.lines().collect());
+        assert_eq!(ours, theirs);
+    }
 
     #[test]
     fn orders_are_counted_by_upstream_and_not_by_model() {

@@ -9,7 +9,7 @@ use super::{Family, Grain, Kind, Sink};
 /// Of the text that [`Exposition`] prints.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Numbers to be printed. Its `Display` is the whole text, up to `# EOF`; a family without numbers has its head.
+/// Numbers to be printed. Its `Display` is the whole text, up to `# EOF`; a family without numbers is not in it.
 #[derive(Clone, Debug, Default)]
 pub struct Exposition {
     series: BTreeMap<Family, BTreeMap<Vec<String>, Reading>>,
@@ -95,8 +95,9 @@ impl Sink for Exposition {
 impl fmt::Display for Exposition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for family in Family::ALL {
+            let Some(series) = self.series.get(&family.source()) else { continue };
             head(f, family)?;
-            for (labels, reading) in self.series.get(&family.source()).into_iter().flatten() {
+            for (labels, reading) in series {
                 print(f, family, labels, reading)?;
             }
         }
