@@ -10,6 +10,7 @@
 //!   one request needs is on one node, and so is the whole gateway.
 //! - Every key expires once it has lost its meaning.
 //! - Time is the server's, so replicas agree; replies carry durations, never points in time.
+//! - A reply is one list of words, none of them a list: not every shell's client tells where one would end.
 //! - Values name their key, and a reply names its command: what does not match is not believed.
 
 mod breakers;

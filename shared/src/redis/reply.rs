@@ -56,22 +56,15 @@ impl Reader {
         u64::from_str_radix(digits, 16).map_err(|_| Garbled)
     }
 
+    /// As many as the word before them says: no shell has to read lists within lists.
     pub(super) fn words(&mut self) -> Result<Vec<Bytes>, Garbled> {
-        let Some(Value::Array(words)) = self.words.next() else { return Err(Garbled) };
-        let bytes = |word| match word {
-            Value::Bytes(bytes) => Ok(bytes),
-            Value::Nil | Value::Int(_) | Value::Array(_) => Err(Garbled),
-        };
-        words.into_iter().map(bytes).collect()
+        let count = self.count()?;
+        (0..count).map(|_| self.bytes()).collect()
     }
 
     pub(super) fn texts(&mut self) -> Result<Vec<String>, Garbled> {
-        let Some(Value::Array(words)) = self.words.next() else { return Err(Garbled) };
-        let text = |word| match word {
-            Value::Bytes(bytes) => String::from_utf8(bytes.into()).map_err(|_| Garbled),
-            Value::Nil | Value::Int(_) | Value::Array(_) => Err(Garbled),
-        };
-        words.into_iter().map(text).collect()
+        let words = self.words()?.into_iter();
+        words.map(|word| String::from_utf8(word.into()).map_err(|_| Garbled)).collect()
     }
 
     fn int(&mut self) -> Result<i64, Garbled> {

@@ -54,7 +54,7 @@ script!(
     ["base.lua", "breaker.lua", "control.lua"],
     "fa83ab40e7f08e1a1d8150ced20eebbe5ec7a3b1"
 );
-script!(NAMES, "names", ["base.lua", "names.lua"], "1e688cfa07ea3872859d52decacfed7f8289e807");
+script!(NAMES, "names", ["base.lua", "names.lua"], "f144fdf7e3f1b82bc06fc2781e299e98364b5465");
 script!(
     LISTING,
     "listing",
@@ -64,7 +64,7 @@ script!(
 
 script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "e908e0b8c0bf78da5b1f378e9274bcfc385ad63d");
 script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "ce33312a1ce0d4a583fe1e0b8f3d37086c9e03d9");
-script!(SUMS, "sums", ["base.lua", "sums.lua"], "28cd9484c90e8efe11aad466ec80636379054f3b");
+script!(SUMS, "sums", ["base.lua", "sums.lua"], "e78446f77fce31bf4e2b13b34b48280b4912bbe9");
 
 #[cfg(test)]
 pub(super) const ALL: [&Script; 10] =

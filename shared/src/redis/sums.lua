@@ -1,6 +1,8 @@
 -- All that is counted, and how many are being answered.
 
 local sums, present = key(), key()
-put(redis.call('HGETALL', sums))
+local kept = redis.call('HGETALL', sums)
+put(#kept)
+for _, word in ipairs(kept) do put(word) end
 put(redis.call('ZCOUNT', present, '(' .. whole(now), '+inf'))
 return reply

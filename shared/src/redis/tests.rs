@@ -116,3 +116,20 @@ fn an_entry_is_read_as_it_was_written_and_not_otherwise() {
         assert_eq!(entry::entry(wrong.as_bytes(), Bytes::new()), None, "{wrong:?}");
     }
 }
+
+/// As a client has it that cannot tell a list in a list.
+#[test]
+fn names_come_in_one_flat_list() {
+    let codec = codec();
+    let command = codec.names(moment());
+    let named = |parts: &[Value]| {
+        let head = [bytes("00000000000000fe"), Value::Int(0)];
+        let reply = head.into_iter().chain(parts.iter().cloned()).collect();
+        codec.named(&["c".into()], &command, Value::Array(reply)).map(|told| told.answer)
+    };
+    let names = [Value::Int(2), bytes("b"), bytes("a"), Value::Int(1), bytes("b")];
+    assert_eq!(named(&names), Ok(["a", "b", "c"].map(String::from).to_vec()));
+    assert_eq!(named(&names[..4]), Err(Garbled));
+    assert_eq!(named(&[Value::Int(i64::MAX), bytes("a")]), Err(Garbled));
+    assert_eq!(named(&[Value::Array(vec![bytes("a")]), Value::Array(vec![])]), Err(Garbled));
+}
