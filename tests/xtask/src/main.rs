@@ -7,6 +7,7 @@
 mod bench;
 mod cache;
 mod clients;
+mod component;
 mod deny;
 mod docs;
 mod fmt;
@@ -54,6 +55,8 @@ enum Task {
     Docs,
     /// The core builds for every target it is deployed on.
     Portable,
+    /// The Spin component, and whether it is small enough.
+    Component,
     /// The Rust tests, the conformance corpus among them.
     Test,
     /// The corpus alone: `cargo xtask conformance [PART OF A NAME]`.
@@ -79,6 +82,7 @@ impl Task {
                 Step::new("lint", lint::check),
                 Step::new("docs", docs::check),
                 Step::new("portable", portable::check),
+                Step::new("component", component::check),
                 Step::new("test", suite::run),
                 Step::new("clients", clients::run),
             ],
@@ -90,6 +94,7 @@ impl Task {
             Self::Lint => vec![Step::new("lint", lint::check)],
             Self::Docs => vec![Step::new("docs", docs::check)],
             Self::Portable => vec![Step::new("portable", portable::check)],
+            Self::Component => vec![Step::new("component", component::check)],
             Self::Test => vec![Step::new("test", suite::run)],
             Self::Clients => vec![Step::new("clients", clients::run)],
             Self::Conformance { cases } => {
