@@ -1,6 +1,8 @@
 //! Where something stands in a document.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::rc::Rc;
 
 use super::fault::may_be_secret;
 
@@ -12,12 +14,21 @@ pub(super) enum Step {
 }
 
 /// The steps from the document's root: `route[2].to[0].upstream`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Path(Vec<Step>);
+///
+/// A configuration without a fault makes hundreds of them and looks at none, at each request where an instance lives
+/// for one: so a path is its last step and the path above it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Path(Option<Rc<Node>>);
+
+#[derive(Debug)]
+struct Node {
+    above: Path,
+    step: Step,
+}
 
 impl Path {
     /// The document itself.
-    pub(super) const ROOT: Self = Self(Vec::new());
+    pub(super) const ROOT: Self = Self(None);
 
     pub(super) fn key(&self, key: &str) -> Self {
         self.then(Step::Key(key.to_owned()))
@@ -28,27 +39,30 @@ impl Path {
     }
 
     pub(super) fn then(&self, step: Step) -> Self {
-        let mut steps = self.0.clone();
-        steps.push(step);
-        Self(steps)
+        Self(Some(Rc::new(Node { above: self.clone(), step })))
     }
 
-    pub(super) fn steps(&self) -> &[Step] {
-        &self.0
+    /// From the root on.
+    pub(super) fn steps(&self) -> Vec<&Step> {
+        let mut steps: Vec<_> = self.nodes().map(|node| &node.step).collect();
+        steps.reverse();
+        steps
+    }
+
+    /// From the last one to the root.
+    fn nodes(&self) -> impl Iterator<Item = &Node> {
+        std::iter::successors(self.0.as_deref(), |node| node.above.0.as_deref())
     }
 
     /// The last step and the path before it; `None` for the root.
     pub(super) fn split(&self) -> Option<(Self, &Step)> {
-        let (last, before) = self.0.split_last()?;
-        Some((Self(before.to_vec()), last))
+        self.0.as_deref().map(|node| (node.above.clone(), &node.step))
     }
 
     /// What stands here, in a word: the key, or the list's key for one of its elements.
     pub(super) fn noun(&self) -> &str {
-        self.0
-            .iter()
-            .rev()
-            .find_map(|step| match step {
+        self.nodes()
+            .find_map(|node| match &node.step {
                 Step::Key(key) => Some(key.as_str()),
                 Step::Index(_) => None,
             })
@@ -57,13 +71,35 @@ impl Path {
 
     /// This path and every path above it, the root left out.
     pub(super) fn upwards(&self) -> impl Iterator<Item = Self> + '_ {
-        (1..=self.0.len()).rev().map(|length| Self(self.0[..length].to_vec()))
+        std::iter::successors(Some(self), |path| path.0.as_deref().map(|node| &node.above))
+            .filter(|path| path.0.is_some())
+            .cloned()
+    }
+}
+
+impl PartialEq for Path {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Path {}
+
+impl PartialOrd for Path {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Path {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.steps().cmp(&other.steps())
     }
 }
 
 impl FromIterator<Step> for Path {
     fn from_iter<T: IntoIterator<Item = Step>>(steps: T) -> Self {
-        Self(steps.into_iter().collect())
+        steps.into_iter().fold(Self::ROOT, |path, step| path.then(step))
     }
 }
 
@@ -73,7 +109,7 @@ impl fmt::Display for Path {
         let bare = |key: &str| {
             !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
         };
-        for (at, step) in self.0.iter().enumerate() {
+        for (at, step) in self.steps().into_iter().enumerate() {
             let dot = if at > 0 { "." } else { "" };
             match step {
                 Step::Index(index) => write!(f, "[{index}]")?,

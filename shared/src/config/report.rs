@@ -69,7 +69,7 @@ impl<'a> Report<'a> {
     /// Whether something at `path` or below it has been told already.
     pub(super) fn excuses_part_of(&self, path: &Path) -> bool {
         let path = self.as_written(path);
-        self.excused.iter().any(|excused| excused.steps().starts_with(path.steps()))
+        self.excused.iter().any(|excused| excused.steps().starts_with(&path.steps()))
     }
 
     /// Notes that what stood at `path` has been reported and taken out of the tree.

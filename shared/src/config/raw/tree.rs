@@ -41,7 +41,8 @@ fn steps(path: &serde_path_to_error::Path) -> Path {
 }
 
 fn take_out(tree: &mut Value, path: &Path) -> Option<Value> {
-    let (step, above) = path.steps().split_last()?;
+    let steps = path.steps();
+    let (step, above) = steps.split_last()?;
     let parent = above.iter().try_fold(tree, |value, step| match step {
         Step::Key(key) => value.get_mut(key),
         Step::Index(at) => value.get_mut(at),
