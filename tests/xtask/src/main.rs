@@ -11,6 +11,7 @@ mod component;
 mod deny;
 mod docs;
 mod fmt;
+mod hpa;
 mod layout;
 mod lint;
 mod portable;
@@ -63,6 +64,8 @@ enum Task {
     Conformance { cases: Option<String> },
     /// The official OpenAI SDKs against a running gateway.
     Clients,
+    /// What the autoscalers of k8s/ do in a flood: the table of its README.
+    Hpa,
     /// Measure: `cargo xtask bench [ARGS…]` hands ARGS on to weir-bench.
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -101,6 +104,7 @@ impl Task {
                 let cases = cases.clone();
                 vec![Step::new("conformance", move |workspace| suite::run_cases(workspace, cases.as_deref()))]
             }
+            Self::Hpa => vec![Step::new("hpa", hpa::run)],
             Self::Bench { args } => {
                 let args = args.clone();
                 vec![Step::new("bench", move |workspace| bench::run(workspace, &args))]
