@@ -4,7 +4,7 @@
 //! never a scale-up. Then what is wanted is stabilised, and bounded by the rate and by the range, in this order.
 //! The reasons are those of the conditions that `kubectl describe hpa` shows.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::{
     observation::{Observation, Reading},
@@ -16,6 +16,32 @@ use crate::{
 };
 
 /// A `HorizontalPodAutoscaler` and what it remembers.
+///
+/// ```
+/// use std::time::Duration;
+/// use weir_hpa::{Autoscaler, Milli, Observation, Reading, Spec};
+///
+/// let spec = Spec::parse(
+///     "apiVersion: autoscaling/v2
+/// kind: HorizontalPodAutoscaler
+/// metadata: {name: gateway}
+/// spec:
+///   scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: gateway}
+///   maxReplicas: 9
+///   metrics:
+///     - type: External
+///       external: {metric: {name: queue}, target: {type: AverageValue, averageValue: 10}}
+/// ",
+/// )?;
+/// let mut autoscaler = Autoscaler::new(spec);
+/// // Two pods share a queue of 35: it takes four to have ten each or fewer.
+/// let readings = vec![Reading::Total(vec![Milli(35_000)])];
+/// let observation = Observation { replicas: 2, existing: 2, pods: Vec::new(), readings };
+/// let decision = autoscaler.step(Duration::ZERO, &observation);
+/// assert_eq!(decision.replicas, 4);
+/// assert_eq!(decision.reason.to_string(), "the metrics ask for 4");
+/// # Ok::<(), weir_hpa::Invalid>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Autoscaler {
     spec: Spec,
@@ -73,6 +99,32 @@ pub enum Limit {
     Maximum,
     /// `minReplicas`.
     Minimum,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disabled => f.write_str("the target has been set to zero by hand"),
+            Self::AboveMaximum => f.write_str("there were more than maxReplicas"),
+            Self::BelowMinimum => f.write_str("there were fewer than minReplicas"),
+            Self::NoMetric => f.write_str("no metric could be used"),
+            Self::Metrics { desired, stabilized, limit } => {
+                write!(f, "the metrics ask for {desired}")?;
+                f.write_str(match stabilized {
+                    Stabilized::No => "",
+                    Stabilized::Up => ", recently for fewer",
+                    Stabilized::Down => ", recently for more",
+                })?;
+                f.write_str(match limit {
+                    Limit::Within => "",
+                    Limit::ScaleUp => ", and growth is limited",
+                    Limit::ScaleDown => ", and shrinking is limited",
+                    Limit::Maximum => ", and maxReplicas is reached",
+                    Limit::Minimum => ", and minReplicas is reached",
+                })
+            }
+        }
+    }
 }
 
 /// Wanted, what there is, and when.
@@ -230,4 +282,27 @@ pub(crate) fn limit_without_behavior(spec: &Spec, settings: &Settings, want: Wan
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is below maxReplicas")]
 fn whole(growth: f64) -> u32 {
     growth as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_says_what_was_asked_for_and_what_came_between() {
+        let metrics = |stabilized, limit| Reason::Metrics { desired: 9, stabilized, limit };
+        let table = [
+            (Reason::NoMetric, "no metric could be used"),
+            (metrics(Stabilized::No, Limit::Within), "the metrics ask for 9"),
+            (metrics(Stabilized::Up, Limit::Within), "the metrics ask for 9, recently for fewer"),
+            (metrics(Stabilized::No, Limit::ScaleUp), "the metrics ask for 9, and growth is limited"),
+            (
+                metrics(Stabilized::Down, Limit::Minimum),
+                "the metrics ask for 9, recently for more, and minReplicas is reached",
+            ),
+        ];
+        for (reason, text) in table {
+            assert_eq!(reason.to_string(), text);
+        }
+    }
 }

@@ -27,7 +27,7 @@ enum State {
 fn any_state() -> impl Strategy<Value = State> {
     prop_oneof![
         6 => (0..=LIMIT).prop_map(State::Measured),
-        1 => Just(State::Missing),
+        3 => Just(State::Missing),
         1 => (0..=LIMIT).prop_map(State::Starting),
         1 => Just(State::Pending),
     ]
@@ -42,7 +42,8 @@ fn any_policy(period: u64) -> impl Strategy<Value = Policy> {
 /// Policies of one period, for how far they reach back to be one time.
 fn any_rules(period: u64) -> impl Strategy<Value = Rules> {
     let select = prop_oneof![3 => Just(Select::Max), 2 => Just(Select::Min), 1 => Just(Select::Disabled)];
-    (0..400u64, select, prop::collection::vec(any_policy(period), 1..3)).prop_map(
+    let window = prop_oneof![Just(0), 0..400u64];
+    (window, select, prop::collection::vec(any_policy(period), 1..3)).prop_map(
         |(window, select, policies)| Rules {
             window: Some(Duration::from_secs(window)),
             select,
@@ -75,8 +76,12 @@ fn cpu(percent: u32) -> Metric {
 /// The states of the pods of a step, of which as many are taken as there are replicas.
 fn any_steps() -> impl Strategy<Value = Vec<Vec<State>>> {
     let lively = prop::collection::vec(any_state(), 50);
+    let doubtful = (0..=LIMIT, 1..5usize).prop_map(|(level, every)| {
+        let state = |number| if number % (every + 1) == 0 { State::Measured(level) } else { State::Missing };
+        (0..50).map(state).collect::<Vec<_>>()
+    });
     let alike = (0..=LIMIT).prop_map(|level| vec![State::Measured(level); 50]);
-    prop::collection::vec(prop_oneof![lively, alike], 1..40)
+    prop::collection::vec(prop_oneof![lively, doubtful, alike], 1..40)
 }
 
 fn observe(states: impl Iterator<Item = State>, now: Duration) -> Observation {
