@@ -3,7 +3,8 @@
 //! The autoscaler is the real one; the world around it is a model, and every assumption of the model is a field of
 //! [`Assumptions`]. Load is spread evenly over the ready pods, what they cannot serve is refused at once, and a
 //! pod's CPU is its share of the load up to its limit: past that, a flood ten times as large looks the same, which
-//! is why no autoscaler on CPU can jump to the right size. What is not modelled: queueing, the cost of refusing,
+//! is why no autoscaler on CPU can jump to the right size. That CPU follows the load at all is kind to it: a stream
+//! waits for seconds and computes for microseconds. What is not modelled: queueing, the cost of refusing,
 //! pods that crash, and draining, which holds capacity a little longer than here.
 
 mod assumptions;

@@ -101,3 +101,55 @@ fn pod(member: Member, second: usize, assumptions: &Assumptions) -> Pod {
         containers: vec![container],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn ready_times(fleet: &Fleet) -> Vec<usize> {
+        fleet.ready_times().map(|(_, ready)| ready).collect()
+    }
+
+    #[test]
+    fn a_pod_starts_is_probed_and_counts_from_then_on() {
+        let assumptions = Assumptions { probe: Duration::from_secs(10), ..Assumptions::default() };
+        let mut fleet = Fleet::with(1);
+        fleet.scale(2, 100, &assumptions);
+        let newest = |second| fleet.pods(second, &assumptions).pop().unwrap();
+        let is_ready = |second| newest(second).readiness.is_some_and(|readiness| readiness.ready);
+        for (second, phase, ready, serving) in [
+            (114, Phase::Pending, false, 1),
+            (115, Phase::Running, false, 1),
+            (124, Phase::Running, false, 1),
+            (125, Phase::Running, true, 2),
+        ] {
+            assert_eq!(
+                (newest(second).phase, is_ready(second), fleet.ready(second)),
+                (phase, ready, serving)
+            );
+        }
+    }
+
+    #[test]
+    fn a_pod_beyond_the_room_waits_for_a_node_which_stays() {
+        let assumptions = Assumptions { room: 2, node: Duration::from_secs(90), ..Assumptions::default() };
+        let mut fleet = Fleet::with(1);
+        fleet.scale(3, 100, &assumptions);
+        assert_eq!(ready_times(&fleet), [0, 115, 205]);
+        fleet.scale(1, 300, &assumptions);
+        fleet.scale(3, 400, &assumptions);
+        assert_eq!(ready_times(&fleet), [0, 415, 415]);
+    }
+
+    #[test]
+    fn the_pod_that_would_be_ready_last_is_removed_first() {
+        let assumptions = Assumptions::default();
+        let mut fleet = Fleet::with(1);
+        fleet.scale(2, 100, &assumptions);
+        fleet.scale(3, 110, &assumptions);
+        fleet.scale(2, 120, &assumptions);
+        assert_eq!(ready_times(&fleet), [0, 115]);
+    }
+}
