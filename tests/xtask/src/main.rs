@@ -1,7 +1,7 @@
 //! One door: `cargo xtask ci` sets up and checks everything, for people and for CI alike.
 //!
-//! A machine needs rustup, node, npm, python3 and git. The other programs the checks use are installed by
-//! [`setup`] into `~/.cache/weir`, never into the tree, and never twice.
+//! A machine needs rustup, node, npm, python3, kubectl and git. The other programs the checks use are
+//! installed by [`setup`] into `~/.cache/weir`, never into the tree, and never twice.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a task runner is for")]
 
 mod bench;
@@ -12,6 +12,7 @@ mod deny;
 mod docs;
 mod fmt;
 mod hpa;
+mod k8s;
 mod layout;
 mod lint;
 mod portable;
@@ -46,7 +47,7 @@ enum Task {
     Fmt,
     /// The core holds no runtime crate and no static.
     Purity,
-    /// Install what the checks need: targets, cargo-deny, the clients' SDKs.
+    /// Install what the checks need: targets, cargo-deny, the clients' SDKs, Kubernetes' schemas.
     Setup,
     /// Licences, bans, sources and advisories of the dependencies.
     Deny,
@@ -58,6 +59,12 @@ enum Task {
     Portable,
     /// The Spin component, and whether it is small enough.
     Component,
+    /// The manifests: rendered as they are under version control, known to Kubernetes, sound together.
+    K8s {
+        /// Take the renders as they are now, to be read in `git diff`.
+        #[arg(long)]
+        renew: bool,
+    },
     /// The Rust tests, the conformance corpus among them.
     Test,
     /// The corpus alone: `cargo xtask conformance [PART OF A NAME]`.
@@ -86,6 +93,7 @@ impl Task {
                 Step::new("docs", docs::check),
                 Step::new("portable", portable::check),
                 Step::new("component", component::check),
+                Step::new("k8s", |workspace| k8s::check(workspace, k8s::Goldens::Compare)),
                 Step::new("test", suite::run),
                 Step::new("clients", clients::run),
             ],
@@ -98,6 +106,13 @@ impl Task {
             Self::Docs => vec![Step::new("docs", docs::check)],
             Self::Portable => vec![Step::new("portable", portable::check)],
             Self::Component => vec![Step::new("component", component::check)],
+            Self::K8s { renew } => {
+                let goldens = if *renew { k8s::Goldens::Renew } else { k8s::Goldens::Compare };
+                vec![
+                    Step::new("k8s", move |workspace| k8s::check(workspace, goldens)),
+                    Step::new("k8s rules", k8s::check_rules),
+                ]
+            }
             Self::Test => vec![Step::new("test", suite::run)],
             Self::Clients => vec![Step::new("clients", clients::run)],
             Self::Conformance { cases } => {

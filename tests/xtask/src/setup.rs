@@ -1,7 +1,7 @@
 //! Whatever the checks need: programs of the system are named when they are missing, the rest is installed.
 
 use crate::{
-    clients, deny,
+    clients, deny, k8s,
     step::{Failure, Outcome, Tally},
     toolchain,
     workspace::Workspace,
@@ -19,10 +19,12 @@ const SYSTEM: [(&str, &[&str], &str); 6] = [
 
 pub(crate) fn install(workspace: &Workspace) -> Outcome {
     name_missing(workspace)?;
+    k8s::find_kustomize(workspace)?;
     toolchain::add_components(workspace)?;
     toolchain::add_targets(workspace)?;
     deny::install(workspace)?;
     clients::install(workspace)?;
+    k8s::install(workspace)?;
     Ok(Tally::PASSED)
 }
 

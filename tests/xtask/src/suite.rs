@@ -9,6 +9,11 @@ pub(crate) fn run(workspace: &Workspace) -> Outcome {
     test(workspace, &["--workspace"])
 }
 
+/// The tests of one package.
+pub(crate) fn run_package(workspace: &Workspace, package: &str) -> Outcome {
+    test(workspace, &["--package", package])
+}
+
 /// The conformance corpus; of its cases those whose name contains `part`.
 pub(crate) fn run_cases(workspace: &Workspace, part: Option<&str>) -> Outcome {
     let corpus = ["--package", "weir-conformance", "--test", "conformance"];
