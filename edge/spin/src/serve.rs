@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, join, select};
-use http::{Method, Response};
+use http::{HeaderValue, Method, Response, header};
 use http_body::Body as _;
 use spin_sdk::http::{Fields, IncomingRequest, OutgoingResponse, ResponseOutparam};
 use spin_sdk::wit::wasi::http0_2_0::types::Method as WasiMethod;
+use weir::metrics;
 use weir::refusal::Refusal;
 use weir::{Aborted, Body};
 
@@ -27,6 +28,8 @@ use crate::variables::Application;
 
 /// Asked for now and then by whoever watches the gateway.
 const READY: &str = "/ready";
+
+const METRICS: &str = "/metrics";
 
 /// Bytes of an answer that are written together at most, where they are there together.
 const BATCH: usize = 64 * 1024;
@@ -56,6 +59,9 @@ pub(crate) async fn serve(request: IncomingRequest, out: ResponseOutparam) {
     }
     let patience = loaded.config.server.body_timeout;
     let shell = Shell::new(Store::new(&loaded.redis));
+    if parts.method == Method::GET && parts.uri.path() == METRICS {
+        return print(&shell, out).await;
+    }
     let request = http::Request::from_parts(parts, Upload::of(request));
     let (answer, settlement) = weir::handle(&shell, Arc::new(loaded.config), request);
     let answering = async {
@@ -66,6 +72,15 @@ pub(crate) async fn serve(request: IncomingRequest, out: ResponseOutparam) {
         }
     };
     join(answering, settlement.run()).await;
+    shell.finish();
+}
+
+/// Prints what all instances have counted.
+async fn print(shell: &Shell, out: ResponseOutparam) {
+    let Ok(exposition) = shell.sums() else { return refuse(&Refusal::StoreLost, out).await };
+    let mut response = Response::new(exposition.to_string().into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+    whole(response, out).await;
 }
 
 /// Hands the head to the runtime; gives where the body goes. `None` where the runtime takes no such head: it answers

@@ -11,6 +11,7 @@ use weir::config::Upstream;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::embedded;
 use weir::flight::Flights;
+use weir::metrics::{self, Exposition, Tally};
 use weir::overload::Limiters;
 use weir::platform::{Ask, Closing, Event, Finding, Held, Lease, Opened, Payload, SendFault, StoreLost};
 use weir::redis::Moment;
@@ -30,12 +31,27 @@ struct Inner {
     store: Store,
     /// What counts for this one request while the store is lost.
     local: RefCell<embedded::Store>,
+    /// What has been counted and not been told yet.
+    tally: RefCell<Tally>,
 }
 
 impl Shell {
     pub(crate) fn new(store: Store) -> Self {
         let local = RefCell::new(embedded::Store::new(clock::now(), 0));
-        Self(Rc::new(Inner { store, local }))
+        Self(Rc::new(Inner { store, local, tally: RefCell::default() }))
+    }
+
+    /// What all instances have counted.
+    pub(crate) fn sums(&self) -> Result<Exposition, StoreLost> {
+        self.0.store.sums(self.moment())
+    }
+
+    /// Tells what was counted since the books were closed, or without any.
+    pub(crate) fn finish(&self) {
+        let tally = self.0.tally.take();
+        if !tally.is_empty() {
+            self.0.store.tell(&tally, self.moment());
+        }
     }
 
     fn moment(&self) -> Moment {
@@ -98,11 +114,13 @@ impl Platform for Shell {
     }
 
     async fn close(&self, closing: Closing) {
+        metrics::record(&closing.record, &mut *self.0.tally.borrow_mut());
         match closing.reservation.held {
             // The count ends with the instance.
             Held::Locally => {}
             Held::InStore => {
-                if self.0.store.close(&closing, self.roll(), self.moment()).is_err() {
+                let tally = self.0.tally.take();
+                if self.0.store.close(&closing, &tally, self.roll(), self.moment()).is_err() {
                     log::unsettled(&closing.record);
                 }
             }
@@ -136,6 +154,7 @@ impl Platform for Shell {
     }
 
     fn observe(&self, event: Event<'_>) {
+        metrics::event(&event, &mut *self.0.tally.borrow_mut());
         log::event(&event);
     }
 }

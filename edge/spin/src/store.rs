@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 use weir::config;
 use weir::control::{Entry, Listing, Order, Unheeded};
+use weir::metrics::{Exposition, Tally};
 use weir::platform::{Ask, Closing, Finding, Lease, Opened, StoreLost};
 use weir::redis::{Clock, Codec, Command, Garbled, Moment, Told, Value};
 
@@ -31,7 +32,7 @@ enum Line {
 
 impl Store {
     pub(crate) fn new(place: &config::Redis) -> Self {
-        let codec = Codec::new(&place.namespace, Clock::Server);
+        let codec = Codec::new(&place.namespace, Clock::Server).counting();
         Self { codec, address: address(place), line: RefCell::new(Line::Closed) }
     }
 
@@ -40,14 +41,37 @@ impl Store {
         self.run(&command, |value| self.codec.opened(ask, &command, now(), value))
     }
 
-    pub(crate) fn close(&self, closing: &Closing, roll: u64, moment: Moment) -> Result<(), StoreLost> {
-        let Some(command) = self.codec.close(closing, roll, moment) else { return Ok(()) };
+    /// With it goes what the request has counted.
+    pub(crate) fn close(
+        &self,
+        closing: &Closing,
+        tally: &Tally,
+        roll: u64,
+        moment: Moment,
+    ) -> Result<(), StoreLost> {
+        let command = self.codec.close_with(closing, tally, roll, moment);
         self.run(&command, |value| self.codec.closed(&command, value))
     }
 
     pub(crate) fn renew(&self, lease: &Lease, id: u64, moment: Moment) -> Result<bool, StoreLost> {
         let command = self.codec.renew(lease, id, moment);
         self.run(&command, |value| self.codec.granted(&command, value))
+    }
+
+    /// Counts what belongs to no call. Only over a connection that is there: whoever is refused at the door, and
+    /// may be anybody, costs Redis none.
+    pub(crate) fn tell(&self, tally: &Tally, moment: Moment) {
+        if matches!(*self.line.borrow(), Line::Open(_)) {
+            let command = self.codec.tell(tally, moment);
+            // Where that fails, it is not counted.
+            let _ = self.run(&command, |value| self.codec.closed(&command, value));
+        }
+    }
+
+    /// All that was counted.
+    pub(crate) fn sums(&self, moment: Moment) -> Result<Exposition, StoreLost> {
+        let command = self.codec.sums(moment);
+        self.run(&command, |value| self.codec.summed(&command, value))
     }
 
     pub(crate) fn withdraw_retry(&self, breaker: &str, moment: Moment) -> Result<bool, StoreLost> {
