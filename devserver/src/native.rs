@@ -13,7 +13,10 @@ use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::embedded::Store;
 use weir::flight::Flights;
 use weir::overload::Limiters;
-use weir::platform::{Ask, Closing, Event, Finding, Held, Lease, Opened, Payload, SendFault, StoreLost};
+use weir::platform::{
+    Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Payload, Piece, Renewed, SendFault,
+    StoreLost,
+};
 use weir::redis::Moment;
 use weir::roll;
 use weir::time::{Instant, UnixMillis};
@@ -262,10 +265,17 @@ impl Platform for Native {
         self.shared.is_some()
     }
 
-    async fn renew(&self, lease: Lease, id: u64) -> Result<bool, StoreLost> {
+    async fn renew(&self, lease: Lease, id: u64, piece: Option<&Piece>) -> Result<Renewed, StoreLost> {
         match &self.shared {
-            None => Ok(self.process.store().renew(&lease, id, self.now())),
-            Some(shared) => shared.renew(&lease, id, self.moment()).await,
+            None => Ok(self.process.store().renew(&lease, id, piece, self.now())),
+            Some(shared) => shared.renew(&lease, id, piece, self.moment()).await,
+        }
+    }
+
+    async fn overhear(&self, lease: Lease, id: u64, from: u64) -> Result<Overheard, StoreLost> {
+        match &self.shared {
+            None => Ok(self.process.store().overhear(&lease, id, from, self.now())),
+            Some(shared) => shared.overhear(&lease, id, from, self.moment()).await,
         }
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use weir::config;
 use weir::control::{Entry, Listing, Order, Unheeded};
-use weir::platform::{Ask, Closing, Finding, Lease, Opened, StoreLost};
+use weir::platform::{Ask, Closing, Finding, Lease, Opened, Overheard, Piece, Renewed, StoreLost};
 use weir::redis::{Clock, Codec, Moment};
 
 pub(crate) use self::counts::Counts;
@@ -91,9 +91,26 @@ impl Shared {
         self.link.run(&command, |value| self.codec.granted(&command, value)).await
     }
 
-    pub(crate) async fn renew(&self, lease: &Lease, id: u64, moment: Moment) -> Result<bool, StoreLost> {
-        let command = self.codec.renew(lease, id, moment);
-        self.link.run(&command, |value| self.codec.granted(&command, value)).await
+    pub(crate) async fn renew(
+        &self,
+        lease: &Lease,
+        id: u64,
+        piece: Option<&Piece>,
+        moment: Moment,
+    ) -> Result<Renewed, StoreLost> {
+        let command = self.codec.renew(lease, id, piece, moment);
+        self.link.run(&command, |value| self.codec.renewed(&command, value)).await
+    }
+
+    pub(crate) async fn overhear(
+        &self,
+        lease: &Lease,
+        id: u64,
+        from: u64,
+        moment: Moment,
+    ) -> Result<Overheard, StoreLost> {
+        let command = self.codec.overhear(lease, id, from, moment);
+        self.link.run(&command, |value| self.codec.overheard(from, &command, value)).await
     }
 
     pub(crate) async fn report_probe(

@@ -18,7 +18,9 @@ use crate::account::{Denied, Want};
 use crate::breaker::Report;
 use crate::cache::Freshness;
 use crate::control::{Entry, Full, Listing, Order, Overrides};
-use crate::platform::{Ask, Closing, Finding, Lease, Leased, Opened, Recalled, Repeated, Reservation};
+use crate::platform::{
+    Ask, Closing, Finding, Lease, Leased, Opened, Overheard, Piece, Recalled, Renewed, Repeated, Reservation,
+};
 use crate::retry::RetryBudget;
 use crate::standing::Standing;
 use crate::time::Instant;
@@ -81,6 +83,9 @@ impl Store {
         }
         let leased = self.leased(ask, &opened, now);
         if matches!(leased, Some(Leased::Elsewhere { .. })) {
+            if let Some(lease) = ask.lease {
+                self.leases.wait(lease, now);
+            }
             return Opened { leased, ..opened };
         }
         if let Some(reservation) = ask.reservation {
@@ -113,9 +118,14 @@ impl Store {
         (is_missed && !is_answered).then(|| self.leases.look(lease, ask.awaited, now))
     }
 
-    /// Prolongs the lease of the call `id`; `false` where it is not its own any more.
-    pub fn renew(&mut self, lease: &Lease, id: u64, now: Instant) -> bool {
-        self.leases.renew(lease, id, now)
+    /// Prolongs the lease of the call `id`, and keeps what it has said for those who listen.
+    pub fn renew(&mut self, lease: &Lease, id: u64, piece: Option<&Piece>, now: Instant) -> Renewed {
+        self.leases.renew(lease, id, piece, now)
+    }
+
+    /// What the call `id` has said so far, from this byte on.
+    pub fn overhear(&mut self, lease: &Lease, id: u64, from: u64, now: Instant) -> Overheard {
+        self.leases.overhear(lease, id, from, now)
     }
 
     /// Reserves what the call needs: no tokens where its answer is here already or on its way to somebody else.

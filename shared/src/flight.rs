@@ -6,6 +6,7 @@
 //! gone the call is cancelled, unless it was to be finished in any case. An error is shared with those who waited
 //! for it and with nobody who comes later.
 
+mod head;
 mod listener;
 mod state;
 
@@ -16,8 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
 
+pub(crate) use self::head::Head;
 pub(crate) use self::listener::Listener;
 pub(crate) use self::state::Heard;
 use self::state::State;
@@ -64,17 +65,6 @@ impl From<OnDisconnect> for Deserted {
     }
 }
 
-/// The beginning of an answer.
-#[derive(Clone, Debug)]
-pub(crate) struct Head {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    /// An answer that is here as a whole.
-    pub(crate) whole: Option<Bytes>,
-    /// Of the one who asked first.
-    pub(crate) explanation: Option<Explanation>,
-}
-
 /// The end of an answer.
 #[derive(Clone, Debug)]
 pub(crate) struct End {
@@ -83,6 +73,9 @@ pub(crate) struct End {
     /// What may be kept of it.
     pub(crate) entry: Option<Arc<Entry>>,
 }
+
+/// Where a flight can be listened to, for whoever may want to some time.
+pub(crate) struct Ear(Arc<Flight>);
 
 /// Whoever makes the call, until its books are closed. Dropped before the end, it leaves those who listen with an error.
 pub(crate) struct Pilot {
@@ -186,7 +179,18 @@ impl Drop for Flight {
     }
 }
 
+impl Ear {
+    /// From the beginning, if it can still be heard.
+    pub(crate) fn listen(&self) -> Option<Listener> {
+        Listener::late(&self.0)
+    }
+}
+
 impl Pilot {
+    pub(crate) fn ear(&self) -> Ear {
+        Ear(Arc::clone(&self.flight))
+    }
+
     /// A flight that nobody can join or hear.
     pub(crate) fn alone() -> Self {
         let flight =

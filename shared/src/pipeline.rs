@@ -8,6 +8,7 @@ mod delivery;
 mod failure;
 mod lead;
 mod lookup;
+mod relay;
 mod reserve;
 mod route;
 mod sharing;
@@ -38,6 +39,7 @@ use crate::usage::Usage;
 use crate::{admin, headers, identity, listing, readiness};
 
 pub(crate) use self::lead::Lead;
+pub(crate) use self::relay::Relay;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");

@@ -86,9 +86,12 @@ pub trait Platform: Clone + Unpin + 'static {
     /// by a [`Lease`] in it. Where it is `false` nobody asks for one.
     fn is_one_of_several(&self) -> bool;
 
-    /// Prolongs the lease of the call `id` by its span from now. `false` where it is not its own any more: it
-    /// ran out, or somebody else has taken over.
-    async fn renew(&self, lease: Lease, id: u64) -> Result<bool, StoreLost>;
+    /// Prolongs the lease of the call `id` by its span from now, and takes what its answer has said meanwhile
+    /// to those who listen elsewhere.
+    async fn renew(&self, lease: Lease, id: u64, piece: Option<&Piece>) -> Result<Renewed, StoreLost>;
+
+    /// What the call `id` has said so far, from this byte on. Asked only where [`Self::flights`] are.
+    async fn overhear(&self, lease: Lease, id: u64, from: u64) -> Result<Overheard, StoreLost>;
 
     /// Calls that identical ones may share. `None` where one request cannot wake another.
     fn flights(&self) -> Option<&Flights>;
@@ -177,6 +180,9 @@ pub enum Repeated {
 pub struct Lease {
     /// What the answer will be kept by.
     pub key: Fingerprint,
+    /// What those know it by who can listen to it as it comes; `None` where this call is to be answered as a
+    /// whole, or cannot listen.
+    pub form: Option<Fingerprint>,
     /// How long it lasts unless it is renewed.
     pub span: Duration,
 }
@@ -186,10 +192,60 @@ pub struct Lease {
 pub enum Leased {
     /// This one.
     Own,
-    /// The call of this id; nothing is reserved.
-    Elsewhere { id: u64 },
+    /// The call of this id; nothing is reserved. Its answer may be audible as it comes:
+    /// [`Platform::overhear`].
+    Elsewhere { id: u64, is_audible: bool },
     /// Everybody who has waited, each for itself: whom they waited for has no answer for them.
     Nobody,
+}
+
+/// More of an answer that is on its way, for those who listen elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Piece {
+    /// The beginning, with the first of its pieces: the words are the core's.
+    pub head: Option<Bytes>,
+    pub bytes: Bytes,
+    /// With the last.
+    pub end: Option<Mark>,
+}
+
+/// How an answer has ended for those who listen elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    Complete,
+    /// It is not complete, or is not carried any further.
+    Cut {
+        /// The last that a client reads; none is an abort.
+        notice: Option<Bytes>,
+    },
+}
+
+/// What a leader is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// Nobody elsewhere listens.
+    Unheard,
+    /// Somebody does, or has just now: what the answer says is to be carried to the store.
+    Heard,
+    /// The lease is not its own any more: it ran out, or somebody else has taken over.
+    Lost,
+}
+
+/// Bytes of an answer that are heard at a time.
+pub(crate) const MOST_OVERHEARD: usize = 64 * 1024;
+
+/// What is heard of a call elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overheard {
+    /// Nothing is known of it.
+    Nothing,
+    Piece {
+        /// From the byte that was asked for; the head only with the first. The end only where nothing is left
+        /// to read.
+        piece: Piece,
+        /// Whether more may come.
+        is_led: bool,
+    },
 }
 
 /// What a leader leaves behind with its lease.

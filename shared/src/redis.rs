@@ -18,6 +18,7 @@ mod close;
 mod counters;
 mod entry;
 mod keys;
+mod lease;
 mod open;
 mod reply;
 mod script;

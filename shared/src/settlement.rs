@@ -3,6 +3,7 @@
 //! [`Trail`] travels with the request; wherever the request ends, or is dropped, the trail hands the record to
 //! the [`Settlement`], which the shell runs on its own: it outlives a client that leaves.
 
+mod held;
 mod trail;
 
 use std::fmt;
@@ -12,15 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use futures_util::future::{Either, select};
+use futures_util::future::{join, select};
 
+use self::held::Held;
 use self::trail::Learned;
 pub(crate) use self::trail::{Older, Trail};
 use crate::cache::{Entry, Form, Status};
 use crate::flight::{Listener, Pilot};
 use crate::ledger::{Ending, Record};
-use crate::pipeline::Lead;
-use crate::platform::{Closing, Keeping, Lease, Platform, Reservation};
+use crate::pipeline::{Lead, Relay};
+use crate::platform::{Closing, Keeping, Platform, Reservation};
 use crate::stream::course::{Course, Step};
 use crate::time::Instant;
 use crate::usage::{Source, Tokens};
@@ -30,9 +32,6 @@ const READ_ON: Duration = Duration::from_secs(1);
 
 /// Bytes that are read on at most: who sends more behind its terminator does not want to end.
 const MOST_READ_ON: usize = 64 * 1024;
-
-/// How often a leader says that it is still there.
-const RENEWAL: Duration = Duration::from_secs(1);
 
 /// What is left to do when the answer has gone, or the client has. Run it to its end, beside the body or
 /// after it; it is short unless a route says `on_disconnect = "finish"`.
@@ -50,13 +49,8 @@ enum Task<P: Platform> {
     Lead(Box<Lead<P>>),
     /// To hold a lease for as long as the books are open, which come behind it.
     Hold(Held, Settlement<P>),
-}
-
-/// A lease, in the name of the call `id`.
-#[derive(Clone, Copy)]
-struct Held {
-    lease: Lease,
-    id: u64,
+    /// To tell here what a call elsewhere says, and to close the books of the one who asked for it first.
+    Relay(Box<Relay<P>>, Settlement<P>),
 }
 
 impl<P: Platform> fmt::Debug for Settlement<P> {
@@ -106,7 +100,7 @@ impl<P: Platform> Settlement<P> {
         match task {
             // Only where a lease is held is there room for it.
             Task::Hold(held, books) => Box::pin(held.beside(books)).await,
-            task @ (Task::Close(_) | Task::Lead(_)) => task.end(&platform).await,
+            task @ (Task::Close(_) | Task::Lead(_) | Task::Relay(..)) => task.end(&platform).await,
         }
     }
 }
@@ -122,33 +116,17 @@ impl<P: Platform> Task<P> {
                 let Ok(Self::Close(left)) = books.task.await else { return };
                 left.close(platform, Some(pilot)).await;
             }
+            Self::Relay(relay, books) => {
+                let close = async {
+                    // Whoever asked for it first may leave before its end.
+                    if let Ok(Self::Close(left)) = books.task.await {
+                        left.close(platform, None).await;
+                    }
+                };
+                Box::pin(join(relay.run(), close)).await;
+            }
             // It is said before anything else, once.
             Self::Hold(..) => {}
-        }
-    }
-}
-
-impl Held {
-    /// Holds the lease until the books are closed.
-    async fn beside<P: Platform>(self, books: Settlement<P>) {
-        let Settlement { platform, task } = books;
-        let end = pin!(async {
-            if let Ok(task) = task.await {
-                task.end(&platform).await;
-            }
-        });
-        if let Either::Right(((), end)) = select(end, pin!(self.renew(&platform))).await {
-            end.await;
-        }
-    }
-
-    /// Says again and again that the call is still under way, until somebody else has taken over.
-    async fn renew<P: Platform>(self, platform: &P) {
-        loop {
-            platform.sleep(RENEWAL).await;
-            if platform.renew(self.lease, self.id).await == Ok(false) {
-                return;
-            }
         }
     }
 }

@@ -13,7 +13,10 @@ use weir::embedded;
 use weir::flight::Flights;
 use weir::metrics::{self, Exposition, Tally};
 use weir::overload::Limiters;
-use weir::platform::{Ask, Closing, Event, Finding, Held, Lease, Opened, Payload, SendFault, StoreLost};
+use weir::platform::{
+    Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Payload, Piece, Renewed, SendFault,
+    StoreLost,
+};
 use weir::redis::Moment;
 use weir::time::{Instant, UnixMillis};
 
@@ -141,8 +144,12 @@ impl Platform for Shell {
         true
     }
 
-    async fn renew(&self, lease: Lease, id: u64) -> Result<bool, StoreLost> {
-        self.0.store.renew(&lease, id, self.moment())
+    async fn renew(&self, lease: Lease, id: u64, piece: Option<&Piece>) -> Result<Renewed, StoreLost> {
+        self.0.store.renew(&lease, id, piece, self.moment())
+    }
+
+    async fn overhear(&self, lease: Lease, id: u64, from: u64) -> Result<Overheard, StoreLost> {
+        self.0.store.overhear(&lease, id, from, self.moment())
     }
 
     fn flights(&self) -> Option<&Flights> {

@@ -9,7 +9,7 @@ use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 use weir::config;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::metrics::{Exposition, Tally};
-use weir::platform::{Ask, Closing, Finding, Lease, Opened, StoreLost};
+use weir::platform::{Ask, Closing, Finding, Lease, Opened, Overheard, Piece, Renewed, StoreLost};
 use weir::redis::{Clock, Codec, Command, Garbled, Moment, Told, Value};
 
 use crate::address::address;
@@ -53,9 +53,26 @@ impl Store {
         self.run(&command, |value| self.codec.closed(&command, value))
     }
 
-    pub(crate) fn renew(&self, lease: &Lease, id: u64, moment: Moment) -> Result<bool, StoreLost> {
-        let command = self.codec.renew(lease, id, moment);
-        self.run(&command, |value| self.codec.granted(&command, value))
+    pub(crate) fn renew(
+        &self,
+        lease: &Lease,
+        id: u64,
+        piece: Option<&Piece>,
+        moment: Moment,
+    ) -> Result<Renewed, StoreLost> {
+        let command = self.codec.renew(lease, id, piece, moment);
+        self.run(&command, |value| self.codec.renewed(&command, value))
+    }
+
+    pub(crate) fn overhear(
+        &self,
+        lease: &Lease,
+        id: u64,
+        from: u64,
+        moment: Moment,
+    ) -> Result<Overheard, StoreLost> {
+        let command = self.codec.overhear(lease, id, from, moment);
+        self.run(&command, |value| self.codec.overheard(from, &command, value))
     }
 
     /// Counts what belongs to no call. Only over a connection that is there: whoever is refused at the door, and

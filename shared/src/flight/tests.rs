@@ -1,6 +1,8 @@
 use std::pin::pin;
 use std::task::{Context, Waker};
 
+use http::{HeaderMap, StatusCode};
+
 use super::*;
 use crate::fingerprint::Framed;
 

@@ -13,7 +13,7 @@ use super::cargo::Sent;
 use super::delivery::owed;
 use crate::config::Config;
 use crate::explain::Explanation;
-use crate::flight::{End, Head, Pilot};
+use crate::flight::{Ear, End, Head, Pilot};
 use crate::ledger::Ending;
 use crate::overload::Priority;
 use crate::plan::Plan;
@@ -42,6 +42,11 @@ pub(crate) struct Lead<P: Platform> {
 }
 
 impl<P: Platform> Lead<P> {
+    /// Where to listen to it from elsewhere than a client's place.
+    pub(crate) fn ear(&self) -> Ear {
+        self.pilot.ear()
+    }
+
     /// Makes the call. Gives the books of whoever asked first; by then they have been handed over.
     /// The pilot goes once they are closed.
     pub(crate) async fn fly(self) -> (Settlement<P>, Pilot) {

@@ -43,6 +43,8 @@ pub(super) struct Lookup {
     pub(super) lease: Option<Lease>,
     /// Whose answer was waited for.
     pub(super) awaited: Option<u64>,
+    /// Whose answer is listened to as it comes.
+    pub(super) overheard: Option<u64>,
     pub(super) keeping: Keeping,
     /// Bytes of the longest answer that is kept.
     pub(super) most: u64,
@@ -130,7 +132,8 @@ impl Lookup {
         // given.
         let is_givable = self.recall.is_some_and(|recall| !recall.window.fresh.is_zero());
         if policy.coalesce && is_givable && !self.only_if_cached {
-            self.lease = Some(Lease { key, span: LEASE });
+            let form = (call.form() == Form::Events).then(|| in_form(key, call));
+            self.lease = Some(Lease { key, form, span: LEASE });
         }
     }
 
@@ -144,6 +147,10 @@ impl Lookup {
             .finish();
         let repeat = Repeat { key, request: fingerprint };
         self.repeat = Some(repeat);
+        // It wants an answer to keep, and what is listened to is kept by somebody else.
+        if let Some(lease) = &mut self.lease {
+            lease.form = None;
+        }
         self.keeping.repeat = Some((repeat, life));
         self.most = self.most.max(MOST_REPEATED);
         let flight = Framed::new("weir repeated flight 1")

@@ -9,12 +9,13 @@ use super::attempts::Rules;
 use super::call::NOTHING;
 use super::cargo::{Asked, Cargo};
 use super::lookup::Lookup;
+use super::relay::Relay;
 use super::stored::{Found, Terms};
 use super::{Degraded, Journey};
 use crate::cache::Status;
 use crate::caller::Caller;
 use crate::config::{Config, OnDisconnect, Pick, UpstreamId};
-use crate::flight::{Listener, Pilot};
+use crate::flight::{Deserted, Listener, Pilot};
 use crate::ledger::{Ending, Record};
 use crate::plan::{self, Chance, Known, Plan, Resolved};
 use crate::platform::{Ask, Leased, Opened, Platform};
@@ -134,20 +135,27 @@ impl<P: Platform> Journey<'_, P> {
             let rules = Rules::of(&self.config.routes[case.resolved.route]);
             return self.ask_upstreams(&rules, &plan, case.asked.sent(&case.caller), trail).await;
         };
-        let deserted = trail.on_disconnect.into();
-        match listener.map_or_else(|| flights.begin(&lookup.flights, deserted), Err) {
-            Ok((pilot, listener)) => {
-                self.lead(pilot, case, trail);
-                self.follow(listener, None, longest).await
-            }
-            Err(listener) => {
-                self.cache = Some(Status::Coalesced);
-                if let Some(record) = trail.record() {
-                    record.cache = self.cache;
+        let overheard = lookup.lease.zip(lookup.overheard).filter(|_| self.degraded.is_none());
+        // What is made elsewhere is cancelled by nobody here.
+        let deserted = if overheard.is_some() { Deserted::Cancel } else { trail.on_disconnect.into() };
+        let listener = match listener.map_or_else(|| flights.begin(&lookup.flights, deserted), Err) {
+            Ok((pilot, listener)) => match overheard {
+                None => {
+                    self.lead(pilot, case, trail);
+                    return self.follow(listener, None, longest).await;
                 }
-                self.follow(listener, Some(trail), longest).await
-            }
+                Some((lease, id)) => {
+                    trail.relay(Relay { platform: self.platform.clone(), lease, id, pilot });
+                    listener
+                }
+            },
+            Err(listener) => listener,
+        };
+        self.cache = Some(Status::Coalesced);
+        if let Some(record) = trail.record() {
+            record.cache = self.cache;
         }
+        self.follow(listener, Some(trail), longest).await
     }
 
     /// Lets the settlement make the call.

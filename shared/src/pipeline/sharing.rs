@@ -16,7 +16,7 @@ use super::reserve::SETTLE;
 use crate::flight::{Listener, Pilot};
 use crate::ledger::Ending;
 use crate::plan::Plan;
-use crate::platform::{Ask, Leased, Opened, Platform, Repeated, Reservation};
+use crate::platform::{Ask, Lease, Leased, Opened, Platform, Repeated, Reservation};
 use crate::refusal::Refusal;
 use crate::settlement::Trail;
 use crate::stream::Body;
@@ -43,7 +43,10 @@ impl<P: Platform> Journey<'_, P> {
         model: &str,
     ) -> Result<(Opened, Option<Listener>), Refusal> {
         // Where the store is lost and found again in between, it is asked for what is wanted, not for the share.
+        let can_listen = self.platform.flights().is_some();
         let lease = lookup.lease.filter(|_| self.platform.is_one_of_several());
+        let lease = lease.map(|lease| Lease { form: lease.form.filter(|_| can_listen), ..lease });
+        lookup.lease = lease;
         let wanted = lookup.repeat.is_some().then(|| reservation.clone());
         let (mut pause, mut glance) = (REPEAT_POLL.0, ELSEWHERE_POLL.0);
         loop {
@@ -54,14 +57,18 @@ impl<P: Platform> Journey<'_, P> {
             let ask = Ask {
                 recall: lookup.recall.as_ref(),
                 repeat: lookup.repeat.as_ref(),
-                follows: listener.is_some(),
+                follows: listener.is_some() || lookup.overheard.is_some(),
                 lease: lease.as_ref(),
                 awaited: lookup.awaited,
                 ..ask
             };
             let opened = self.open(ask, reservation, model).await?;
-            if let Some(Leased::Elsewhere { id }) = opened.leased {
+            if let Some(Leased::Elsewhere { id, is_audible }) = opened.leased {
                 lookup.awaited = Some(id);
+                if is_audible {
+                    lookup.overheard = Some(id);
+                    continue;
+                }
                 // Its deadline lies that much before the end of its hold.
                 let left = reservation.want.expires.since(self.platform.now().after(SETTLE));
                 self.wait_elsewhere(lookup, glance, left).await?;

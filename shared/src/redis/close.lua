@@ -8,7 +8,9 @@ if is_said() then entry = { meta = text(), body = text() } end
 if is_said() then cached = { key = key(), name = text(), life = number() } end
 if is_said() then again = { key = key(), name = text(), request = text(), life = number() } end
 local lease
-if is_said() then lease = { key = key(), name = text(), is_spent = is_said() } end
+if is_said() then
+  lease = { key = key(), name = text(), span = number(), form = text(), is_spent = is_said() }
+end
 local index, findings = nil, {}
 for at = 1, number() do
   index = index or key()

@@ -5,7 +5,7 @@ use super::words::Word;
 use super::{Codec, Command, Garbled, Moment, Told, Value, entry, script};
 use crate::breaker::{OnRateLimit, Outcome};
 use crate::metrics::Tally;
-use crate::platform::{Ask, Closing, Finding, Keeping, Lease, Opened, Release, Reservation};
+use crate::platform::{Ask, Closing, Finding, Keeping, Opened, Release, Reservation};
 use crate::usage::Tokens;
 
 /// What a breaker's window is divided into.
@@ -76,15 +76,6 @@ impl Codec {
         Some(self.ends(&ends, moment))
     }
 
-    /// Asks what [`crate::embedded::Store::renew`] answers; [`Self::granted`] reads it.
-    pub fn renew(&self, lease: &Lease, id: u64, moment: Moment) -> Command {
-        let mut command = self.command(script::RENEW, moment);
-        command.say(Word::Id(id));
-        self.lease(&mut command, lease.key);
-        command.say(Word::Span(lease.span));
-        command
-    }
-
     /// Tells how the probe `id` went.
     pub fn report_probe(&self, finding: &Finding, id: u64, roll: u64, moment: Moment) -> Command {
         let ends = Ends {
@@ -153,7 +144,7 @@ impl Codec {
             command.say(Word::Span(*life));
         }
         if let Some((lease, release)) = command.part(lease.as_ref()) {
-            self.lease(command, lease.key);
+            self.lease(command, lease);
             command.text(match release {
                 Release::Spent => "1",
                 Release::Free => "0",

@@ -12,7 +12,7 @@ if is_said() then
 end
 local lease
 if is_said() then
-  lease = { key = key(), name = text(), span = number(), awaited = text() }
+  lease = { key = key(), name = text(), span = number(), form = text(), awaited = text() }
 end
 local tokens, hold, scopes, budget = 0, 0, {}, nil
 local reserves = is_said()
@@ -34,14 +34,16 @@ if again then known, age = repeated(again) end
 put(known)
 if known == 'conflict' or (known == 'running' and not follows) then return reply end
 
-local turn, leader = 'none', nil
+local turn, leader, audible = 'none', nil, nil
 if lease and reserves and not follows and known ~= 'answered'
     and (not found or found.freshness == 'if-error') then
-  turn, leader = leased(lease)
+  turn, leader, audible = leased(lease)
 end
 put(turn)
 if turn == 'elsewhere' then
   put(leader)
+  put(audible and 1 or 0)
+  wait(lease)
   return reply
 end
 

@@ -10,7 +10,6 @@ use super::{Codec, Command, Garbled, Moment, Told, Value, entry, script};
 use crate::account::{CONCURRENT_WAIT, Denied, Left, Measure, Scope};
 use crate::cache::{Entry, Freshness};
 use crate::config::Limits;
-use crate::fingerprint::Fingerprint;
 use crate::limit::{Allowance, Denial, Rate};
 use crate::platform::{Ask, Leased, Opened, Recalled, Repeated, Reservation};
 use crate::usage::Tokens;
@@ -36,8 +35,7 @@ impl Codec {
             command.text(&repeat.request.to_hex());
         }
         if let Some(lease) = command.part(ask.lease) {
-            self.lease(&mut command, lease.key);
-            command.say(Word::Span(lease.span));
+            self.lease(&mut command, lease);
             command.say(ask.awaited.map_or(Word::Text(""), Word::Id));
         }
         if let Some(reservation) = command.part(ask.reservation) {
@@ -87,7 +85,7 @@ impl Codec {
             b"own" => Some(Leased::Own),
             b"nobody" => Some(Leased::Nobody),
             b"elsewhere" => {
-                opened.leased = Some(Leased::Elsewhere { id: reply.id()? });
+                opened.leased = Some(Leased::Elsewhere { id: reply.id()?, is_audible: reply.is_so()? });
                 return reply.told(opened);
             }
             _ => return Err(Garbled),
@@ -114,11 +112,6 @@ impl Codec {
             opened.gates.push(reply.gate(moment.now)?.0);
         }
         reply.told(opened)
-    }
-
-    pub(super) fn lease(&self, command: &mut Command, key: Fingerprint) {
-        command.key(&self.keys.hashed("lease", key));
-        command.text(&key.to_hex());
     }
 
     pub(super) fn scopes(&self, command: &mut Command, reservation: &Reservation) {

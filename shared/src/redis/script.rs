@@ -33,13 +33,13 @@ script!(
         "counters.lua",
         "open.lua"
     ],
-    "9d46725a80621ded1fad2faa5d2fc7919f0499b1"
+    "4e323bc2a11038b9d8b1133ce18e3f0b39e9b261"
 );
 script!(
     CLOSE,
     "close",
     ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "lease.lua", "counters.lua", "close.lua"],
-    "b9e3ce6cb21f9c56f97ba930686759a56e76141f"
+    "10146449b49d103a95383b658763a6b489c3a308"
 );
 script!(
     WITHDRAW,
@@ -62,10 +62,16 @@ script!(
     "4d25518050046204cc551f1d31319b62e6fa0927"
 );
 
-script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "e908e0b8c0bf78da5b1f378e9274bcfc385ad63d");
+script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "9dc2b945b5df8ef75ad4b24a411b82c10500ef56");
+script!(
+    OVERHEAR,
+    "overhear",
+    ["base.lua", "lease.lua", "overhear.lua"],
+    "b673ca9783894b6620b8e0053b686f4a4942c135"
+);
 script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "ce33312a1ce0d4a583fe1e0b8f3d37086c9e03d9");
 script!(SUMS, "sums", ["base.lua", "sums.lua"], "e78446f77fce31bf4e2b13b34b48280b4912bbe9");
 
 #[cfg(test)]
-pub(super) const ALL: [&Script; 10] =
-    [OPEN, CLOSE, WITHDRAW, PROBE, RENEW, CONTROL, NAMES, LISTING, TELL, SUMS];
+pub(super) const ALL: [&Script; 11] =
+    [OPEN, CLOSE, WITHDRAW, PROBE, RENEW, OVERHEAR, CONTROL, NAMES, LISTING, TELL, SUMS];

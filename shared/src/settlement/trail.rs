@@ -14,7 +14,7 @@ use crate::config::OnDisconnect;
 use crate::flight::{End, Listener};
 use crate::ledger::{Attempt, Ending, Record};
 use crate::overload::Slot;
-use crate::pipeline::Lead;
+use crate::pipeline::{Lead, Relay};
 use crate::plan::Candidate;
 use crate::platform::{Finding, Keeping, Lease, Platform, Release, Reservation};
 use crate::refusal::Refusal;
@@ -159,7 +159,17 @@ impl<P: Platform> Trail<P> {
         self.hand_over = Some((inner, record));
         self.keeping.lease = Some((lease, Release::Spent));
         // If nobody runs it, the lease ends by itself.
-        let _ = send.send(Task::Hold(Held { lease, id: self.reservation.want.id }, books));
+        let _ =
+            send.send(Task::Hold(Held { lease, id: self.reservation.want.id, most: self.most_kept }, books));
+    }
+
+    /// The settlement tells here what a call elsewhere says.
+    pub(crate) fn relay(&mut self, relay: Relay<P>) {
+        let Some((send, record)) = self.hand_over.take() else { return };
+        let (Docket(inner), books) = docket(&self.platform);
+        self.hand_over = Some((inner, record));
+        // If nobody runs it, whoever listens hears of an error.
+        let _ = send.send(Task::Relay(Box::new(relay), books));
     }
 
     /// An answer with this status has begun.

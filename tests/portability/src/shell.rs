@@ -18,7 +18,10 @@ use weir::embedded::Store;
 use weir::flight::Flights;
 use weir::ledger::Record;
 use weir::overload::Limiters;
-use weir::platform::{Ask, Closing, Event, Finding, Held, Lease, Opened, Payload, SendFault, StoreLost};
+use weir::platform::{
+    Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Payload, Piece, Renewed, SendFault,
+    StoreLost,
+};
 use weir::roll;
 use weir::time::{Instant, UnixMillis};
 
@@ -48,6 +51,7 @@ struct Inside {
     scripts: Rc<RefCell<BTreeMap<String, VecDeque<Act>>>>,
     opened: Cell<usize>,
     renewed: Cell<usize>,
+    carried: Cell<usize>,
     sent: Rc<RefCell<Vec<Sent>>>,
     records: RefCell<Vec<Record>>,
     events: RefCell<Vec<String>>,
@@ -89,6 +93,7 @@ impl Default for Shell {
             scripts: Rc::default(),
             opened: Cell::new(0),
             renewed: Cell::new(0),
+            carried: Cell::new(0),
             sent: Rc::default(),
             records: RefCell::default(),
             events: RefCell::default(),
@@ -120,6 +125,7 @@ impl Shell {
             scripts: Rc::clone(&first.scripts),
             opened: Cell::new(0),
             renewed: Cell::new(0),
+            carried: Cell::new(0),
             sent: Rc::clone(&first.sent),
             records: RefCell::default(),
             events: RefCell::default(),
@@ -168,6 +174,11 @@ impl Shell {
     /// How often a leader has said that it is still there.
     pub fn renewed(&self) -> usize {
         self.0.renewed.get()
+    }
+
+    /// How often a leader has told those who listen elsewhere what its answer said.
+    pub fn carried(&self) -> usize {
+        self.0.carried.get()
     }
 
     pub fn sent(&self) -> Vec<Sent> {
@@ -334,13 +345,22 @@ impl Platform for Shell {
         self.0.is_one_of_several
     }
 
-    async fn renew(&self, lease: Lease, id: u64) -> Result<bool, StoreLost> {
+    async fn renew(&self, lease: Lease, id: u64, piece: Option<&Piece>) -> Result<Renewed, StoreLost> {
         away().await;
         if self.0.is_store_lost.get() {
             return Err(StoreLost);
         }
-        self.0.renewed.set(self.0.renewed.get() + 1);
-        Ok(self.0.store.borrow_mut().renew(&lease, id, self.now()))
+        let count = if piece.is_some() { &self.0.carried } else { &self.0.renewed };
+        count.set(count.get() + 1);
+        Ok(self.0.store.borrow_mut().renew(&lease, id, piece, self.now()))
+    }
+
+    async fn overhear(&self, lease: Lease, id: u64, from: u64) -> Result<Overheard, StoreLost> {
+        away().await;
+        if self.0.is_store_lost.get() {
+            return Err(StoreLost);
+        }
+        Ok(self.0.store.borrow_mut().overhear(&lease, id, from, self.now()))
     }
 
     fn flights(&self) -> Option<&Flights> {

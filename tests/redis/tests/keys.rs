@@ -11,7 +11,7 @@ use weir::cache::Window;
 use weir::config::Limits;
 use weir::fingerprint::{Fingerprint, Framed};
 use weir::limit::Rate;
-use weir::platform::{Ask, Held, Lease, Leased, Recall, Repeat, Repeated, Reservation};
+use weir::platform::{Ask, Held, Lease, Leased, Recall, Renewed, Repeat, Repeated, Reservation};
 use weir::redis::{Clock, Codec, Moment, Value};
 use weir::time::Instant;
 use weir::usage::Tokens;
@@ -103,7 +103,7 @@ fn a_value_of_another_key_is_not_believed() {
     let repeat = Repeat { key: key(), request: key() };
     let breakers = ["a".to_owned()];
     let (reservation, lease) =
-        (Reservation { scopes: Vec::new(), ..from(1) }, Lease { key: key(), span: second });
+        (Reservation { scopes: Vec::new(), ..from(1) }, Lease { key: key(), form: None, span: second });
     let ask = Ask {
         recall: Some(&recall),
         repeat: Some(&repeat),
@@ -126,16 +126,17 @@ fn a_value_of_another_key_is_not_believed() {
     assert_eq!(told.answer.repeated, Some(Repeated::First));
     assert_eq!(told.answer.leased, Some(Leased::Own));
     assert_eq!(told.answer.gates, [Gate::Closed]);
-    let renewed = codec.renew(&lease, reservation.want.id, NOW);
+    let renewed = codec.renew(&lease, reservation.want.id, None, NOW);
     let value = connection.run(&renewed).unwrap();
-    assert!(codec.granted(&renewed, value).unwrap().answer, "the foreign value has made way");
+    let told = codec.renewed(&renewed, value).unwrap();
+    assert_eq!(told.answer, Renewed::Unheard, "the foreign value has made way");
 }
 
 #[test]
 fn a_value_of_the_wrong_type_is_an_error_and_leaves_nothing_half_done() {
     let server = Server::start();
     let (mut connection, codec) = (server.connect(), codec());
-    let (reservation, lease) = (from(1), Lease { key: key(), span: Duration::from_secs(1) });
+    let (reservation, lease) = (from(1), Lease { key: key(), form: None, span: Duration::from_secs(1) });
     let breakers = ["a".to_owned()];
     let ask =
         Ask { reservation: Some(&reservation), lease: Some(&lease), breakers: &breakers, ..Ask::default() };

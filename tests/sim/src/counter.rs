@@ -9,7 +9,10 @@ use weir::breaker::{Gate, Report};
 use weir::cache::{Entry, Form, Freshness};
 use weir::control::{self, Full, Listing, Order};
 use weir::embedded::Store;
-use weir::platform::{Ask, Closing, Finding, Held, Lease, Leased, Opened, Recalled, Repeated, Reservation};
+use weir::platform::{
+    Ask, Closing, Finding, Held, Lease, Leased, Opened, Overheard, Piece, Recalled, Renewed, Repeated,
+    Reservation,
+};
 use weir::time::Instant;
 
 use crate::model::Model;
@@ -273,8 +276,12 @@ impl Counter {
         granted
     }
 
-    pub(crate) fn renew(&self, world: &World, lease: &Lease, id: u64) -> bool {
-        self.store.borrow_mut().renew(lease, id, world.now())
+    pub(crate) fn renew(&self, world: &World, lease: &Lease, id: u64, piece: Option<&Piece>) -> Renewed {
+        self.store.borrow_mut().renew(lease, id, piece, world.now())
+    }
+
+    pub(crate) fn overhear(&self, world: &World, lease: &Lease, id: u64, from: u64) -> Overheard {
+        self.store.borrow_mut().overhear(lease, id, from, world.now())
     }
 
     pub(crate) fn lease_probe(&self, world: &World, breaker: &str, id: u64) -> bool {

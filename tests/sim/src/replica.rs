@@ -13,7 +13,10 @@ use weir::config::Upstream;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::flight::Flights;
 use weir::overload::Limiters;
-use weir::platform::{Ask, Closing, Event, Finding, Held, Lease, Opened, Payload, SendFault, StoreLost};
+use weir::platform::{
+    Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Payload, Piece, Renewed, SendFault,
+    StoreLost,
+};
 use weir::time::{Instant, UnixMillis};
 use weir_portability::Sleep;
 
@@ -256,9 +259,14 @@ impl Platform for Replica {
         self.0.world.plan.replicas.len() > 1
     }
 
-    async fn renew(&self, lease: Lease, id: u64) -> Result<bool, StoreLost> {
+    async fn renew(&self, lease: Lease, id: u64, piece: Option<&Piece>) -> Result<Renewed, StoreLost> {
         let world = &self.0.world;
-        ask(world, |counter| counter.renew(world, &lease, id)).await
+        ask(world, |counter| counter.renew(world, &lease, id, piece)).await
+    }
+
+    async fn overhear(&self, lease: Lease, id: u64, from: u64) -> Result<Overheard, StoreLost> {
+        let world = &self.0.world;
+        ask(world, |counter| counter.overhear(world, &lease, id, from)).await
     }
 
     fn flights(&self) -> Option<&Flights> {

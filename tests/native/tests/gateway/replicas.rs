@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use http::HeaderValue;
 use tokio::sync::Semaphore;
-use weir_native_tests::{Act, Answer, Extra, Gateway, Signal, Upstream, chat_body, chat_request, reply};
+use weir_native_tests::{
+    Act, Answer, Extra, Flow, Gateway, Signal, Upstream, chat_body, chat_request, reply,
+};
 use weir_redis_tests::Server;
 
 /// A lease lasts 3 s and is looked for each quarter of a second; the rest is for machines that do other
@@ -168,4 +171,69 @@ async fn a_stream_is_read_from_the_store_by_the_others() {
     assert!(events[0][0].contains("hi") && events[0].last().unwrap() == "[DONE]", "{events:?}");
     assert!(events.iter().all(|seen| *seen == events[0]), "{events:?}");
     assert_eq!(upstream.seen().len(), 1);
+}
+
+/// A stream that pauses behind its first event until the gate is opened.
+async fn paused() -> (Upstream, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let kept = Arc::clone(&gate);
+    let upstream = Upstream::start(move |_| {
+        let gate = Act::Gate(Arc::clone(&kept));
+        vec![reply::stream_head(), reply::content("one"), gate, reply::content("two"), reply::farewell()]
+    })
+    .await;
+    (upstream, gate)
+}
+
+/// The streams of the others, each of which has heard the first event while the answer has not gone on.
+async fn listening(gateways: &[Gateway]) -> Vec<Flow> {
+    let flows = gateways.iter().flat_map(|gateway| [gateway.stream("m"), gateway.stream("m")]);
+    let mut flows = join_all(flows).await;
+    for flow in &mut flows {
+        assert_eq!((flow.status, &flow.headers["x-cache"]), (200, &HeaderValue::from_static("COALESCED")));
+        assert!(flow.event().await.unwrap().contains("one"));
+    }
+    flows
+}
+
+#[tokio::test]
+async fn a_stream_is_heard_in_other_processes_while_it_comes() {
+    let (upstream, gate) = paused().await;
+    let server = Server::start();
+    let gateways = several(3, &document(&upstream, &server)).await;
+    let mut leader = gateways[0].stream("m").await;
+    assert!(leader.event().await.unwrap().contains("one"));
+    let mut flows = listening(&gateways[1..]).await;
+    gate.add_permits(1);
+    let rest = leader.events().await;
+    assert_eq!(rest.last().map(String::as_str), Some("[DONE]"));
+    for flow in &mut flows {
+        assert_eq!(flow.events().await, rest);
+        assert!(!flow.is_broken);
+    }
+    assert_eq!(upstream.seen().len(), 1);
+    for gateway in &gateways {
+        gateway.until_idle().await;
+    }
+    let after = gateways[2].stream("m").await;
+    assert_eq!(after.headers["x-cache"], "HIT");
+}
+
+#[tokio::test]
+async fn a_stream_whose_process_is_killed_is_cut_in_the_others() {
+    let (upstream, gate) = paused().await;
+    let server = Server::start();
+    let gateways = several(3, &document(&upstream, &server)).await;
+    let mut leader = gateways[0].stream("m").await;
+    assert!(leader.event().await.unwrap().contains("one"));
+    let flows = listening(&gateways[1..]).await;
+    gateways[0].signal(Signal::Kill);
+    for mut flow in flows {
+        let rest = flow.events().await;
+        assert!(flow.is_broken && rest.is_empty(), "{rest:?}");
+    }
+    gate.add_permits(100);
+    let mut after = gateways[1].stream("m").await;
+    assert_eq!(after.headers["x-cache"], "MISS", "what was cut is not kept");
+    assert_eq!(after.events().await.last().map(String::as_str), Some("[DONE]"));
 }

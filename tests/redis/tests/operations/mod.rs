@@ -19,8 +19,8 @@ use weir::ledger::{Ending, Record};
 use weir::limit::{Denial, Rate};
 use weir::metrics::{self, Exposition, Family, Sink as _, Tally};
 use weir::platform::{
-    Ask, Closing, Finding, Held, Keeping, Lease, Leased, Opened, Recall, Release, Repeat, Repeated,
-    Reservation,
+    Ask, Closing, Finding, Held, Keeping, Lease, Leased, Mark, Opened, Overheard, Piece, Recall, Release,
+    Renewed, Repeat, Repeated, Reservation,
 };
 use weir::redis::{Clock, Codec, Command, Garbled, Moment, Told, Value};
 use weir::roll::{STEP, scramble};
@@ -45,10 +45,15 @@ pub(crate) const OUTCOMES: &[&str] = &[
     "led",
     "led by nobody",
     "led elsewhere",
+    "led in hearing",
     "lease given",
     "lease refused",
+    "lead heard",
     "lead lost",
     "lead renewed",
+    "overheard",
+    "overheard the end",
+    "overheard nothing",
     "open",
     "refreshed",
     "retry given",
@@ -111,10 +116,12 @@ impl Twins {
             72..78 => self.withdraw()?,
             78..83 => self.lease()?,
             83..87 => self.report()?,
-            87..92 => self.renew()?,
-            92..95 => self.order()?,
-            95 => self.tell()?,
-            96 => self.drain()?,
+            87..90 => self.renew()?,
+            90 => self.overhear()?,
+            91 => self.tell()?,
+            92..94 => self.order()?,
+            94 => self.drain()?,
+            95..97 => self.lead_and_listen()?,
             97 => self.find_an_old_one()?,
             _ => self.close_a_stranger()?,
         }
@@ -194,7 +201,7 @@ impl Twins {
             ..Ask::default()
         };
         let opened = self.open_both(ask)?;
-        if let Some(Leased::Elsewhere { id }) = opened.leased {
+        if let Some(Leased::Elsewhere { id, .. }) = opened.leased {
             self.awaited = Some(id);
             return Ok(());
         }
@@ -310,7 +317,8 @@ impl Twins {
         }
         match opened.leased {
             Some(Leased::Own) => self.note("led"),
-            Some(Leased::Elsewhere { .. }) => self.note("led elsewhere"),
+            Some(Leased::Elsewhere { is_audible: true, .. }) => self.note("led in hearing"),
+            Some(Leased::Elsewhere { is_audible: false, .. }) => self.note("led elsewhere"),
             Some(Leased::Nobody) => self.note("led by nobody"),
             None => {}
         }
@@ -443,19 +451,99 @@ impl Twins {
     }
 
     fn renew(&mut self) -> Checked {
-        let (moment, stranger) = (self.moment(), self.roll());
+        let (lease, id) = self.a_leader();
+        self.renew_both(lease, id)?;
+        self.overhear_of(lease, id)
+    }
+
+    fn renew_both(&mut self, lease: Lease, id: u64) -> Checked {
+        let piece = (self.below(4) > 0).then(|| self.piece());
+        let moment = self.moment();
+        let ours = self.store.renew(&lease, id, piece.as_ref(), self.now);
+        let command = self.codec.renew(&lease, id, piece.as_ref(), moment);
+        let theirs = self.ask(&command, |codec, value| codec.renewed(&command, value))?;
+        self.note(match ours {
+            Renewed::Lost => "lead lost",
+            Renewed::Unheard => "lead renewed",
+            Renewed::Heard => "lead heard",
+        });
+        same("renew", &ours, &theirs)
+    }
+
+    fn overhear(&mut self) -> Checked {
+        let (lease, id) = self.a_leader();
+        self.overhear_of(lease, id)
+    }
+
+    fn overhear_of(&mut self, lease: Lease, id: u64) -> Checked {
+        let (from, moment) = (self.one_of(&[0, 0, 1, 200, 70_000]), self.moment());
+        let lease = self.lead().filter(|_| self.state.is_multiple_of(4)).unwrap_or(lease);
+        let ours = self.store.overhear(&lease, id, from, self.now);
+        let command = self.codec.overhear(&lease, id, from, moment);
+        let theirs = self.ask(&command, |codec, value| codec.overheard(from, &command, value))?;
+        self.note(match &ours {
+            Overheard::Nothing => "overheard nothing",
+            Overheard::Piece { piece: Piece { end: Some(_), .. }, .. } => "overheard the end",
+            Overheard::Piece { .. } => "overheard",
+        });
+        same("overhear", &ours, &theirs)
+    }
+
+    /// One leads, another listens, for as long as the lease is renewed in time.
+    fn lead_and_listen(&mut self) -> Checked {
+        let lease = Lease {
+            key: key("cache", 7 + self.below(2)),
+            form: Some(key("form", self.below(2))),
+            span: Duration::from_secs(3),
+        };
+        let reservation = Reservation { scopes: Vec::new(), ..self.reservation() };
+        let id = reservation.want.id;
+        let ask = Ask { reservation: Some(&reservation), lease: Some(&lease), ..Ask::default() };
+        if self.open_both(ask)?.leased != Some(Leased::Own) {
+            return Ok(());
+        }
+        for _ in 0..self.below(16) {
+            let micros = self.below(1_000_000);
+            self.now = self.now.after(Duration::from_micros(micros));
+            match self.below(3) {
+                0 => {
+                    let other = Reservation { scopes: Vec::new(), ..self.reservation() };
+                    self.open_both(Ask { reservation: Some(&other), ..ask })?;
+                }
+                1 => self.renew_both(lease, id)?,
+                _ => self.overhear_of(lease, id)?,
+            }
+        }
+        let release = self.one_of(&[Release::Spent, Release::Free]);
+        let keeping = Keeping { lease: Some((lease, release)), ..Keeping::default() };
+        self.settle_both(reservation.clone(), Tokens(0), keeping)?;
+        self.overhear_of(lease, id)?;
+        let other = Reservation { scopes: Vec::new(), ..self.reservation() };
+        self.open_both(Ask { reservation: Some(&other), awaited: Some(id), ..ask }).map(drop)
+    }
+
+    /// One that leads, or once did.
+    fn a_leader(&mut self) -> (Lease, u64) {
         let leaders = self.under_way.iter().filter_map(|(reservation, keeping)| {
             let (lease, _) = keeping.lease?;
             Some((lease, reservation.want.id))
         });
         let leaders: Vec<_> = leaders.collect();
-        let any = Lease { key: key("cache", 0), span: Duration::from_secs(3) };
-        let (lease, id) = if leaders.is_empty() { (any, stranger) } else { self.one_of(&leaders) };
-        let ours = self.store.renew(&lease, id, self.now);
-        let command = self.codec.renew(&lease, id, moment);
-        let theirs = self.ask(&command, |codec, value| codec.granted(&command, value))?;
-        self.note(if ours { "lead renewed" } else { "lead lost" });
-        same("renew", &ours, &theirs)
+        let stranger = Lease { key: key("cache", 0), form: None, span: Duration::from_secs(3) };
+        if leaders.is_empty() { (stranger, self.roll()) } else { self.one_of(&leaders) }
+    }
+
+    fn piece(&mut self) -> Piece {
+        let most = self.one_of(&[0, 10, 300, 300, 70_000]);
+        let bytes: Vec<u8> = (0..self.below(most + 1)).map(|_| self.roll().to_le_bytes()[0]).collect();
+        let end = match self.below(6) {
+            0 => Some(Mark::Complete),
+            1 => Some(Mark::Cut { notice: None }),
+            2 => Some(Mark::Cut { notice: Some("sorry".into()) }),
+            _ => None,
+        };
+        let head = (self.below(2) == 0).then(|| "a head".into());
+        Piece { head, bytes: bytes.into(), end }
     }
 
     fn report(&mut self) -> Checked {
@@ -540,7 +628,8 @@ impl Twins {
     fn lead(&mut self) -> Option<Lease> {
         let name = self.below(6);
         let span = Duration::from_secs(self.one_of(&[1, 3, 30]));
-        (name < 3).then(|| Lease { key: key("cache", name), span })
+        let form = self.one_of(&[None, Some(1), Some(1), Some(2)]).map(|form| key("form", form));
+        (name < 3).then(|| Lease { key: key("cache", name), form, span })
     }
 
     fn repeat(&mut self) -> Option<Repeat> {

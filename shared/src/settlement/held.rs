@@ -1,0 +1,216 @@
+//! The lease of a call that others elsewhere want, for as long as the call is under way.
+//!
+//! Its holder says again and again that it is still there. Where the call is a stream and somebody elsewhere
+//! waits for it, it listens to its own call like anybody else, and carries what it hears to the store. So
+//! those who listen elsewhere keep the call going like those who listen here; and whatever goes wrong with
+//! the store goes wrong for them alone.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{Either, select};
+
+use super::{Settlement, Task};
+use crate::flight::{Ear, End, Heard, Listener};
+use crate::ledger::Ending;
+use crate::platform::{Lease, Mark, Piece, Platform, Renewed, StoreLost};
+
+/// How often a leader says that it is still there.
+const RENEWAL: Duration = Duration::from_secs(1);
+
+/// What comes within this time is carried together.
+const BATCH: Duration = Duration::from_millis(50);
+
+/// Bytes that are carried at a time, more or less.
+const MOST_CARRIED: usize = 64 * 1024;
+
+/// The last of an answer is given this long to reach the store.
+const LAST: Duration = Duration::from_secs(1);
+
+/// A lease, in the name of the call `id`.
+#[derive(Clone, Copy)]
+pub(super) struct Held {
+    pub(super) lease: Lease,
+    pub(super) id: u64,
+    /// Bytes of the longest answer that is carried.
+    pub(super) most: u64,
+}
+
+/// Why nothing more is carried.
+enum Deaf {
+    /// Nobody elsewhere listens.
+    Unheard,
+    /// Somebody else has taken over.
+    Lost,
+}
+
+impl Held {
+    /// Holds the lease until the books are closed.
+    pub(super) async fn beside<P: Platform>(self, books: Settlement<P>) {
+        let Settlement { platform, task } = books;
+        match self.during(&platform, task).await {
+            Ok(Task::Lead(lead)) => {
+                let ear = lead.ear();
+                let (books, pilot) = self.carrying(&platform, &ear, lead.fly()).await;
+                let Ok(Task::Close(left)) = books.task.await else { return };
+                self.during(&platform, left.close(&platform, Some(pilot))).await;
+            }
+            Ok(task) => self.during(&platform, task.end(&platform)).await,
+            Err(_) => {}
+        }
+    }
+
+    /// Does the work, and says meanwhile that the call is still under way.
+    async fn during<P: Platform, T>(&self, platform: &P, work: impl Future<Output = T>) -> T {
+        match select(pin!(work), pin!(self.renew(platform))).await {
+            Either::Left((done, _)) => done,
+            Either::Right(((), work)) => work.await,
+        }
+    }
+
+    /// The same, and carries what is said. What was said by the end of the work is carried to its end: behind
+    /// the books, those who listen would take it for cut.
+    async fn carrying<P: Platform, T>(&self, platform: &P, ear: &Ear, work: impl Future<Output = T>) -> T {
+        let is_carried = AtomicBool::new(false);
+        match select(pin!(work), pin!(self.carry(platform, ear, &is_carried))).await {
+            Either::Left((done, carry)) => {
+                if is_carried.load(Ordering::Relaxed) {
+                    let _ = select(carry, platform.sleep(LAST)).await;
+                }
+                done
+            }
+            Either::Right(((), work)) => work.await,
+        }
+    }
+
+    /// Says again and again that the call is still under way, until somebody else has taken over.
+    async fn renew<P: Platform>(&self, platform: &P) {
+        loop {
+            platform.sleep(RENEWAL).await;
+            if platform.renew(self.lease, self.id, None).await == Ok(Renewed::Lost) {
+                return;
+            }
+        }
+    }
+
+    /// The same, and once somebody elsewhere waits, what is said. An answer that is here as a whole is not
+    /// carried: it is kept in a moment.
+    async fn carry<P: Platform>(&self, platform: &P, ear: &Ear, is_carried: &AtomicBool) {
+        loop {
+            platform.sleep(RENEWAL).await;
+            let listener = match platform.renew(self.lease, self.id, None).await {
+                Ok(Renewed::Lost) => return,
+                Ok(Renewed::Heard) => ear.listen(),
+                Ok(Renewed::Unheard) | Err(StoreLost) => None,
+            };
+            let Some(listener) = listener else { continue };
+            let head = match self.listening(platform, listener.head()).await {
+                Ok(Ok(head)) if head.whole.is_none() => head,
+                Ok(_) => return self.renew(platform).await,
+                Err(Deaf::Unheard) => continue,
+                Err(Deaf::Lost) => return,
+            };
+            is_carried.store(true, Ordering::Relaxed);
+            match self.tell(platform, &listener, head.to_bytes()).await {
+                Ok(()) | Err(Deaf::Lost) => return,
+                Err(Deaf::Unheard) => drop(listener),
+            }
+            self.cut(platform).await;
+            is_carried.store(false, Ordering::Relaxed);
+            return self.renew(platform).await;
+        }
+    }
+
+    /// Carries an answer to its end. [`Deaf::Unheard`] where it has to be cut: nobody listens, it is too
+    /// long, or nobody knows what the store has of it.
+    async fn tell<P: Platform>(&self, platform: &P, listener: &Listener, head: Bytes) -> Result<(), Deaf> {
+        let mut head = Some(head);
+        let mut room = self.most;
+        loop {
+            let (bytes, end) = self.listening(platform, gather(platform, listener)).await?;
+            room = room.checked_sub(bytes.len() as u64).ok_or(Deaf::Unheard)?;
+            let is_over = end.is_some();
+            let piece = Piece { head: head.take(), bytes, end: end.map(mark) };
+            match platform.renew(self.lease, self.id, Some(&piece)).await {
+                Ok(Renewed::Heard | Renewed::Unheard) if is_over => return Ok(()),
+                Ok(Renewed::Heard) => {}
+                Ok(Renewed::Lost) => return Err(Deaf::Lost),
+                Ok(Renewed::Unheard) | Err(StoreLost) => return Err(Deaf::Unheard),
+            }
+        }
+    }
+
+    /// Says that no more of it comes.
+    async fn cut<P: Platform>(&self, platform: &P) {
+        let piece = Piece { end: Some(Mark::Cut { notice: None }), ..Piece::default() };
+        while platform.renew(self.lease, self.id, Some(&piece)).await == Err(StoreLost) {
+            platform.sleep(RENEWAL).await;
+        }
+    }
+
+    /// Does the work for as long as somebody elsewhere listens.
+    async fn listening<P: Platform, T>(
+        &self,
+        platform: &P,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Deaf> {
+        let mut work = pin!(work);
+        loop {
+            match select(work.as_mut(), platform.sleep(RENEWAL)).await {
+                Either::Left((done, _)) => return Ok(done),
+                Either::Right(_) => match platform.renew(self.lease, self.id, None).await {
+                    Ok(Renewed::Lost) => return Err(Deaf::Lost),
+                    Ok(Renewed::Unheard) => return Err(Deaf::Unheard),
+                    Ok(Renewed::Heard) | Err(StoreLost) => {}
+                },
+            }
+        }
+    }
+}
+
+/// What is said next, and whatever comes right behind it.
+async fn gather<P: Platform>(platform: &P, listener: &Listener) -> (Bytes, Option<End>) {
+    let mut bytes = BytesMut::new();
+    let mut end = add(&mut bytes, poll_fn(|cx| listener.poll_next(cx)).await);
+    if end.is_none() {
+        platform.sleep(BATCH).await;
+    }
+    while end.is_none() && bytes.len() < MOST_CARRIED {
+        let next = poll_fn(|cx| match listener.poll_next(cx) {
+            Poll::Ready(heard) => Poll::Ready(Some(heard)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        let Some(heard) = next.await else { break };
+        end = add(&mut bytes, heard);
+    }
+    (bytes.freeze(), end)
+}
+
+fn add(bytes: &mut BytesMut, heard: Heard) -> Option<End> {
+    match heard {
+        Heard::Bytes { bytes: more, end } => {
+            bytes.extend_from_slice(&more);
+            end
+        }
+        Heard::End(end) => Some(end),
+    }
+}
+
+fn mark(end: End) -> Mark {
+    match end.ending {
+        Ending::Complete => Mark::Complete,
+        Ending::Rejected
+        | Ending::Failed
+        | Ending::Truncated
+        | Ending::Reset
+        | Ending::Stalled
+        | Ending::DeadlinePassed
+        | Ending::Malformed
+        | Ending::UpstreamError
+        | Ending::ClientGone => Mark::Cut { notice: end.notice },
+    }
+}
