@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
 use weir::cache::Status;
 use weir::ledger::Ending;
 use weir::time::Instant;
@@ -176,7 +177,7 @@ fn what_is_too_long_to_be_kept_is_not_carried_to_its_end() {
     listen(&shells[0], &mut visits, 1);
     while !visits[1].reply().is_aborted {
         stir(&mut visits);
-        shells[0].clock().advance();
+        assert!(!visits[0].is_over() && shells[0].clock().advance(), "it is not cut off");
     }
     let heard = visits[1].reply().body().len();
     assert!((8 << 10..=16 << 10).contains(&heard), "{heard} bytes");
@@ -290,6 +291,43 @@ fn a_slow_reader_elsewhere_hears_all_of_it() {
     all_to_the_end(&shells[0], &mut visits);
     assert!(!visits[1].reply().is_aborted);
     assert!(visits[0].reply().body() == visits[1].reply().body());
+}
+
+#[test]
+fn who_listens_and_loses_the_store_for_good_is_cut_off() {
+    let shells = several(2, long(20));
+    let mut visits = vec![chat(&shells[0]), chat(&shells[1])];
+    listen(&shells[0], &mut visits, 1);
+    let lost = shells[0].clock().elapsed();
+    shells[1].lose_store(true);
+    while !visits[1].reply().is_aborted {
+        stir(&mut visits);
+        let now = shells[0].clock().elapsed();
+        assert!(now <= lost + Duration::from_secs(4), "{lost:?} to {now:?}");
+        shells[0].clock().advance();
+    }
+    all_to_the_end(&shells[0], &mut visits);
+}
+
+/// It wants an answer of its own to be given again, so it waits for the whole.
+#[test]
+fn a_call_with_a_key_waits_for_the_end_and_is_answered_again() {
+    let sample = samples::chat();
+    let keyed = |shell: &Shell| {
+        let mut request = post(shell.clock(), sample.path, sample.request.clone());
+        request.headers_mut().insert("idempotency-key", HeaderValue::from_static("k"));
+        Visit::new(shell, &config(TOML), request)
+    };
+    let shells = several(2, trickle(&sample));
+    let mut visits = vec![chat(&shells[0])];
+    stir(&mut visits);
+    visits.push(keyed(&shells[1]));
+    all_to_the_end(&shells[0], &mut visits);
+    assert_eq!((shells[0].carried(), shells[0].sent().len()), (0, 1));
+    assert_eq!(visits[1].reply().text(), sample.seen());
+    let mut again = vec![keyed(&shells[0])];
+    all_to_the_end(&shells[0], &mut again);
+    assert_eq!(again[0].reply().header("idempotent-replayed"), "true");
 }
 
 #[test]

@@ -201,6 +201,7 @@ fn one_takes_over_from_a_leader_whose_client_leaves() {
                 }
             }
             visits.extend([chat(&shells[1]), chat(&shells[2])]);
+            stir(&mut visits[1..]);
             visits[0].leave();
             let left = shells[0].clock().elapsed();
             all_to_the_end(&shells[0], &mut visits);

@@ -152,6 +152,31 @@ fn a_value_of_the_wrong_type_is_an_error_and_leaves_nothing_half_done() {
     connection.run(&command).unwrap();
 }
 
+/// Whoever has left before it heard that it leads leads nobody.
+#[test]
+fn a_lease_that_nobody_took_is_the_next_ones() {
+    let server = Server::start();
+    let (mut connection, codec) = (server.connect(), codec());
+    let lease = Lease { key: key(), form: None, span: Duration::from_secs(3) };
+    let unlimited = |id: u32| Reservation { scopes: Vec::new(), ..from(id) };
+    let (first, second) = (unlimited(1), unlimited(2));
+    let ask = |reservation| Ask { reservation: Some(reservation), lease: Some(&lease), ..Ask::default() };
+    let mut open = |ask: Ask<'_>| {
+        let command = codec.open(ask, NOW);
+        let value = connection.run(&command).unwrap();
+        codec.opened(ask, &command, NOW, value).unwrap().answer
+    };
+    let opened = open(ask(&first));
+    assert_eq!(opened.leased, Some(Leased::Own));
+    let waiting = open(ask(&second));
+    assert_eq!(waiting.leased, Some(Leased::Elsewhere { id: 1, is_audible: false }));
+    assert!(codec.give_back(ask(&second), &waiting, NOW).is_none(), "it holds nothing");
+    let command = codec.give_back(ask(&first), &opened, NOW).unwrap();
+    server.connect().run(&command).unwrap();
+    let again = open(Ask { awaited: Some(1), ..ask(&second) });
+    assert_eq!(again.leased, Some(Leased::Own));
+}
+
 /// Two who do not know each other's clocks agree, for the server's counts.
 #[test]
 fn replicas_with_clocks_of_their_own_agree() {
