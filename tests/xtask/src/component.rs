@@ -27,8 +27,8 @@ pub(crate) fn check(workspace: &Workspace) -> Outcome {
     Ok(Tally::PASSED)
 }
 
-/// Beside the folder of this program's own profile.
-fn artefact() -> Result<PathBuf, Failure> {
+/// Where it lies: beside the folder of this program's own profile.
+pub(crate) fn artefact() -> Result<PathBuf, Failure> {
     let this = Workspace::built("xtask")?;
     let target = this.parent().and_then(|profile| profile.parent());
     let target = target.ok_or_else(|| Failure::new("xtask lies in no target directory"))?;

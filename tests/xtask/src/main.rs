@@ -12,6 +12,7 @@ mod deny;
 mod docs;
 mod fmt;
 mod hpa;
+mod image;
 mod k8s;
 mod layout;
 mod lint;
@@ -59,6 +60,8 @@ enum Task {
     Portable,
     /// The Spin component, and whether it is small enough.
     Component,
+    /// Write the Spin component as an OCI layout into the target directory.
+    Image,
     /// The manifests: rendered as they are under version control, known to Kubernetes, sound together.
     K8s {
         /// Take the renders as they are now, to be read in `git diff`.
@@ -106,6 +109,7 @@ impl Task {
             Self::Docs => vec![Step::new("docs", docs::check)],
             Self::Portable => vec![Step::new("portable", portable::check)],
             Self::Component => vec![Step::new("component", component::check)],
+            Self::Image => vec![Step::new("image", image::write)],
             Self::K8s { renew } => {
                 let goldens = if *renew { k8s::Goldens::Renew } else { k8s::Goldens::Compare };
                 vec![
