@@ -16,8 +16,13 @@ import kubernetes_validate
 import yaml
 from kubernetes_validate import SchemaNotFoundError
 
-# MutatingAdmissionPolicy is in v1beta1 since the first of them.
-VERSIONS = ["1.34", "1.35", "1.36", "1.37"]
+VERSIONS = ["1.33", "1.34", "1.35", "1.36", "1.37"]
+
+# What is younger than the first of them, and said to be so where it is used.
+SINCE = {
+    ("admissionregistration.k8s.io/v1", "MutatingAdmissionPolicy"): "1.36",
+    ("admissionregistration.k8s.io/v1", "MutatingAdmissionPolicyBinding"): "1.36",
+}
 
 # Of the metadata of a manifest; the server writes the rest.
 METADATA = {
@@ -67,7 +72,8 @@ def faults(thing, custom):
     if validator:
         return [f"{where(error)}: {error.message}" for error in validator.iter_errors(thing)]
     found = []
-    for version in VERSIONS:
+    since = SINCE.get((api, kind), VERSIONS[0])
+    for version in VERSIONS[VERSIONS.index(since) :]:
         try:
             used = kubernetes_validate.validate(thing, version, strict=True)
             if used != version:
