@@ -9,7 +9,7 @@ use crate::cluster::Cluster;
 const MARGIN: i64 = 10;
 
 pub(super) fn faults(cluster: &Cluster) -> Vec<String> {
-    let mut faults = Vec::new();
+    let mut faults = made_pods(cluster);
     for workload in cluster.workloads().filter(|workload| !workload.is_made()) {
         let grace = workload.pod("/terminationGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(30);
         for container in workload.containers() {
@@ -23,4 +23,16 @@ pub(super) fn faults(cluster: &Cluster) -> Vec<String> {
         }
     }
     faults
+}
+
+/// A `SpinApp` cannot say how its pods stop: where an autoscaler takes some away, an admission policy says it.
+fn made_pods(cluster: &Cluster) -> Vec<String> {
+    let told = cluster.own("MutatingAdmissionPolicyBinding").any(|binding| {
+        let policy = binding.text("/spec/policyName").unwrap_or_default();
+        let policy = cluster.find("MutatingAdmissionPolicy", "", policy);
+        policy.is_some_and(|policy| policy.0.to_string().contains("preStop"))
+    });
+    let scaled = cluster.own("SpinApp").filter(|app| app.flag("/spec/enableAutoscaling") == Some(true));
+    let lost = scaled.filter(|_| !told);
+    lost.map(|app| format!("{app}: no policy has its pods wait before they stop")).collect()
 }
