@@ -3,6 +3,8 @@
 //! Nothing here asks for `Send`. A shell whose runtime needs it has types that are, and the future of
 //! [`crate::handle`] is then `Send` as well; a shell full of `Rc` compiles just so. Generic code spawns nothing.
 
+mod lease;
+
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 
+pub(crate) use self::lease::MOST_OVERHEARD;
+pub use self::lease::{Lease, Leased, Mark, Overheard, Piece, Release, Renewed};
 use crate::account::{Denied, Left, Scope, Want};
 use crate::breaker::{Gate, Outcome, Policy};
 use crate::cache::{Entry, Freshness, Window};
@@ -172,89 +176,6 @@ pub enum Repeated {
     Answered { entry: Arc<Entry>, age: Duration },
     /// It was used for another request.
     Conflict,
-}
-
-/// The right to make a call that several want. It ends by itself, so that nobody waits for long for a leader
-/// who has died.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// What the answer will be kept by.
-    pub key: Fingerprint,
-    /// What those know it by who can listen to it as it comes; `None` where this call is to be answered as a
-    /// whole, or cannot listen.
-    pub form: Option<Fingerprint>,
-    /// How long it lasts unless it is renewed.
-    pub span: Duration,
-}
-
-/// Who makes a call that several want.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leased {
-    /// This one.
-    Own,
-    /// The call of this id; nothing is reserved. Its answer may be audible as it comes:
-    /// [`Platform::overhear`].
-    Elsewhere { id: u64, is_audible: bool },
-    /// Everybody who has waited, each for itself: whom they waited for has no answer for them.
-    Nobody,
-}
-
-/// More of an answer that is on its way, for those who listen elsewhere.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Piece {
-    /// The beginning, with the first of its pieces: the words are the core's.
-    pub head: Option<Bytes>,
-    pub bytes: Bytes,
-    /// With the last.
-    pub end: Option<Mark>,
-}
-
-/// How an answer has ended for those who listen elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mark {
-    Complete,
-    /// It is not complete, or is not carried any further.
-    Cut {
-        /// The last that a client reads; none is an abort.
-        notice: Option<Bytes>,
-    },
-}
-
-/// What a leader is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Renewed {
-    /// Nobody elsewhere listens.
-    Unheard,
-    /// Somebody does, or has just now: what the answer says is to be carried to the store.
-    Heard,
-    /// The lease is not its own any more: it ran out, or somebody else has taken over.
-    Lost,
-}
-
-/// Bytes of an answer that are heard at a time.
-pub(crate) const MOST_OVERHEARD: usize = 64 * 1024;
-
-/// What is heard of a call elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Overheard {
-    /// Nothing is known of it.
-    Nothing,
-    Piece {
-        /// From the byte that was asked for; the head only with the first. The end only where nothing is left
-        /// to read.
-        piece: Piece,
-        /// Whether more may come.
-        is_led: bool,
-    },
-}
-
-/// What a leader leaves behind with its lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Release {
-    /// Its answer, or the lack of one: who has waited for it and finds none does not wait again.
-    Spent,
-    /// Nothing yet: the next who asks takes over.
-    Free,
 }
 
 /// What is to be kept of a call's answer.

@@ -6,6 +6,7 @@
 //! comes, under the leader's name, so that nobody ever reads on in another's.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,14 +45,22 @@ struct Until {
     end: Instant,
 }
 
-/// What has been said so far.
-#[derive(Debug)]
+/// What has been said so far. Its `Debug` shows none of it.
 struct Carried {
     of: Until,
     form: Option<Fingerprint>,
     head: Bytes,
     said: Vec<u8>,
     end: Option<Mark>,
+}
+
+impl fmt::Debug for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Carried")
+            .field("of", &self.of)
+            .field("bytes", &self.said.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Leases {
