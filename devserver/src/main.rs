@@ -5,6 +5,8 @@ mod books;
 mod check;
 mod cli;
 mod client;
+mod connections;
+mod crew;
 mod document;
 mod drain;
 mod keys;

@@ -1,33 +1,26 @@
-//! `weir serve`: threads, sockets, the banner, the end.
+//! `weir serve`: the native gateway, its banner.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
-use tokio_util::sync::CancellationToken;
 use weir::Config;
 use weir::config::{Auth, Dialect, StoreKind};
 
 use crate::cli::{Failed, Serve, say};
 use crate::client::{self, Clients};
+use crate::connections::Ending;
+use crate::crew::{self, Crew};
 use crate::document::Machine;
-use crate::drain::{self, Stop};
 use crate::live::Live;
 use crate::logs;
 use crate::native::{Native, Process};
 use crate::store::Shared;
-use crate::worker::{self, Ending, Inbox};
-
-/// The pause after a failed accept, which is nearly always a lack of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+use crate::worker;
 
 /// Serves until it is asked to stop.
 pub(crate) fn serve(flags: Serve) -> Result<(), Failed> {
     logs::init(flags.log_format, flags.log_level);
-    let runtime = runtime()?;
+    let runtime = crew::runtime()?;
     let simulated = runtime.block_on(weir_simulated::bind(SocketAddr::from(([127, 0, 0, 1], 0))));
     let simulated = simulated.map_err(|e| Failed::because("no port for the simulated provider", e))?;
     let machine = Machine { simulated: simulated_base(simulated.addr())? };
@@ -42,64 +35,37 @@ pub(crate) fn serve(flags: Serve) -> Result<(), Failed> {
     let process = Process::new().map_err(|e| Failed::because("no randomness", e))?;
     let process = Arc::new(process);
     process.follow(&config);
-    let ending = Ending { stop: CancellationToken::new(), abort: CancellationToken::new() };
-    let (inboxes, workers) = start_workers(&config, &process, &live, &ending)?;
+    let ending = Ending::default();
+    let crew = start_workers(&config, &process, &live, &ending)?;
 
     runtime.block_on(async {
         // It costs nothing until a configuration names it.
         let provider = tokio::spawn(simulated.run(ending.abort.clone().cancelled_owned()));
         let follow = Arc::clone(&live).follow(Arc::clone(&process));
-        let following = tokio::spawn(async move {
+        let following = tokio::spawn(ending.stop.clone().run_until_cancelled_owned(async move {
             if let Err(Failed(why)) = follow.await {
                 tracing::error!("{why}: the configuration will not be read again");
             }
-        });
-        let acceptor = tokio::spawn(accept(listener, inboxes, ending.stop.clone()));
-        // Signals are heeded before anyone is told where it listens.
-        let mut stop = Stop::listen()?;
-        tokio::task::yield_now().await;
-        greet(&config, address, is_trial);
-        stop.asked().await;
-        ending.stop.cancel();
-        following.abort();
-        let grace = live.config().server.grace;
-        tracing::info!(grace_s = grace.as_secs(), "stopping: no new connections, open requests are finished");
-        let joined = tokio::task::spawn_blocking(move || {
-            for worker in workers {
-                // A worker that panicked has told so on standard error.
-                let _ = worker.join();
-            }
-        });
-        let finished = drain::within_grace(grace, &mut stop, async { drop(joined.await) }).await;
-        ending.abort.cancel();
-        let _ = (acceptor.await, provider.await);
-        tracing::info!(finished, "stopped");
+        }));
+        let greet = || greet(&config, address, is_trial);
+        crew.serve(listener, &ending, greet, || live.config().server.grace).await?;
+        let _ = (following.await, provider.await);
         Ok(())
     })
-}
-
-fn runtime() -> Result<Runtime, Failed> {
-    Builder::new_current_thread().enable_all().build().map_err(|e| Failed::because("no runtime", e))
 }
 
 fn simulated_base(address: SocketAddr) -> Result<http::Uri, Failed> {
     format!("http://{address}/v1").parse().map_err(|e| Failed::because("no address", e))
 }
 
-type Workers = (Vec<Inbox>, Vec<thread::JoinHandle<()>>);
-
 fn start_workers(
     config: &Config,
     process: &Arc<Process>,
     live: &Arc<Live>,
     ending: &Ending,
-) -> Result<Workers, Failed> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let count = if config.server.workers == 0 { cores } else { config.server.workers };
+) -> Result<Crew, Failed> {
     let tls = client::tls().map_err(|e| Failed::because("no TLS", e))?;
-    let (mut inboxes, mut threads) = (Vec::new(), Vec::new());
-    for number in 0..count {
-        let (inbox, connections) = worker::inbox();
+    Crew::start(&config.server, |arrivals| {
         let shared = match &config.store.kind {
             StoreKind::Embedded => None,
             StoreKind::Redis(place) => {
@@ -107,42 +73,8 @@ fn start_workers(
             }
         };
         let native = Native::new(Arc::clone(process), Clients::new(Arc::clone(&tls)), shared);
-        let runtime = runtime()?;
-        let work =
-            worker::work(native, Arc::clone(live), connections, Arc::clone(&inbox.load), ending.clone());
-        let thread = thread::Builder::new()
-            .name(format!("worker-{number}"))
-            .spawn(move || runtime.block_on(work))
-            .map_err(|e| Failed::because("no thread", e))?;
-        inboxes.push(inbox);
-        threads.push(thread);
-    }
-    Ok((inboxes, threads))
-}
-
-/// Hands each connection to the worker that has the fewest.
-async fn accept(listener: TcpListener, inboxes: Vec<Inbox>, stop: CancellationToken) -> Result<(), Failed> {
-    let failed = |e| Failed::because("the listener cannot be used", e);
-    listener.set_nonblocking(true).map_err(failed)?;
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            accepted = listener.accept() => accepted,
-        };
-        let connection = match accepted {
-            Ok((connection, _)) => connection.into_std(),
-            Err(error) => {
-                tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let idlest = inboxes.iter().min_by_key(|inbox| inbox.load.load(Ordering::Relaxed));
-        if let (Ok(connection), Some(inbox)) = (connection, idlest) {
-            inbox.give(connection);
-        }
-    }
+        worker::work(native, Arc::clone(live), arrivals, ending.clone())
+    })
 }
 
 /// A model that some route serves, where none is named.

@@ -1,0 +1,191 @@
+//! The connections of one thread: one runtime, and no hand-over in between.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::mpsc;
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use weir::config;
+use weir::platform::Peer;
+
+/// Most bytes of a request's head. Of its fields hyper takes a hundred; a bound of our own would cost an
+/// allocation a request.
+const LARGEST_HEAD: u32 = 64 * 1024;
+
+/// For closing the books of what was cut off.
+const LAST_ENTRIES: Duration = Duration::from_secs(1);
+
+/// Shorter than any wait of a request, of which the store's is the shortest.
+const HEARTBEAT: Duration = Duration::from_millis(200);
+
+/// Where the acceptor brings connections.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    connections: mpsc::UnboundedSender<TcpStream>,
+    /// Connections at this worker.
+    pub(crate) load: Arc<AtomicUsize>,
+}
+
+impl Inbox {
+    /// `false` when the worker has gone.
+    pub(crate) fn give(&self, connection: TcpStream) -> bool {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        self.connections.send(connection).is_ok()
+    }
+}
+
+/// How the process ends.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ending {
+    /// Nothing new comes.
+    pub(crate) stop: CancellationToken,
+    /// The grace is over.
+    pub(crate) abort: CancellationToken,
+}
+
+/// What the acceptor has brought.
+#[derive(Debug)]
+pub(crate) struct Arrivals {
+    connections: mpsc::UnboundedReceiver<TcpStream>,
+    load: Arc<AtomicUsize>,
+}
+
+pub(crate) fn inbox() -> (Inbox, Arrivals) {
+    let (send, connections) = mpsc::unbounded_channel();
+    let load = Arc::default();
+    (Inbox { connections: send, load: Arc::clone(&load) }, Arrivals { connections, load })
+}
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// To send the head of its request.
+    header: Duration,
+    /// To take some of what it is sent.
+    write: Duration,
+}
+
+impl Patience {
+    pub(crate) fn of(server: &config::Server) -> Self {
+        Self { header: server.header_timeout, write: server.body_timeout }
+    }
+}
+
+/// Serves what comes in until it is told to stop and all is finished, or to abort.
+/// `tasks` are waited for as the connections are.
+pub(crate) async fn serve(
+    mut arrivals: Arrivals,
+    router: Router,
+    patience: impl Fn() -> Patience,
+    tasks: TaskTracker,
+    ending: Ending,
+) {
+    let graceful = GracefulShutdown::new();
+    // A timer that is nearer than all others makes tokio wake itself through a file descriptor. With one that
+    // is always near, no request's timers are.
+    let heartbeat = tokio::spawn(async {
+        let mut beat = tokio::time::interval(HEARTBEAT);
+        loop {
+            beat.tick().await;
+        }
+    });
+    loop {
+        let connection = tokio::select! {
+            biased;
+            // What was accepted is served, also when the end has come meanwhile.
+            connection = arrivals.connections.recv() => connection,
+            () = ending.stop.cancelled() => break,
+        };
+        let Some(connection) = connection else { break };
+        let (watcher, load) = (graceful.watcher(), Leaver(Arc::clone(&arrivals.load)));
+        // Without one the client has left already.
+        let Ok(peer) = connection.peer_addr() else { continue };
+        let router = router.clone().layer(axum::Extension(Peer(peer.ip().to_canonical())));
+        let Patience { header, write } = patience();
+        let abort = ending.abort.clone();
+        tokio::spawn(async move {
+            let _load = load;
+            let Ok(stream) = tokio::net::TcpStream::from_std(connection) else { return };
+            // A socket that cannot have Nagle's algorithm off is dead, and the first read says so.
+            let _ = stream.set_nodelay(true);
+            let server = server(header);
+            let io = TokioIo::new(Box::pin(patient(stream, write)));
+            let came = Arc::new(AtomicBool::new(false));
+            let (router, first) = (TowerToHyperService::new(router), Arc::clone(&came));
+            let service = service_fn(move |request| {
+                first.store(true, Ordering::Relaxed);
+                router.call(request)
+            });
+            let connection = server.serve_connection(io, service);
+            // hyper's own bound begins once it knows the protocol's version.
+            let silent = async {
+                tokio::time::sleep(header).await;
+                if came.load(Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = silent => {}
+                // It ends in an error whenever the client breaks off.
+                _ = watcher.watch(connection) => {}
+                // Dropped, its requests hand their books to their tasks.
+                () = abort.cancelled() => {}
+            }
+        });
+    }
+    heartbeat.abort();
+    let finished = async {
+        graceful.shutdown().await;
+        tasks.close();
+        tasks.wait().await;
+    };
+    tokio::select! {
+        () = finished => {}
+        () = ending.abort.cancelled() => {
+            tasks.close();
+            let _ = tokio::time::timeout(LAST_ENTRIES, tasks.wait()).await;
+        }
+    }
+}
+
+/// A connection that is left counts no more.
+struct Leaver(Arc<AtomicUsize>);
+
+impl Drop for Leaver {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn server(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_buf_size(LARGEST_HEAD as usize);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(LARGEST_HEAD)
+        .max_concurrent_streams(256)
+        .keep_alive_interval(Some(Duration::from_secs(30)));
+    server
+}
+
+/// Gives up on a client that takes nothing for so long. Reading has bounds of its own, by request.
+fn patient(stream: tokio::net::TcpStream, write: Duration) -> TimeoutStream<tokio::net::TcpStream> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(write));
+    stream
+}

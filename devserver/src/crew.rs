@@ -1,0 +1,111 @@
+//! The threads that serve: each has a runtime of its own, and one acceptor brings them connections.
+
+use std::net::TcpListener;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
+use weir::config;
+
+use crate::cli::Failed;
+use crate::connections::{self, Arrivals, Ending, Inbox};
+use crate::drain::{self, Stop};
+
+/// The pause after a failed accept, which is nearly always a lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+pub(crate) struct Crew {
+    inboxes: Vec<Inbox>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+/// For one thread.
+pub(crate) fn runtime() -> Result<Runtime, Failed> {
+    Builder::new_current_thread().enable_all().build().map_err(|e| Failed::because("no runtime", e))
+}
+
+impl Crew {
+    /// As many threads as `server` says, each of which does its own `work`.
+    pub(crate) fn start<W>(
+        server: &config::Server,
+        mut work: impl FnMut(Arrivals) -> W,
+    ) -> Result<Self, Failed>
+    where
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let count = if server.workers == 0 { cores } else { server.workers };
+        let (mut inboxes, mut threads) = (Vec::new(), Vec::new());
+        for number in 0..count {
+            let (inbox, arrivals) = connections::inbox();
+            let (runtime, work) = (runtime()?, work(arrivals));
+            let thread = thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || runtime.block_on(work))
+                .map_err(|e| Failed::because("no thread", e))?;
+            inboxes.push(inbox);
+            threads.push(thread);
+        }
+        Ok(Self { inboxes, threads })
+    }
+
+    /// Serves until the operator asks for the end, and then no longer than `grace`, which is asked for only
+    /// then. `greet` is called when somebody listens.
+    pub(crate) async fn serve(
+        self,
+        listener: TcpListener,
+        ending: &Ending,
+        greet: impl FnOnce(),
+        grace: impl FnOnce() -> Duration,
+    ) -> Result<(), Failed> {
+        let Self { inboxes, threads } = self;
+        let acceptor = tokio::spawn(accept(listener, inboxes, ending.stop.clone()));
+        // Signals are heeded before anyone is told where it listens.
+        let mut stop = Stop::listen()?;
+        tokio::task::yield_now().await;
+        greet();
+        stop.asked().await;
+        ending.stop.cancel();
+        let grace = grace();
+        tracing::info!(grace_s = grace.as_secs(), "stopping: no new connections, open requests are finished");
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                // One that panicked has told so on standard error.
+                let _ = thread.join();
+            }
+        });
+        let finished = drain::within_grace(grace, &mut stop, async { drop(joined.await) }).await;
+        ending.abort.cancel();
+        let _ = acceptor.await;
+        tracing::info!(finished, "stopped");
+        Ok(())
+    }
+}
+
+/// Hands each connection to the worker that has the fewest.
+async fn accept(listener: TcpListener, inboxes: Vec<Inbox>, stop: CancellationToken) -> Result<(), Failed> {
+    let failed = |e| Failed::because("the listener cannot be used", e);
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            accepted = listener.accept() => accepted,
+        };
+        let connection = match accepted {
+            Ok((connection, _)) => connection.into_std(),
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let idlest = inboxes.iter().min_by_key(|inbox| inbox.load.load(Ordering::Relaxed));
+        if let (Ok(connection), Some(inbox)) = (connection, idlest) {
+            inbox.give(connection);
+        }
+    }
+}
