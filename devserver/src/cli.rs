@@ -59,6 +59,41 @@ pub(crate) struct Serve {
     /// What is logged: `info` has a line for each request.
     #[arg(long, value_enum, default_value_t = Level::Info)]
     pub(crate) log_level: Level,
+    #[command(flatten)]
+    pub(crate) hosting: Hosting,
+}
+
+/// Of a component in place of the native gateway.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Serving a component")]
+pub(crate) struct Hosting {
+    /// Serve this component, the artefact that is deployed on Spin, in place of the native gateway. `--config`
+    /// is then the value of its variable `config`. Needs a build with `--features wasm`.
+    #[arg(long, value_name = "WASM")]
+    pub(crate) component: Option<PathBuf>,
+    /// Its manifest. Without this: the nearest spin.toml beside the component or above it.
+    #[arg(long, value_name = "FILE", requires = "component")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Its Redis, the value of the variable `redis_url`: an address, or `spawn` for a redis-server that is
+    /// started on a free port, keeps nothing and ends with this. One is also started where the component asks
+    /// for a Redis and neither the configuration nor the environment says where one is.
+    #[arg(long, value_name = "URL|spawn", value_parser = redis_source, requires = "component")]
+    pub(crate) redis: Option<RedisSource>,
+    /// How it connects to Redis.
+    #[arg(long, value_enum, default_value_t = RedisConnection::PerOpen, requires = "component")]
+    pub(crate) redis_connection: RedisConnection,
+    /// Instances at the same time, one for each request; beyond them requests are refused with 503.
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, requires = "component",
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) instances: u32,
+    /// Memory of one instance, in MiB; one that wants more is ended.
+    #[arg(long, value_name = "MIB", default_value_t = 128, requires = "component",
+        value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) instance_memory: u16,
+    /// For how long one instance may compute, in milliseconds; waiting does not count.
+    #[arg(long, value_name = "MS", default_value_t = 5000, requires = "component",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) instance_cpu: u32,
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +146,45 @@ pub(crate) enum Level {
 /// Why a command failed, in words for the terminal.
 #[derive(Debug)]
 pub(crate) struct Failed(pub(crate) String);
+
+/// Where a component's Redis is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RedisSource {
+    /// `redis://` or `rediss://`.
+    At(String),
+    Spawn,
+}
+
+fn redis_source(text: &str) -> Result<RedisSource, String> {
+    match text {
+        "spawn" => Ok(RedisSource::Spawn),
+        url if url.starts_with("redis://") || url.starts_with("rediss://") => {
+            Ok(RedisSource::At(url.to_owned()))
+        }
+        _ => Err("`spawn`, or an address that begins with redis:// or rediss://".to_owned()),
+    }
+}
+
+/// What a component gets when it opens a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RedisConnection {
+    /// A new one, as on Spin.
+    PerOpen,
+    /// One that all instances of a thread share.
+    Shared,
+}
+
+#[cfg(feature = "wasm")]
+impl Hosting {
+    /// In bytes.
+    pub(crate) fn memory(&self) -> usize {
+        usize::from(self.instance_memory) << 20
+    }
+
+    pub(crate) fn computing(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.instance_cpu.into())
+    }
+}
 
 impl Failed {
     /// `what` could not be done because of `why`.

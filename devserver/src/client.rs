@@ -1,15 +1,16 @@
 //! Connections to upstreams: pooled, HTTP/1.1 or HTTP/2 as the upstream likes, TLS by rustls.
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error};
+use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use weir::platform::SendFault;
@@ -25,16 +26,19 @@ const READ_AHEAD: usize = 64 * 1024;
 /// A request's body on its way to an upstream.
 pub(crate) type Outgoing = Parcel<Chunks<axum::body::Body>>;
 
-type Pool = Client<HttpsConnector<HttpConnector>, Outgoing>;
+type Pool<B> = Client<HttpsConnector<HttpConnector>, B>;
 
 /// One pool for each connect timeout. Redirects are not followed: hyper does not know how.
 #[derive(Debug)]
-pub(crate) struct Clients {
+pub(crate) struct Clients<B = Outgoing> {
     tls: Arc<ClientConfig>,
-    pools: Mutex<BTreeMap<Duration, Pool>>,
+    pools: Mutex<BTreeMap<Duration, Pool<B>>>,
 }
 
-impl Clients {
+impl<B> Clients<B>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+{
     pub(crate) fn new(tls: Arc<ClientConfig>) -> Self {
         Self { tls, pools: Mutex::default() }
     }
@@ -42,19 +46,22 @@ impl Clients {
     pub(crate) async fn send(
         &self,
         connect: Duration,
-        request: http::Request<Outgoing>,
+        request: http::Request<B>,
     ) -> Result<http::Response<Incoming>, SendFault> {
         let pool = self.pool(connect);
         pool.request(request).await.map_err(|error| fault(&error))
     }
 
-    fn pool(&self, connect: Duration) -> Pool {
+    fn pool(&self, connect: Duration) -> Pool<B> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.entry(connect).or_insert_with(|| pool(connect, &self.tls)).clone()
     }
 }
 
-fn pool(connect: Duration, tls: &Arc<ClientConfig>) -> Pool {
+fn pool<B>(connect: Duration, tls: &Arc<ClientConfig>) -> Pool<B>
+where
+    B: Body<Data: Send> + Send,
+{
     let mut tcp = HttpConnector::new();
     tcp.set_connect_timeout(Some(connect));
     tcp.set_nodelay(true);
@@ -73,7 +80,7 @@ fn pool(connect: Duration, tls: &Arc<ClientConfig>) -> Pool {
         .build(https)
 }
 
-fn fault(error: &Error) -> SendFault {
+fn fault(error: &legacy::Error) -> SendFault {
     if !error.is_connect() {
         return SendFault::Broken;
     }

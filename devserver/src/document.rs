@@ -45,7 +45,7 @@ impl std::fmt::Display for Unloadable {
 }
 
 /// Reads and checks a file, or what is built in.
-pub(crate) fn load(file: Option<&Path>, machine: &Machine) -> Result<Loaded, Unloadable> {
+pub(crate) fn load(file: Option<&Path>, machine: &impl Surroundings) -> Result<Loaded, Unloadable> {
     let Some(path) = file else {
         let built_in = Document { name: "built-in", text: BUILT_IN, format: Format::Toml };
         return Config::load(&built_in, machine).map_err(Unloadable::Faulty);

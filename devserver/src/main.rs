@@ -9,6 +9,8 @@ mod connections;
 mod crew;
 mod document;
 mod drain;
+#[cfg(feature = "wasm")]
+mod host;
 mod keys;
 mod live;
 mod logs;
@@ -19,6 +21,7 @@ mod serve;
 mod store;
 mod worker;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -30,7 +33,10 @@ fn main() -> ExitCode {
     let _scenario = fail::FailScenario::setup();
     let Cli { serve, command } = Cli::parse();
     let outcome = match command.unwrap_or(Command::Serve(serve)) {
-        Command::Serve(flags) => serve::serve(flags),
+        Command::Serve(flags) => match flags.hosting.component.clone() {
+            Some(component) => host(&flags, &component),
+            None => serve::serve(flags),
+        },
         Command::Check(flags) => check::check(&flags),
         Command::Schema => check::print_schema(),
         Command::Key { command: KeyCommand::New(flags) } => keys::print_new(&flags),
@@ -42,4 +48,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[cfg(feature = "wasm")]
+fn host(flags: &cli::Serve, component: &Path) -> Result<(), cli::Failed> {
+    host::serve(flags, component)
+}
+
+#[cfg(not(feature = "wasm"))]
+fn host(_flags: &cli::Serve, component: &Path) -> Result<(), cli::Failed> {
+    let component = component.display();
+    let advice = format!("cargo run --features wasm -- serve --component {component}");
+    Err(cli::Failed(format!("this weir was built without what serves components; build it with:\n{advice}")))
 }

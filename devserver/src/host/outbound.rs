@@ -1,0 +1,212 @@
+//! Requests that an instance makes, over connections that all instances of the thread share.
+//!
+//! Nobody is called whom `allowed_outbound_hosts` does not name. Redirects are not followed. The instance's own
+//! bounds on waiting are kept with the error codes that Spin gives for them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use rustls::ClientConfig;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use weir::platform::SendFault;
+
+use super::server::Settings;
+use crate::client::Clients;
+
+/// What Spin waits for where the instance does not say.
+const UNSAID: Duration = Duration::from_mins(10);
+
+/// Upstream connections of one thread.
+pub(super) type Pool = Clients<Upload>;
+
+pub(super) fn pool(tls: Arc<ClientConfig>) -> Pool {
+    Clients::new(tls)
+}
+
+/// One instance's way out.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    settings: Arc<Settings>,
+    pool: Arc<Pool>,
+    fate: Fate,
+}
+
+/// Whether the instance has gone before its time. A clone is of the same instance.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fate(Arc<AtomicBool>);
+
+impl Fate {
+    pub(super) fn seal(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Outbound {
+    pub(super) fn new(settings: Arc<Settings>, pool: Arc<Pool>, fate: Fate) -> Self {
+        Self { settings, pool, fate }
+    }
+
+    fn is_allowed(&self, uri: &http::Uri) -> bool {
+        let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else { return false };
+        let is_allowed = self.settings.allowed.allows(scheme, host, uri.port_u16());
+        if !is_allowed {
+            tracing::warn!(scheme, host, "a host that allowed_outbound_hosts does not name was refused");
+        }
+        is_allowed
+    }
+}
+
+type Sent = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+
+impl WasiHttpHooks for Outbound {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
+        let is_allowed = self.is_allowed(request.uri());
+        let (pool, fate) = (Arc::clone(&self.pool), self.fate.clone());
+        Box::new(async move {
+            if !is_allowed {
+                return Err(Error::HttpRequestDenied);
+            }
+            let response = send(&pool, request, options.unwrap_or_default(), fate).await?;
+            // Its connection works for itself.
+            let worker: Box<dyn Future<Output = _> + Send> = Box::new(std::future::ready(Ok(())));
+            Ok((response, worker))
+        })
+    }
+}
+
+async fn send(
+    pool: &Pool,
+    mut request: Request<WasiBody>,
+    options: RequestOptions,
+    fate: Fate,
+) -> Result<Response<WasiBody>, Error> {
+    // The connection's protocol says how the host is named.
+    request.headers_mut().remove(header::HOST);
+    let mut request = request.map(|body| Upload { body, fate });
+    let connection = capture_connection(&mut request);
+    let sending = pool.send(UNSAID, request);
+    tokio::pin!(sending);
+    let connect = timeout(options.connect_timeout.unwrap_or(UNSAID), connected(connection));
+    tokio::select! {
+        biased;
+        answer = &mut sending => return received(answer, &options),
+        is_connected = connect => is_connected.map_err(|_| Error::ConnectionTimeout)?,
+    }
+    let answer = timeout(options.first_byte_timeout.unwrap_or(UNSAID), sending).await;
+    received(answer.map_err(|_| Error::ConnectionReadTimeout)?, &options)
+}
+
+/// Resolves once the request has a connection; never where it gets none, for then the request itself fails.
+async fn connected(mut connection: CaptureConnection) {
+    if connection.wait_for_connection_metadata().await.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn received(
+    answer: Result<Response<hyper::body::Incoming>, SendFault>,
+    options: &RequestOptions,
+) -> Result<Response<WasiBody>, Error> {
+    let patience = options.between_bytes_timeout.unwrap_or(UNSAID);
+    let answer = answer.map_err(|fault| match fault {
+        SendFault::ConnectTimeout => Error::ConnectionTimeout,
+        SendFault::Connect => Error::ConnectionRefused,
+        SendFault::Broken => Error::ConnectionTerminated,
+    })?;
+    Ok(answer.map(|body| Download { body, patience, waiting: None }.boxed_unsync()))
+}
+
+/// A request's body. If the instance goes while it writes one, the upstream sees it broken off, not shorter.
+#[derive(Debug)]
+pub(super) struct Upload {
+    body: WasiBody,
+    fate: Fate,
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match polled {
+            Poll::Ready(None) if self.fate.is_sealed() => {
+                Poll::Ready(Some(Err(Error::HttpRequestBodySize(None))))
+            }
+            other => other,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer's body, of which something must come from time to time.
+#[derive(Debug)]
+struct Download {
+    body: hyper::body::Incoming,
+    patience: Duration,
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            this.waiting = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(|error| broken(&error))));
+        }
+        let waiting = this.waiting.get_or_insert_with(|| Box::pin(sleep(this.patience)));
+        match waiting.as_mut().poll(cx) {
+            Poll::Ready(()) => {
+                waiting.as_mut().reset(Instant::now() + this.patience);
+                Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn broken(error: &hyper::Error) -> Error {
+    if error.is_incomplete_message() { Error::HttpResponseIncomplete } else { Error::ConnectionTerminated }
+}
