@@ -32,6 +32,8 @@ pub(super) fn engine(hosting: &Hosting) -> Result<Engine, Failed> {
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .epoch_interruption(true)
+        // A trap is one line of the log; the functions of a stripped component have no names to tell.
+        .wasm_backtrace_max_frames(None)
         .cache(cache());
     Engine::new(&config).map_err(|e| Failed::because("wasmtime cannot be set up", format!("{e:#}")))
 }

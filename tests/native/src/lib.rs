@@ -25,7 +25,7 @@ pub use client::{Answer, Outgoing, chat_body, chat_request, streamed, streamed_c
 pub use exposition::Exposition;
 pub use flow::Flow;
 pub use gateway::{Gateway, Launch};
-pub use program::{Lines, Program, Signal, weir};
+pub use program::{Lines, Program, Signal, weir, weir_host};
 pub use proxy::Proxy;
 pub use raw::{Raw, chat_bytes, status};
 pub use upstream::reply;
