@@ -135,6 +135,11 @@ struct Usage {
     source: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ending {
+    ending: &'static str,
+}
+
 /// Everything that is counted.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -148,6 +153,7 @@ pub(crate) struct Metrics {
     fallbacks: Family<Fallback, Counter>,
     streams: Family<Ended, Counter>,
     usage_sources: Family<Usage, Counter>,
+    endings: Family<Ending, Counter>,
     duration: Histograms<Route>,
     first_byte: Histograms<Route>,
     operation_duration: Histograms<Call>,
@@ -182,6 +188,7 @@ impl Default for Metrics {
             fallbacks: Family::default(),
             streams: Family::default(),
             usage_sources: Family::default(),
+            endings: Family::default(),
             duration: Family::new_with_constructor(seconds()),
             first_byte: Family::new_with_constructor(seconds()),
             operation_duration: Family::new_with_constructor(seconds()),
@@ -212,6 +219,7 @@ impl Metrics {
         r.register("weir_fallbacks", "Calls taken on to the next candidate", self.fallbacks.clone());
         r.register("weir_streams_ended", "Streamed answers, by how they ended", self.streams.clone());
         r.register("weir_usage", "Admitted requests, by who reported usage", self.usage_sources.clone());
+        r.register("weir_endings", "Admitted requests, by how they ended", self.endings.clone());
         r.register("weir_config_reloads", "Configurations read again", self.reloads.clone());
         r.register("weir_orders", "Orders of operators, by what they want of a breaker", self.orders.clone());
         r.register("weir_cache", "Admitted requests of routes with a cache, by x-cache", self.cache.clone());
@@ -300,6 +308,7 @@ impl Metrics {
         };
         self.requests.get_or_create(&answered).inc();
         self.usage_sources.get_or_create(&Usage { source: record.usage.source.name() }).inc();
+        self.endings.get_or_create(&Ending { ending: record.ending.name() }).inc();
         self.duration.get_or_create(&route()).observe(record.took.as_secs_f64());
         if let Some(first_byte) = record.first_byte {
             self.first_byte.get_or_create(&route()).observe(first_byte.as_secs_f64());

@@ -12,6 +12,7 @@ pub enum Family {
     Fallbacks,
     StreamsEnded,
     Usage,
+    Endings,
     Reloads,
     Orders,
     Cache,
@@ -115,7 +116,7 @@ const SECONDS: Kind = Kind::Histogram(Grain::Micros);
 type Row = (&'static str, &'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::InFlight,
         Self::Requests,
         Self::Refusals,
@@ -125,6 +126,7 @@ impl Family {
         Self::Fallbacks,
         Self::StreamsEnded,
         Self::Usage,
+        Self::Endings,
         Self::Reloads,
         Self::Orders,
         Self::Cache,
@@ -226,6 +228,9 @@ impl Family {
             ),
             Self::Usage => {
                 ("weir_usage", "Admitted requests, by who reported usage", Counter, &["source"], "us")
+            }
+            Self::Endings => {
+                ("weir_endings", "Admitted requests, by how they ended", Counter, &["ending"], "en")
             }
             Self::Reloads => ("weir_config_reloads", "Configurations read again", Counter, OUTCOME, "cr"),
             Self::Orders => (

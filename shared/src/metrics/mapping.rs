@@ -45,6 +45,7 @@ pub fn record(record: &Record, sink: &mut impl Sink) {
     let status = status.as_ref().map_or("0", StatusCode::as_str);
     sink.count(Family::Requests, &[route, upstream, status], 1);
     sink.count(Family::Usage, &[record.usage.source.name()], 1);
+    sink.count(Family::Endings, &[record.ending.name()], 1);
     sink.observe(Family::RequestDuration, &[route], micros(record.took));
     if let Some(first_byte) = record.first_byte {
         sink.observe(Family::FirstByte, &[route], micros(first_byte));

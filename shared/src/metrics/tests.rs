@@ -154,6 +154,7 @@ fn a_record_is_counted_once_under_each_name() {
     let expected = [
         r#"Requests ["gpt-*", "a", "200"] 1"#,
         r#"Usage ["reported"] 1"#,
+        r#"Endings ["complete"] 1"#,
         r#"RequestDuration ["gpt-*"] 5000"#,
         r#"FirstByte ["gpt-*"] 1001"#,
         r#"StreamsEnded ["gpt-*", "complete"] 1"#,

@@ -22,6 +22,8 @@ pub struct Case {
     pub name: String,
     /// The invariants of docs/reliability.md that it states, by number.
     pub states: BTreeSet<u32>,
+    /// Runtimes that it does not hold on, and why it cannot.
+    pub except: BTreeMap<String, String>,
     pub(crate) config: String,
     /// What the runtime finds in its environment.
     pub(crate) environment: BTreeMap<String, String>,
@@ -36,6 +38,8 @@ pub struct Case {
 struct File {
     #[serde(default)]
     states: BTreeSet<u32>,
+    #[serde(default)]
+    except: BTreeMap<String, String>,
     config: Option<String>,
     environment: Option<BTreeMap<String, String>>,
     upstream: Option<BTreeMap<String, Vec<Answer>>>,
@@ -51,6 +55,8 @@ struct Labelled {
     name: String,
     #[serde(default)]
     states: BTreeSet<u32>,
+    #[serde(default)]
+    except: BTreeMap<String, String>,
     config: Option<String>,
     environment: Option<BTreeMap<String, String>>,
     upstream: Option<BTreeMap<String, Vec<Answer>>>,
@@ -98,7 +104,7 @@ fn read(name: &str, text: &str) -> Result<Vec<Case>, String> {
     if file.case.is_empty() {
         let (config, steps) = (file.config, file.step);
         let case = complete(name.to_owned(), file.states, config, file.environment, file.upstream, steps)?;
-        return Ok(vec![case]);
+        return Ok(vec![Case { except: reasons(name, file.except)?, ..case }]);
     }
     let mut labels = BTreeSet::new();
     let mut cases = Vec::new();
@@ -107,16 +113,26 @@ fn read(name: &str, text: &str) -> Result<Vec<Case>, String> {
         if !labels.insert(case.name) {
             return Err(format!("there are two cases {full}"));
         }
-        cases.push(complete(
+        let except: BTreeMap<_, _> = file.except.iter().chain(&case.except).map(owned).collect();
+        let except = reasons(&full, except)?;
+        let case = complete(
             full,
             file.states.union(&case.states).copied().collect(),
             case.config.or_else(|| file.config.clone()),
             case.environment.or_else(|| file.environment.clone()),
             Some(file.upstream.iter().flatten().chain(case.upstream.iter().flatten()).map(owned).collect()),
             case.step.or_else(|| file.step.clone()),
-        )?);
+        )?;
+        cases.push(Case { except, ..case });
     }
     Ok(cases)
+}
+
+fn reasons(name: &str, except: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
+    match except.iter().find(|(_, reason)| reason.trim().is_empty()) {
+        Some((runtime, _)) => Err(format!("{name}: `except`: no reason for {runtime}")),
+        None => Ok(except),
+    }
 }
 
 fn owned<K: Clone, V: Clone>((key, value): (&K, &V)) -> (K, V) {
@@ -148,7 +164,8 @@ fn complete(
     if let Some((upstream, _)) = upstreams.iter().find(|(_, answers)| answers.is_empty()) {
         return Err(format!("{name}: upstream `{upstream}` has no answer"));
     }
-    Ok(Case { name, states, config, environment: environment.unwrap_or_default(), upstreams, steps })
+    let except = BTreeMap::new();
+    Ok(Case { name, states, except, config, environment: environment.unwrap_or_default(), upstreams, steps })
 }
 
 /// A span of time as cases write it: `250ms`, `1s`.

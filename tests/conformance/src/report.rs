@@ -10,6 +10,8 @@ use std::time::Duration;
 pub enum Verdict {
     Passed,
     Failed,
+    /// It cannot hold there; the case says why.
+    Excepted,
 }
 
 /// A table of cases and runtimes, filled from many threads.
@@ -50,6 +52,7 @@ impl fmt::Display for Report {
                 let cell = match cells.get(runtime) {
                     Some((Verdict::Passed, took)) => format!("ok {:.2}s", took.as_secs_f64()),
                     Some((Verdict::Failed, _)) => "FAILED".to_owned(),
+                    Some((Verdict::Excepted, _)) => "excepted".to_owned(),
                     None => "not run".to_owned(),
                 };
                 write!(f, " {cell:>12}")?;

@@ -1,5 +1,6 @@
 //! What the corpus is run against.
 
+mod component;
 mod native;
 mod redis;
 
@@ -8,6 +9,7 @@ use std::net::SocketAddr;
 
 use futures_util::future::LocalBoxFuture;
 
+pub use self::component::Component;
 pub use self::native::Native;
 pub use self::redis::NativeOnRedis;
 
@@ -15,6 +17,11 @@ pub use self::redis::NativeOnRedis;
 pub trait Runtime: Send + Sync {
     /// As the report calls it.
     fn name(&self) -> &'static str;
+
+    /// Counters that it does not keep; it says why not.
+    fn untold(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Builds what cases will start, once.
     fn prepare(&self) -> Result<(), String>;

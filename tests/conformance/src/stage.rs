@@ -54,6 +54,8 @@ pub async fn run(case: &Case, runtime: &dyn Runtime) -> Result<(), String> {
 
 struct Stage {
     gateway: Box<dyn Running>,
+    /// Counters that the runtime does not keep.
+    untold: &'static [&'static str],
     upstreams: BTreeMap<String, Upstream>,
     gates: BTreeMap<String, Arc<Semaphore>>,
     started: BTreeMap<String, Started>,
@@ -114,7 +116,15 @@ impl Stage {
         let given = Given { config: words.spell(&case.config), environment: case.environment.clone() };
         let gateway = runtime.start(&given).await?;
         words.add("gateway", gateway.address().to_string());
-        Ok(Self { gateway, upstreams, gates, started: BTreeMap::new(), words, _refusing: refusing })
+        Ok(Self {
+            gateway,
+            untold: runtime.untold(),
+            upstreams,
+            gates,
+            started: BTreeMap::new(),
+            words,
+            _refusing: refusing,
+        })
     }
 
     async fn play(&mut self, step: &Step) -> Result<(), String> {
@@ -243,7 +253,8 @@ impl Stage {
 
     async fn effects(&self, expect: &Expectation, since: &Moment) -> Result<Vec<String>, String> {
         let after = self.metrics().await?;
-        let mut faults = Change { before: &since.metrics, after: &after }.differences(expect);
+        let mut faults =
+            Change { before: &since.metrics, after: &after, untold: self.untold }.differences(expect);
         for (name, count) in &expect.calls {
             let got = self.seen(name, since)?.len() as u64;
             if !count.holds(got) {

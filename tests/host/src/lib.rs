@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
-use weir_native_tests::{Program, Raw, wait, weir_host};
+use weir_native_tests::{Program, Raw, wait, weir};
 
 static COMPONENT: OnceLock<PathBuf> = OnceLock::new();
 
@@ -42,7 +42,7 @@ impl Host {
         let folder = tempfile::tempdir().unwrap();
         let manifest = folder.path().join("spin.toml");
         std::fs::write(&manifest, manifest_with(lines)).unwrap();
-        let mut command = weir_host(&["serve", "--listen", "127.0.0.1:0", "--component"]);
+        let mut command = weir(&["serve", "--listen", "127.0.0.1:0", "--component"]);
         command.arg(component()).arg("--manifest").arg(&manifest).args(arguments);
         command.env("XDG_CACHE_HOME", folder.path());
         let mut program = Program::run(command);

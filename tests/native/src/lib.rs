@@ -21,11 +21,12 @@ mod raw;
 mod upstream;
 pub mod wait;
 
+pub use binary::target_folder;
 pub use client::{Answer, Outgoing, chat_body, chat_request, streamed, streamed_chat_body, whole};
 pub use exposition::Exposition;
 pub use flow::Flow;
 pub use gateway::{Gateway, Launch};
-pub use program::{Lines, Program, Signal, weir, weir_host};
+pub use program::{Lines, Program, Signal, weir};
 pub use proxy::Proxy;
 pub use raw::{Raw, chat_bytes, status};
 pub use upstream::reply;

@@ -1,7 +1,6 @@
 //! A process that is always reaped.
 
 use std::io::{BufRead as _, BufReader, Read};
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,16 +23,7 @@ pub enum Signal {
 
 /// The command `weir`, with nothing of this process's environment that it would heed.
 pub fn weir(arguments: &[&str]) -> Command {
-    command(binary::path(), arguments)
-}
-
-/// As [`weir`], of a build that serves components.
-pub fn weir_host(arguments: &[&str]) -> Command {
-    command(binary::host_path(), arguments)
-}
-
-fn command(binary: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(binary);
+    let mut command = Command::new(binary::path());
     command.args(arguments).env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR").env_remove("RUST_LOG");
     command
 }

@@ -10,9 +10,30 @@ use super::{Given, Native, Running, Runtime};
 
 #[derive(Debug, Default)]
 pub struct NativeOnRedis {
+    stores: Stores,
+}
+
+/// A Redis, and a namespace in it for each gateway.
+#[derive(Debug, Default)]
+pub(super) struct Stores {
     server: OnceLock<Server>,
     /// Gateways that were started.
     started: AtomicU64,
+}
+
+impl Stores {
+    pub(super) fn prepare(&self) {
+        self.server.get_or_init(Server::start);
+    }
+
+    /// What is given, with a store of its own.
+    pub(super) fn give(&self, given: &Given) -> Result<Given, String> {
+        let url = self.server.get().ok_or("it was not prepared")?.url();
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let store = format!("[store]\nkind = \"redis\"\nurl = \"{url}\"\nnamespace = \"case-{number}\"\n");
+        let config = format!("{}\n{store}", given.config);
+        Ok(Given { config, environment: given.environment.clone() })
+    }
 }
 
 impl Runtime for NativeOnRedis {
@@ -22,19 +43,11 @@ impl Runtime for NativeOnRedis {
 
     fn prepare(&self) -> Result<(), String> {
         Native.prepare()?;
-        self.server.get_or_init(Server::start);
+        self.stores.prepare();
         Ok(())
     }
 
     fn start<'a>(&'a self, given: &'a Given) -> LocalBoxFuture<'a, Result<Box<dyn Running>, String>> {
-        Box::pin(async move {
-            let url = self.server.get().ok_or("it was not prepared")?.url();
-            let number = self.started.fetch_add(1, Ordering::Relaxed);
-            let store =
-                format!("[store]\nkind = \"redis\"\nurl = \"{url}\"\nnamespace = \"case-{number}\"\n");
-            let config = format!("{}\n{store}", given.config);
-            let given = Given { config, environment: given.environment.clone() };
-            Native.start(&given).await
-        })
+        Box::pin(async move { Native.start(&self.stores.give(given)?).await })
     }
 }
