@@ -71,7 +71,8 @@ pub(crate) async fn serve(request: IncomingRequest, out: ResponseOutparam) {
             carry(body, outflow, patience).await;
         }
     };
-    join(answering, settlement.run()).await;
+    // A call and its books are large, and everything around would move them.
+    Box::pin(join(answering, settlement.run())).await;
     shell.finish();
 }
 
