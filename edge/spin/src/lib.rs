@@ -1,6 +1,6 @@
 //! Weir as a Spin component: one instance of this for each request, on WASI 0.2.
 //!
-//! Nothing is decided here. [`entry`] turns what the runtime hands over into what [`weir::handle`] takes, [`shell`]
+//! Nothing is decided here. `entry` turns what the runtime hands over into what [`weir::handle`] takes, `shell`
 //! is the core's platform, and the rest carries bytes: `inflow` and `outflow` are bodies, `upstream` makes a call,
 //! `store` asks Redis, `clock` waits. An instance lives for one request and shares nothing with another, so there is
 //! no state in it: what is counted is counted in Redis, and a configuration is read each time.
