@@ -7,16 +7,14 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
-use weir_native_tests::{Program, Raw, wait, weir};
+use weir_native_tests::{Program, Raw, target_folder, wait, weir};
 
 static COMPONENT: OnceLock<PathBuf> = OnceLock::new();
 
 /// The component, built once a test process.
 fn component() -> &'static Path {
     COMPONENT.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        // <target>/<profile>/deps/<test>
-        let target = test.ancestors().nth(3).unwrap().join("guest");
+        let target = target_folder().join("guest");
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
             .args(["build", "--quiet", "--locked", "--target", "wasm32-wasip2", "--target-dir"])

@@ -19,6 +19,7 @@ mod lint;
 mod portable;
 mod program;
 mod purity;
+mod python;
 mod setup;
 mod step;
 mod suite;

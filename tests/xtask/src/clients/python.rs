@@ -1,12 +1,10 @@
 //! The suite in Python: a virtual environment in the cache, pytest in the tree.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::{Ended, Gateway};
 use crate::{
+    python,
     step::{Failure, Tally},
     workspace::Workspace,
 };
@@ -15,25 +13,7 @@ const REQUIREMENTS: &str = "tests/clients/python/requirements.txt";
 
 /// The interpreter that has the SDK.
 pub(super) fn install(workspace: &Workspace) -> Result<PathBuf, Failure> {
-    let requirements = workspace.path(REQUIREMENTS);
-    let pinned = fs::read(&requirements)
-        .map_err(|error| Failure::new(format!("cannot read {REQUIREMENTS}: {error}")))?;
-    // An environment points to the interpreter that made it, and its packages are built for that one.
-    let version = workspace.program("python3").args(["--version"]).read()?;
-    let environment =
-        workspace.cache().installed("clients-python", &[&pinned, version.as_bytes()], |directory| {
-            workspace.program("python3").args(["-m", "venv"]).args([directory]).run()?;
-            workspace
-                .program(interpreter(directory))
-                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-                .args([&requirements])
-                .run()
-        })?;
-    Ok(interpreter(&environment))
-}
-
-fn interpreter(environment: &Path) -> PathBuf {
-    environment.join("bin/python")
+    python::install(workspace, "clients-python", REQUIREMENTS)
 }
 
 pub(super) fn suite(workspace: &Workspace, python: &Path, gateway: &Gateway) -> Ended {

@@ -1,12 +1,10 @@
 //! The schemas of Kubernetes, of several versions, and of the custom kinds: a virtual environment in the
 //! cache, the check in the tree.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use crate::{
+    python,
     step::{Failure, Outcome, Tally},
     workspace::Workspace,
 };
@@ -23,25 +21,7 @@ const SECRETS: [&str; 2] = ["k8s/secrets/external-secret.yaml", "k8s/secrets/tem
 
 /// The interpreter that has the schemas.
 pub(crate) fn install(workspace: &Workspace) -> Result<PathBuf, Failure> {
-    let requirements = workspace.path(REQUIREMENTS);
-    let pinned = fs::read(&requirements)
-        .map_err(|error| Failure::new(format!("cannot read {REQUIREMENTS}: {error}")))?;
-    // An environment points to the interpreter that made it, and its packages are built for that one.
-    let version = workspace.program("python3").args(["--version"]).read()?;
-    let environment =
-        workspace.cache().installed("kubernetes-schemas", &[&pinned, version.as_bytes()], |directory| {
-            workspace.program("python3").args(["-m", "venv"]).args([directory]).run()?;
-            workspace
-                .program(interpreter(directory))
-                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-                .args([&requirements])
-                .run()
-        })?;
-    Ok(interpreter(&environment))
-}
-
-fn interpreter(environment: &Path) -> PathBuf {
-    environment.join("bin/python")
+    python::install(workspace, "kubernetes-schemas", REQUIREMENTS)
 }
 
 pub(super) fn check(workspace: &Workspace, python: &Path, rendered: &[PathBuf]) -> Outcome {
