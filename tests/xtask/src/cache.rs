@@ -1,5 +1,7 @@
 //! Programs and packages that the checks need, kept outside the tree between runs.
 
+mod inventory;
+
 use std::{
     env,
     fmt::Write as _,
@@ -10,6 +12,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
+use self::inventory::Inventory;
 use crate::step::Failure;
 
 #[derive(Debug)]
@@ -29,8 +32,8 @@ impl Cache {
 
     /// The directory `name`-hash(`inputs`), filled by `install` unless an earlier run has done that.
     ///
-    /// A directory without its `.complete` file is what an interrupted run has left, and is removed. Two runs
-    /// at once take turns.
+    /// Its `.complete` file lists what was installed. A directory without one is what an interrupted run has left, one
+    /// that lacks something is what a cleaner has left: both are removed. Two runs at once take turns.
     pub(crate) fn installed(
         &self,
         name: &str,
@@ -40,14 +43,22 @@ impl Cache {
         let dir = self.0.join(format!("{name}-{}", digest(inputs)));
         let complete = dir.join(".complete");
         let _turn = self.turn()?;
-        if complete.exists() {
-            println!("{name}: already installed in {}", dir.display());
-            return Ok(dir);
+        match fs::read_to_string(&complete).ok().as_deref().and_then(Inventory::parse) {
+            Some(inventory) => match inventory.missing(&dir) {
+                None => {
+                    println!("{name}: already installed in {}", dir.display());
+                    return Ok(dir);
+                }
+                Some(lost) => println!("{name}: {} is not as it was installed", dir.join(lost).display()),
+            },
+            None if complete.exists() => println!("{name}: {} lists nothing", complete.display()),
+            None => {}
         }
         println!("{name}: installing into {}", dir.display());
         remove(&dir).and_then(|()| fs::create_dir_all(&dir)).map_err(|error| unusable(&dir, &error))?;
         install(&dir)?;
-        File::create(&complete).map_err(|error| unusable(&complete, &error))?;
+        let inventory = Inventory::take(&dir).map_err(|error| unusable(&dir, &error))?;
+        fs::write(&complete, inventory.to_string()).map_err(|error| unusable(&complete, &error))?;
         Ok(dir)
     }
 
@@ -107,6 +118,30 @@ mod tests {
         cache.installed("tool", &[b"1"], half).unwrap_err();
         let whole = cache.installed("tool", &[b"1"], |_| Ok(())).unwrap();
         assert!(!whole.join("half").exists());
+    }
+
+    #[test]
+    fn what_a_cleaner_has_thinned_out_is_installed_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache(dir.path().to_owned());
+        let install = |dir: &Path| {
+            fs::create_dir_all(dir.join("packages/deep")).unwrap();
+            for file in ["packages/deep/module", "packages/empty"] {
+                fs::write(dir.join(file), "").unwrap();
+            }
+            Ok(())
+        };
+        let installed = cache.installed("tool", &[b"1"], install).unwrap();
+        fs::write(installed.join("made while it was used"), "").unwrap();
+        let untouched = |_: &Path| Err(Failure::new("again"));
+        cache.installed("tool", &[b"1"], untouched).unwrap();
+        for thinned in ["packages/deep/module", "packages/empty"] {
+            fs::remove_file(installed.join(thinned)).unwrap();
+            cache.installed("tool", &[b"1"], install).unwrap();
+            assert!(installed.join(thinned).exists(), "{thinned}");
+        }
+        fs::write(installed.join("packages/empty"), "cut or grown").unwrap();
+        cache.installed("tool", &[b"1"], untouched).unwrap_err();
     }
 
     #[test]
