@@ -46,6 +46,7 @@ const ENDS_HERE_INBOUND: &[&str] = &[
 const ENDS_HERE_OUTBOUND: &[&str] = &[
     "age",
     "alt-svc",
+    "host",
     "nel",
     "openai-organization",
     "openai-processing-ms",
@@ -165,6 +166,7 @@ mod tests {
     fn an_upstreams_own_affairs_end_at_the_gateway() {
         let upstream = map(&[
             ("content-type", "application/json"),
+            ("host", "inside"),
             ("set-cookie", "a=1"),
             ("openai-organization", "org"),
             ("x-ratelimit-limit-requests", "1"),
