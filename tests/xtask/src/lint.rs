@@ -24,10 +24,12 @@ pub(crate) fn check(workspace: &Workspace) -> Outcome {
         ])
         .run()?;
     toolchain::add_targets(workspace)?;
-    workspace
-        .cargo()
-        .args(["clippy", "--package", "weir-spin", "--target", "wasm32-wasip2", "--locked"])
-        .args(["--", "-D", "warnings"])
-        .run()?;
+    for (package, target) in [("weir-spin", "wasm32-wasip2"), ("weir-worker", "wasm32-unknown-unknown")] {
+        workspace
+            .cargo()
+            .args(["clippy", "--package", package, "--target", target, "--locked"])
+            .args(["--", "-D", "warnings"])
+            .run()?;
+    }
     Ok(Tally::PASSED)
 }

@@ -16,6 +16,7 @@ mod image;
 mod k8s;
 mod layout;
 mod lint;
+mod npm;
 mod portable;
 mod program;
 mod purity;
@@ -24,6 +25,7 @@ mod setup;
 mod step;
 mod suite;
 mod toolchain;
+mod worker;
 mod workspace;
 
 use std::process::ExitCode;
@@ -49,7 +51,8 @@ enum Task {
     Fmt,
     /// The core holds no runtime crate and no static.
     Purity,
-    /// Install what the checks need: targets, cargo-deny, the clients' SDKs, Kubernetes' schemas.
+    /// Install what the checks need: targets, cargo-deny, the clients' SDKs, Kubernetes' schemas, what builds
+    /// and runs the Worker.
     Setup,
     /// Licences, bans, sources and advisories of the dependencies.
     Deny,
@@ -68,6 +71,11 @@ enum Task {
         /// Take the renders as they are now, to be read in `git diff`.
         #[arg(long)]
         renew: bool,
+    },
+    /// The Cloudflare Worker: `cargo xtask worker build | dev | deploy --dry-run`.
+    Worker {
+        #[command(subcommand)]
+        task: worker::Task,
     },
     /// The Rust tests, the conformance corpus among them.
     Test,
@@ -98,6 +106,7 @@ impl Task {
                 Step::new("portable", portable::check),
                 Step::new("component", component::check),
                 Step::new("k8s", |workspace| k8s::check(workspace, k8s::Goldens::Compare)),
+                Step::new("worker", worker::check),
                 Step::new("test", suite::run),
                 Step::new("clients", clients::run),
             ],
@@ -117,6 +126,10 @@ impl Task {
                     Step::new("k8s", move |workspace| k8s::check(workspace, goldens)),
                     Step::new("k8s rules", k8s::check_rules),
                 ]
+            }
+            Self::Worker { task } => {
+                let task = task.clone();
+                vec![Step::new("worker", move |workspace| worker::run(workspace, &task))]
             }
             Self::Test => vec![Step::new("test", suite::run)],
             Self::Clients => vec![Step::new("clients", clients::run)],

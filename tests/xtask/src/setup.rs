@@ -3,7 +3,7 @@
 use crate::{
     clients, deny, k8s,
     step::{Failure, Outcome, Tally},
-    toolchain,
+    toolchain, worker,
     workspace::Workspace,
 };
 
@@ -24,6 +24,7 @@ pub(crate) fn install(workspace: &Workspace) -> Outcome {
     toolchain::add_targets(workspace)?;
     deny::install(workspace)?;
     clients::install(workspace)?;
+    worker::install(workspace)?;
     k8s::install(workspace)?;
     Ok(Tally::PASSED)
 }

@@ -1,4 +1,4 @@
-//! The suite in Node: `npm ci` in the cache, `node --test` on copies of the suite beside what that installed.
+//! The suite in Node: `node --test` on copies of the suite beside what that installed.
 
 use std::{
     fs, io,
@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::{Ended, Gateway};
 use crate::{
+    npm,
     step::{Failure, Tally},
     workspace::Workspace,
 };
@@ -18,23 +19,7 @@ const SUITE: &str = "tests/clients/node";
 
 /// The directory that holds `node_modules`.
 pub(super) fn install(workspace: &Workspace) -> Result<PathBuf, Failure> {
-    let read = |name: &str| {
-        fs::read(workspace.path(SUITE).join(name))
-            .map_err(|error| Failure::new(format!("cannot read {SUITE}/{name}: {error}")))
-    };
-    let (package, lock) = (read("package.json")?, read("package-lock.json")?);
-    workspace.cache().installed("clients-node", &[&package, &lock], |directory| {
-        for (name, bytes) in [("package.json", &package), ("package-lock.json", &lock)] {
-            fs::write(directory.join(name), bytes)
-                .map_err(|error| Failure::new(format!("cannot write {name}: {error}")))?;
-        }
-        // The warning would be about the system's node, which only runs npm.
-        workspace
-            .program("npm")
-            .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
-            .directory(directory)
-            .run()
-    })
+    npm::install(workspace, "clients-node", SUITE)
 }
 
 pub(super) fn suite(workspace: &Workspace, installed: &Path, gateway: &Gateway) -> Ended {
@@ -45,16 +30,10 @@ pub(super) fn suite(workspace: &Workspace, installed: &Path, gateway: &Gateway) 
         }
     };
     let program = workspace
-        .program(node(installed))
+        .program(npm::node(installed))
         .args(["--test", "--test-reporter=spec", "--test-timeout=60000"])
         .directory(staged.path());
     Ended::of("node", program, gateway, count)
-}
-
-/// The node that the lock file pins, where npm has one for this machine; else the system's.
-fn node(installed: &Path) -> PathBuf {
-    let pinned = installed.join("node_modules/.bin/node");
-    if pinned.exists() { pinned } else { "node".into() }
 }
 
 /// A directory with the suite and `node_modules` side by side: modules are looked up from where the importing

@@ -1,0 +1,90 @@
+//! Calls at upstreams.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::StreamExt as _;
+use http::StatusCode;
+use js_sys::Uint8Array;
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{AbortController, Response};
+use weir::platform::{Broken, Payload, SendFault};
+
+use crate::incoming::Incoming;
+use crate::{head, js};
+
+/// An upstream's answer.
+pub(crate) struct Download {
+    body: Incoming,
+    call: Call,
+}
+
+/// A call under way. Dropped, it is cancelled.
+struct Call(Option<AbortController>);
+
+impl Call {
+    fn is_over(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let Some(controller) = &self.0 {
+            controller.abort();
+        }
+    }
+}
+
+impl Stream for Download {
+    type Item = Result<Bytes, Broken>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = Pin::new(&mut self.body).poll_next(cx);
+        if let Poll::Ready(None | Some(Err(Broken))) = polled {
+            self.call.is_over();
+        }
+        polled
+    }
+}
+
+/// The platform tells neither when it has connected nor that it has not: a connection that is refused and one that
+/// breaks are the same to it. What fails may therefore have been heard, and a connect without an end is bounded by
+/// the core's wait for the head.
+pub(crate) async fn send(
+    request: http::Request<Payload<Incoming>>,
+) -> Result<http::Response<Download>, SendFault> {
+    let (parts, payload) = request.into_parts();
+    let controller = AbortController::new().map_err(|_| SendFault::Broken)?;
+    let signal = controller.signal();
+    let call = Call(Some(controller));
+    let head = head::print_headers(&parts.headers);
+    let promise = js::send(&parts.uri.to_string(), parts.method.as_str(), &head, &body(payload), &signal)
+        .map_err(|_| SendFault::Broken)?;
+    let answer = JsFuture::from(promise).await.map_err(|_| SendFault::Broken)?;
+    let answer: Response = answer.dyn_into().map_err(|_| SendFault::Broken)?;
+    let headers = head::parse_headers(&js::response_head(&answer));
+    let download = Download { body: Incoming::of_response(&answer, &headers), call };
+    let mut response = http::Response::new(download);
+    *response.status_mut() = StatusCode::from_u16(answer.status()).map_err(|_| SendFault::Broken)?;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+fn body(payload: Payload<Incoming>) -> JsValue {
+    match payload {
+        Payload::Empty => JsValue::UNDEFINED,
+        Payload::Whole(bytes) => Uint8Array::from(&*bytes).into(),
+        Payload::Stream(upload) => {
+            let chunks = upload.map(|chunk| match chunk {
+                Ok(bytes) => Ok(Uint8Array::from(&*bytes).into()),
+                // The client broke off: so must the request to the upstream.
+                Err(Broken) => Err(js_sys::Error::new("the client broke off").into()),
+            });
+            wasm_streams::ReadableStream::from_stream(chunks).into_raw().unchecked_into()
+        }
+    }
+}

@@ -1,0 +1,31 @@
+// Heads cross between JavaScript and Rust as one text: fields that end in a line feed, which none can hold.
+
+/** Method, URL, then each header's name and value. */
+export function requestHead(request) {
+  let text = `${request.method}\n${request.url}\n`;
+  for (const [name, value] of request.headers) text += `${name}\n${value}\n`;
+  return text;
+}
+
+/** Each header's name and value. */
+export function responseHead(response) {
+  let text = "";
+  for (const [name, value] of response.headers) text += `${name}\n${value}\n`;
+  return text;
+}
+
+function headers(text) {
+  const fields = text.split("\n");
+  const headers = new Headers();
+  for (let at = 0; at + 1 < fields.length; at += 2) headers.append(fields[at], fields[at + 1]);
+  return headers;
+}
+
+/** Calls an upstream. No redirect is followed. */
+export function send(url, method, head, body, signal) {
+  return fetch(url, { method, headers: headers(head), body, signal, redirect: "manual" });
+}
+
+export function answer(status, head, body) {
+  return new Response(body, { status, headers: headers(head) });
+}

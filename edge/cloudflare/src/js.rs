@@ -1,0 +1,32 @@
+//! The functions of `glue.js`, and the globals that have no better home.
+
+use js_sys::Promise;
+use wasm_bindgen::prelude::*;
+use web_sys::{AbortSignal, Request, Response, WorkerGlobalScope};
+
+#[wasm_bindgen(module = "/src/glue.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = requestHead)]
+    pub(crate) fn request_head(request: &Request) -> String;
+
+    #[wasm_bindgen(js_name = responseHead)]
+    pub(crate) fn response_head(response: &Response) -> String;
+
+    /// Resolves to a `Response`.
+    #[wasm_bindgen(catch)]
+    pub(crate) fn send(
+        url: &str,
+        method: &str,
+        head: &str,
+        body: &JsValue,
+        signal: &AbortSignal,
+    ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    pub(crate) fn answer(status: u16, head: &str, body: &JsValue) -> Result<Response, JsValue>;
+}
+
+/// Timers and chance.
+pub(crate) fn scope() -> WorkerGlobalScope {
+    js_sys::global().unchecked_into()
+}

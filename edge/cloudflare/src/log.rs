@@ -1,0 +1,93 @@
+//! What the operator is told: one line of JSON each, on the console.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use weir::ledger::Record;
+use weir::platform::Event;
+
+/// No request can be served.
+pub(crate) fn unconfigured(why: &str) {
+    web_sys::console::error_1(&line(&json!({ "message": "no usable configuration", "why": why })));
+}
+
+/// Something that should be known about a configuration that holds.
+pub(crate) fn warning(what: &dyn Display) {
+    let why = what.to_string();
+    web_sys::console::warn_1(&line(&json!({ "message": "configuration", "why": why })));
+}
+
+pub(crate) fn event(event: &Event<'_>) {
+    match event {
+        Event::Started { .. }
+        | Event::Answered { .. }
+        | Event::Over { .. }
+        | Event::Retried { .. }
+        | Event::FellBack { .. }
+        | Event::Queued { .. }
+        | Event::Shed { .. } => {}
+        Event::Refused { request_id, caller, refusal } => {
+            web_sys::console::log_1(&line(&json!({
+                "message": "refused",
+                "request_id": request_id,
+                "caller": caller,
+                "status": refusal.status().as_u16(),
+                "code": refusal.code().unwrap_or_default(),
+            })));
+        }
+        Event::Ordered { request_id, who, order } => {
+            web_sys::console::warn_1(&line(&json!({
+                "message": "a breaker was ordered",
+                "request_id": request_id,
+                "who": who,
+                "breaker": order.breaker,
+                "change": order.change.name(),
+                "lasting": order.change.lasting().map(|lasting| lasting.as_secs_f64()),
+            })));
+        }
+    }
+}
+
+pub(crate) fn record(record: &Record) {
+    let attempts = record.attempts.iter().map(|attempt| {
+        let outcome = match (attempt.failure, attempt.status) {
+            (Some(failure), _) => failure.name().to_owned(),
+            (None, Some(status)) => status.to_string(),
+            (None, None) => "none".into(),
+        };
+        format!("{}:{outcome}:{}ms", attempt.upstream, millis(attempt.took))
+    });
+    web_sys::console::log_1(&line(&json!({
+        "message": "request",
+        "request_id": record.request_id,
+        "trace_id": record.trace_id,
+        "tenant": record.caller.tenant,
+        "caller": record.caller.name,
+        "operation": record.operation,
+        "model": record.model,
+        "route": record.route,
+        "upstream": record.upstream,
+        "upstream_model": record.upstream_model,
+        "stream": record.streamed,
+        "cache": record.cache.map(weir::cache::Status::name),
+        "status": record.status,
+        "ending": record.ending.name(),
+        "input_tokens": record.usage.input.0,
+        "cached_tokens": record.usage.cached.0,
+        "output_tokens": record.usage.output.0,
+        "usage": record.usage.source.name(),
+        "attempts": attempts.collect::<Vec<_>>().join(" "),
+        "fallbacks": record.fallbacks,
+        "first_byte_ms": record.first_byte.map(millis),
+        "took_ms": millis(record.took),
+    })));
+}
+
+fn line(value: &Value) -> wasm_bindgen::JsValue {
+    value.to_string().into()
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

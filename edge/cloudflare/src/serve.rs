@@ -1,0 +1,107 @@
+//! What the platform calls.
+
+use std::pin::pin;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use http::{HeaderValue, Method, StatusCode, header};
+use js_sys::Uint8Array;
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::future_to_promise;
+use web_sys::{Request, Response};
+use weir::metrics::{self, Family, Sink as _};
+use weir::refusal::Refusal;
+use worker::{Context, Env, event};
+
+use crate::gone::gone;
+use crate::incoming::Incoming;
+use crate::isolate::Isolate;
+use crate::platform::{self, Edge};
+use crate::{answer, head, js, log};
+
+/// Served to whoever watches, whatever becomes of the configuration.
+const METRICS: &str = "/metrics";
+
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
+    serve(&request, &env, &context).await.map_err(worker::Error::from)
+}
+
+async fn serve(request: &Request, env: &Env, context: &Context) -> Result<Response, JsValue> {
+    let isolate = Isolate::here();
+    let Some(mut parts) = head::parse_request(&js::request_head(request)) else {
+        return refused(&Refusal::Ambiguous { problem: "a path that is none" });
+    };
+    if parts.uri.path() == METRICS {
+        return exposition(&isolate, &parts.method);
+    }
+    let config = match isolate.config(env) {
+        Ok(config) => config,
+        Err(why) => {
+            log::unconfigured(&why);
+            return whole(weir::unconfigured(parts.uri.path()));
+        }
+    };
+    let upload = Incoming::of_request(request, &parts.headers);
+    platform::introduce(&mut parts);
+    let gauge = InFlight::of(&isolate);
+    let edge = Edge::new(isolate);
+    let (answer, settlement) = weir::handle(&edge, config, http::Request::from_parts(parts, upload));
+    // It outlives a client that leaves, by as much as the platform allows.
+    let settled = future_to_promise(async move {
+        let _gauge = gauge;
+        settlement.run().await;
+        Ok(JsValue::UNDEFINED)
+    });
+    AsRef::<worker::worker_sys::Context>::as_ref(context).wait_until(&settled)?;
+    match select(pin!(answer), pin!(gone(request.signal()))).await {
+        Either::Left((answer, _)) => answer::print(answer),
+        // Nobody reads it. The answer's future is dropped, which is how the core learns that the client has left.
+        Either::Right(_) => refused(&Refusal::Internal),
+    }
+}
+
+/// Counts a request until its books are closed.
+struct InFlight(Rc<Isolate>);
+
+impl InFlight {
+    fn of(isolate: &Rc<Isolate>) -> Self {
+        isolate.metrics.borrow_mut().shift(Family::InFlight, &[], 1);
+        Self(Rc::clone(isolate))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.metrics.borrow_mut().shift(Family::InFlight, &[], -1);
+    }
+}
+
+/// What this isolate has counted.
+fn exposition(isolate: &Isolate, method: &Method) -> Result<Response, JsValue> {
+    let mut response = http::Response::new(Bytes::new());
+    if method == Method::GET || method == Method::HEAD {
+        *response.body_mut() = isolate.metrics.borrow().to_string().into();
+        let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    } else {
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+    }
+    whole(response)
+}
+
+fn refused(refusal: &Refusal) -> Result<Response, JsValue> {
+    let mut response = http::Response::new(refusal.to_body());
+    *response.status_mut() = refusal.status();
+    *response.headers_mut() = refusal.headers();
+    whole(response)
+}
+
+/// An answer that is not of the pipeline's making.
+fn whole(response: http::Response<Bytes>) -> Result<Response, JsValue> {
+    let (parts, body) = response.into_parts();
+    let body = Uint8Array::from(&*body);
+    js::answer(parts.status.as_u16(), &head::print_headers(&parts.headers), &body.into())
+}
