@@ -111,6 +111,10 @@ pub(crate) async fn exchange(
         () = leaving => Ended::Left,
         ended = reading.read(&mut reply, is_head, enough) => ended?,
     };
+    if ended == Ended::Left {
+        // A reset, as of a program that has died: workerd takes a mere end of the request for no farewell.
+        upload.as_ref().set_zero_linger().map_err(|e| e.to_string())?;
+    }
     (reply.ended, reply.took) = (ended, started.elapsed());
     Ok(reply)
 }

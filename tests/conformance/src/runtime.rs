@@ -3,6 +3,7 @@
 mod component;
 mod native;
 mod redis;
+mod workerd;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use futures_util::future::LocalBoxFuture;
 pub use self::component::Component;
 pub use self::native::Native;
 pub use self::redis::NativeOnRedis;
+pub use self::workerd::Workerd;
 
 /// One way to run the gateway.
 pub trait Runtime: Send + Sync {

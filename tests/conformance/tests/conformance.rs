@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Arguments, Failed, FormatSetting, Trial};
 use weir_conformance::case::{Case, read_all};
 use weir_conformance::report::{Report, Verdict};
-use weir_conformance::runtime::{Component, Native, NativeOnRedis, Runtime};
+use weir_conformance::runtime::{Component, Native, NativeOnRedis, Runtime, Workerd};
 use weir_conformance::stage;
 
 /// Cases wait more than they compute.
@@ -31,9 +31,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let runtimes: [Arc<dyn Runtime>; 3] =
-        [Arc::new(Native), Arc::new(NativeOnRedis::default()), Arc::new(Component::default())];
-    for runtime in runtimes.iter().filter(|_| !arguments.list) {
+    let runtimes: [Arc<dyn Runtime>; 4] = [
+        Arc::new(Native),
+        Arc::new(NativeOnRedis::default()),
+        Arc::new(Component::default()),
+        Arc::new(Workerd::default()),
+    ];
+    for runtime in runtimes.iter().filter(|runtime| is_wanted(&***runtime, &cases, &arguments)) {
         if let Err(fault) = runtime.prepare() {
             eprintln!("{}: {fault}", runtime.name());
             return ExitCode::FAILURE;
@@ -60,17 +64,32 @@ fn main() -> ExitCode {
     let stated: BTreeSet<u32> = cases.iter().flat_map(|case| case.states.iter().copied()).collect();
     println!("The corpus states the invariants {stated:?}.\n");
     // Who names cases by a part of their name may name none; the corpus as a whole may not be empty.
-    let is_selected = arguments.filter.is_some() || !arguments.skip.is_empty();
-    if report.is_empty() && !is_selected {
+    let is_filtered = arguments.filter.is_some() || !arguments.skip.is_empty();
+    if report.is_empty() && !is_filtered {
         eprintln!("no case ran");
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()
 }
 
+/// Whether a case is selected that runs on it: what nobody asks for is not built.
+fn is_wanted(runtime: &dyn Runtime, cases: &[Case], arguments: &Arguments) -> bool {
+    !arguments.list && cases.iter().any(|case| is_selected(&named(case, runtime), arguments))
+}
+
+/// As the test harness selects.
+fn is_selected(name: &str, arguments: &Arguments) -> bool {
+    let is_match = |part: &String| if arguments.exact { name == part } else { name.contains(part.as_str()) };
+    arguments.filter.as_ref().is_none_or(is_match) && !arguments.skip.iter().any(is_match)
+}
+
+fn named(case: &Case, runtime: &dyn Runtime) -> String {
+    format!("{}/{}", runtime.name(), case.name)
+}
+
 fn trial(case: &Case, runtime: &Arc<dyn Runtime>, report: &Arc<Report>) -> Trial {
     let (case, runtime, report) = (case.clone(), Arc::clone(runtime), Arc::clone(report));
-    Trial::test(format!("{}/{}", runtime.name(), case.name), move || {
+    Trial::test(named(&case, &*runtime), move || {
         if case.except.contains_key(runtime.name()) {
             report.note(&case.name, runtime.name(), Verdict::Excepted, Duration::ZERO);
             return Ok(());

@@ -36,7 +36,8 @@ pub struct Lines {
 }
 
 impl Lines {
-    fn follow(output: impl Read + Send + 'static) -> Self {
+    /// Reads `output` to its end on a thread of its own.
+    pub fn follow(output: impl Read + Send + 'static) -> Self {
         let lines = Self::default();
         let Self { kept, is_over } = lines.clone();
         thread::spawn(move || {
