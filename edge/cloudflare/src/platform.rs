@@ -12,8 +12,8 @@ use weir::flight::Flights;
 use weir::metrics;
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Event, Finding, Lease, Opened, Overheard, Payload, Peer, Piece, Platform, Renewed, SendFault,
-    StoreLost,
+    Ask, Closing, Event, Finding, Lease, Opened, Overheard, Payload, Peer, Piece, Platform, Renewed,
+    SendFault, StoreLost,
 };
 use weir::time::{Instant, UnixMillis};
 

@@ -12,6 +12,7 @@ use crate::cli::{Capacity, Failed, Run};
 use crate::gateway::{self, Hosted, Setup, Store, Wanted};
 use crate::instructions;
 use crate::peer::{self, Peer, Serving};
+use crate::worker;
 
 /// The whole run is to take less than ten minutes, and a quick one little more than one.
 const LONGEST: Duration = Duration::from_mins(9);
@@ -112,6 +113,12 @@ impl Bed {
         setup: Setup,
     ) -> Result<Server, Failed> {
         gateway::start_hosted(hosted, redis.address, self.wanted(&self.upstream, setup))
+    }
+
+    /// The Worker in a workerd, and one beside it that only forwards.
+    pub(crate) fn worker(&self, built: &worker::Built, setup: Setup) -> Result<worker::Pair, Failed> {
+        let config = gateway::document(self.wanted(&self.upstream, setup));
+        worker::Pair::start(built, &config, self.upstream.address)
     }
 
     fn wanted(&self, upstream: &Server, setup: Setup) -> Wanted<'_> {

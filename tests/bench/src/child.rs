@@ -1,6 +1,6 @@
 //! Processes that the bench starts, and ends by their ids.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -29,22 +29,44 @@ pub(crate) fn program(path: &Path) -> Command {
 /// A process that serves until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
-    name: &'static str,
     child: Child,
     pub(crate) address: SocketAddr,
 }
 
 impl Server {
     /// Starts a program that says where it listens.
-    pub(crate) fn start(name: &'static str, mut command: Command) -> Result<Self, Failed> {
+    pub(crate) fn start(name: &'static str, command: Command) -> Result<Self, Failed> {
+        let (server, [_]) = Self::start_with(name, command, "")?;
+        Ok(server)
+    }
+
+    /// Starts a program that is told something and then says where it listens; so many times, at so many addresses.
+    pub(crate) fn start_with<const N: usize>(
+        name: &'static str,
+        mut command: Command,
+        told: &str,
+    ) -> Result<(Self, [SocketAddr; N]), Failed> {
         let child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|e| Failed::because(format_args!("{name} does not start"), e))?;
-        let mut server = Self { name, child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        server.address = server.listening()?;
-        Ok(server)
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Self { child, address: nowhere };
+        if let Some(input) = &mut server.child.stdin {
+            input
+                .write_all(told.as_bytes())
+                .map_err(|e| Failed::because(format_args!("{name} is deaf"), e))?;
+        }
+        let mut addresses = [nowhere; N];
+        let found = server.listening();
+        for address in &mut addresses {
+            let said = found.recv_timeout(START).map_err(|_| Failed(format!("{name} does not listen")))?;
+            *address =
+                said.parse().map_err(|e| Failed::because(format_args!("{name} listens nowhere"), e))?;
+        }
+        server.address = addresses[0];
+        Ok((server, addresses))
     }
 
     /// Takes a program that was told where to listen, and waits until it does.
@@ -58,7 +80,7 @@ impl Server {
             .stdout(Stdio::null())
             .spawn()
             .map_err(|e| Failed::because(format_args!("{name} does not start"), e))?;
-        let mut server = Self { name, child, address };
+        let mut server = Self { child, address };
         let deadline = Instant::now() + START;
         while Instant::now() < deadline && matches!(server.child.try_wait(), Ok(None)) {
             if std::net::TcpStream::connect(address).is_ok() {
@@ -69,20 +91,19 @@ impl Server {
         Err(Failed(format!("{name} does not listen on {address}")))
     }
 
-    fn listening(&mut self) -> Result<SocketAddr, Failed> {
-        let (found, address) = mpsc::channel();
+    /// Where it says that it listens.
+    fn listening(&mut self) -> mpsc::Receiver<String> {
+        let (found, addresses) = mpsc::channel();
         let out = self.child.stdout.take();
         // It reads on to the end: a program whose output nobody takes would stop.
         thread::spawn(move || {
             for line in out.into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok) {
                 if let Some(address) = line.strip_prefix("listening on http://") {
-                    let _ = found.send(address.parse());
+                    let _ = found.send(address.to_owned());
                 }
             }
         });
-        let name = self.name;
-        let told = address.recv_timeout(START).map_err(|_| Failed(format!("{name} does not listen")))?;
-        told.map_err(|e| Failed::because(format_args!("{name} listens nowhere"), e))
+        addresses
     }
 
     /// Its processes.
@@ -106,6 +127,19 @@ impl Drop for Server {
             }
             thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+/// An address of a server, and the processes behind it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Door<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) address: SocketAddr,
+}
+
+impl<'a> From<&'a Server> for Door<'a> {
+    fn from(server: &'a Server) -> Self {
+        Self { server, address: server.address }
     }
 }
 

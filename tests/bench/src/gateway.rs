@@ -133,7 +133,7 @@ pub(crate) fn start_hosted(hosted: &Hosted, redis: SocketAddr, wanted: Wanted<'_
 }
 
 /// One upstream with a credential, a route by pattern, callers by key.
-fn document(wanted: Wanted<'_>) -> String {
+pub(crate) fn document(wanted: Wanted<'_>) -> String {
     let Wanted { setup, store, upstream, workers, .. } = wanted;
     let store = match store {
         Store::Embedded => String::new(),

@@ -23,6 +23,7 @@ mod rows;
 mod sample;
 mod table;
 mod upstream;
+mod worker;
 
 use std::process::ExitCode;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::bed::{Bed, Target};
-use crate::child::Server;
+use crate::child::Door;
 use crate::cli::{Failed, Kind};
 use crate::sample::{Sample, float};
 use crate::{child, process};
@@ -23,7 +23,7 @@ pub(crate) struct Round {
 }
 
 pub(crate) fn rounds(bed: &Bed, count: usize, kind: &Kind) -> Result<Vec<Round>, Failed> {
-    let turn = |target| turn(bed.server(target), kind);
+    let turn = |target| turn(bed.server(target).into(), kind);
     let round = |_| {
         Ok(Round { direct: turn(Target::Direct)?, nginx: turn(Target::Nginx)?, weir: turn(Target::Weir)? })
     };
@@ -31,26 +31,27 @@ pub(crate) fn rounds(bed: &Bed, count: usize, kind: &Kind) -> Result<Vec<Round>,
 }
 
 /// Rounds in which other servers take turns, every other time from the last to the first.
-pub(crate) fn turns<const N: usize>(
-    servers: [&Server; N],
+pub(crate) fn turns<'a, const N: usize>(
+    servers: [impl Into<Door<'a>>; N],
     count: usize,
     kind: &Kind,
 ) -> Result<Vec<[Turn; N]>, Failed> {
+    let doors = servers.map(Into::into);
     let round = |number: usize| {
         let mut turns = [Turn::default(); N];
         for step in 0..N {
             let at = if number.is_multiple_of(2) { step } else { N - 1 - step };
-            turns[at] = turn(servers[at], kind)?;
+            turns[at] = turn(doors[at], kind)?;
         }
         Ok(turns)
     };
     (0..count.max(1)).map(round).collect()
 }
 
-pub(crate) fn turn(server: &Server, kind: &Kind) -> Result<Turn, Failed> {
-    let pids = server.pids();
+pub(crate) fn turn(door: Door<'_>, kind: &Kind) -> Result<Turn, Failed> {
+    let pids = door.server.pids();
     let before = process::cpu(&pids);
-    let sample = child::load(server.address, kind)?;
+    let sample = child::load(door.address, kind)?;
     Ok(Turn { sample, cpu: process::cpu(&pids).saturating_sub(before) })
 }
 

@@ -7,6 +7,7 @@ mod memory;
 mod overload;
 mod protected;
 mod shared;
+mod worker;
 
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,8 @@ pub(crate) enum Row {
     Shared,
     /// The Spin component in its host, beside the native gateway on the same Redis.
     Component,
+    /// The Cloudflare Worker on workerd, beside a Worker in JavaScript that only forwards.
+    Worker,
     /// What limits and breakers cost a JSON call, beside a Weir that has none.
     Protected,
     /// Answers in time at five times what the upstream can do.
@@ -164,6 +167,7 @@ impl Row {
             Self::Cached => cached::measure(bed, count, millis, counting),
             Self::Shared => shared::measure(bed, count, millis),
             Self::Component => component::measure(bed, count, millis),
+            Self::Worker => worker::measure(bed, count, millis),
             Self::Protected => protected::measure(bed, count, millis, counting),
             Self::Overload => overload::measure(bed, flood),
             Self::Hashing => hashing::measure(count),

@@ -84,7 +84,8 @@ impl Gateway {
         written.map_err(|e| gateway.fault(&e))?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).map_err(|e| gateway.fault(&e))?;
-        gateway.address = line.trim().parse().map_err(|e| gateway.fault(&e))?;
+        let address = line.trim().strip_prefix("listening on http://").unwrap_or_default();
+        gateway.address = address.parse().map_err(|e| gateway.fault(&e))?;
         Ok(gateway)
     }
 
