@@ -126,6 +126,9 @@ impl Native {
 
     /// What the process knows of upstreams by itself, whatever keeps the rest.
     fn with_standings(&self, ask: Ask<'_>, opened: Opened) -> Opened {
+        if opened.is_kept || ask.standings.is_empty() {
+            return opened;
+        }
         let known = Ask { standings: ask.standings, ..Ask::default() };
         Opened { standings: self.process.store().open(known, self.now()).standings, ..opened }
     }

@@ -19,7 +19,8 @@ use crate::breaker::Report;
 use crate::cache::Freshness;
 use crate::control::{Entry, Full, Listing, Order, Overrides};
 use crate::platform::{
-    Ask, Closing, Finding, Lease, Leased, Opened, Overheard, Piece, Recalled, Renewed, Repeated, Reservation,
+    Ask, Closing, Finding, Keeping, Lease, Leased, Opened, Overheard, Piece, Recalled, Renewed, Repeat,
+    Repeated, Reservation,
 };
 use crate::retry::RetryBudget;
 use crate::standing::Standing;
@@ -71,6 +72,9 @@ impl Store {
 
     /// The one operation before the upstream call.
     pub fn open(&mut self, ask: Ask<'_>, now: Instant) -> Opened {
+        if let Some(reservation) = ask.reservation.filter(|_| ask.anew) {
+            self.undo(reservation, ask.repeat, now);
+        }
         let mut opened = Opened {
             recalled: ask.recall.and_then(|recall| self.answers.recall(recall, now)),
             repeated: ask.repeat.map(|repeat| self.answers.repeated(repeat, now)),
@@ -103,10 +107,22 @@ impl Store {
             }
             opened.leased = leased;
         }
+        opened.is_kept = opened.is_to_be_given();
+        if opened.is_kept {
+            return opened;
+        }
         let standing = |name: &str| self.standings.get(name).copied().unwrap_or_default();
         opened.standings = ask.standings.iter().map(|(id, name)| (*id, standing(name))).collect();
         opened.gates = ask.breakers.iter().map(|name| self.breakers.gate(name, now)).collect();
         opened
+    }
+
+    /// Takes back what was reserved for an answer that was kept.
+    fn undo(&mut self, reservation: &Reservation, repeat: Option<&Repeat>, now: Instant) {
+        self.accounts.undo(reservation, now);
+        let repeat = repeat.map(|repeat| (*repeat, Duration::ZERO));
+        let keeping = Keeping { repeat, ..Keeping::default() };
+        self.answers.keep(&keeping, reservation.want.id, now);
     }
 
     /// Who makes the call, where it has to be made and several may want it.

@@ -135,6 +135,9 @@ pub struct Ask<'a> {
     pub lease: Option<&'a Lease>,
     /// Whom the call has waited for: the last [`Leased::Elsewhere`].
     pub awaited: Option<u64>,
+    /// Whether the call was opened before to be answered from what is kept, and could not be: what was reserved
+    /// then is given back first, as if it had never been counted.
+    pub anew: bool,
 }
 
 /// Which answer is asked for, and how old it may be.
@@ -213,6 +216,8 @@ pub struct Opened {
     pub standings: Vec<(UpstreamId, Standing)>,
     /// In the order they were asked for.
     pub gates: Vec<Gate>,
+    /// The answer is here: no tokens are reserved, and neither standings nor gates are told.
+    pub is_kept: bool,
     /// Nothing is reserved, in no scope.
     pub denied: Option<Denied>,
     /// The least that is left in any of the scopes.
@@ -227,6 +232,13 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// Whether it says that the answer is here, and that nobody is to fetch a new one.
+    pub(crate) fn is_to_be_given(&self) -> bool {
+        let is_given = |recalled: &Recalled| recalled.freshness != Freshness::IfError && !recalled.refresh;
+        matches!(self.repeated, Some(Repeated::Answered { .. }))
+            || self.recalled.as_ref().is_some_and(is_given)
+    }
+
     /// What has to be given back of `ask`, should nobody be there any more to make use of it: its place, its tokens
     /// and its keys. The request stays counted. `None` where nothing is held.
     pub fn undone(&self, ask: Ask<'_>) -> Option<(Reservation, Keeping)> {

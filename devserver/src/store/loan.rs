@@ -15,11 +15,19 @@ pub(super) struct Asked {
     follows: Follows,
     lease: Option<Lease>,
     awaited: Option<u64>,
+    anew: Again,
 }
 
 /// Whether the call waits for an identical one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Follows {
+    Yes,
+    No,
+}
+
+/// Whether it was opened before, to no use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
     Yes,
     No,
 }
@@ -37,6 +45,7 @@ impl Asked {
             follows: if ask.follows { Follows::Yes } else { Follows::No },
             lease: ask.lease.copied(),
             awaited: ask.awaited,
+            anew: if ask.anew { Again::Yes } else { Again::No },
         }
     }
 
@@ -51,6 +60,7 @@ impl Asked {
             follows: self.follows == Follows::Yes,
             lease: self.lease.as_ref(),
             awaited: self.awaited,
+            anew: self.anew == Again::Yes,
         }
     }
 }

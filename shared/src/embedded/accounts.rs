@@ -6,6 +6,7 @@ use crate::account::{Account, Denied, Left, Scope, Want};
 use crate::config::Limits;
 use crate::platform::{Closing, Reservation};
 use crate::time::Instant;
+use crate::usage::Tokens;
 
 /// The accounts of an embedded store. The steps are synchronous; whoever shares it locks it.
 #[derive(Debug)]
@@ -50,6 +51,14 @@ impl Accounts {
         for (scope, limits) in &reservation.scopes {
             let settle = |account: &mut Account| account.settle(limits, reservation.want, *used, now);
             self.on_account(scope, limits, now, settle);
+        }
+    }
+
+    /// Takes a reservation without tokens back as if it had never been made.
+    pub(super) fn undo(&mut self, reservation: &Reservation, now: Instant) {
+        let want = Want { tokens: Tokens(0), ..reservation.want };
+        for (scope, limits) in &reservation.scopes {
+            self.on_account(scope, limits, now, |account| account.undo(limits, want, now));
         }
     }
 
@@ -104,7 +113,6 @@ mod tests {
     use super::*;
     use crate::limit::Rate;
     use crate::platform::Held;
-    use crate::usage::Tokens;
 
     fn at(millis: u64) -> Instant {
         Instant::from_micros(millis * 1000)

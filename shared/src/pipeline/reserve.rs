@@ -72,8 +72,8 @@ impl<P: Platform> Journey<'_, P> {
         } else {
             self.degraded = Some(Degraded::Store);
             *reservation = self.local(reservation).ok_or(Refusal::StoreLost)?;
-            // What the process keeps by itself nobody else can see.
-            let ask = Ask { lease: None, awaited: None, ..ask };
+            // What the process keeps by itself nobody else can see, and it holds nothing of what the store does.
+            let ask = Ask { lease: None, awaited: None, anew: false, ..ask };
             self.platform.open_locally(Ask { reservation: Some(reservation), ..ask })
         };
         self.left = opened.left;

@@ -10,6 +10,7 @@ use super::call::NOTHING;
 use super::cargo::{Asked, Cargo};
 use super::lookup::Lookup;
 use super::relay::Relay;
+use super::sharing::Open;
 use super::stored::{Found, Terms};
 use super::{Degraded, Journey};
 use crate::cache::Status;
@@ -49,13 +50,13 @@ impl<P: Platform> Journey<'_, P> {
         record.route = route.pattern.to_string();
         let caller = Arc::clone(&record.caller);
         // Of what is not understood nothing is known, and nothing is learned.
-        let (mut lookup, estimate, prompt_bytes, on_disconnect) = match &asked.cargo {
+        let (mut lookup, call, estimate, on_disconnect) = match &asked.cargo {
             Cargo::Call { operation, call } => {
                 let lookup = self.lookup(asked.request(*operation), call, resolved, &caller)?;
-                (lookup, call.estimate(*operation), call.prompt_bytes, route.on_disconnect)
+                (lookup, Some(call), call.estimate(*operation), route.on_disconnect)
             }
             Cargo::Named(_) | Cargo::Form { .. } | Cargo::Whole(_) | Cargo::Stream(..) => {
-                (Lookup::default(), NOTHING, 0, OnDisconnect::Cancel)
+                (Lookup::default(), None, NOTHING, OnDisconnect::Cancel)
             }
         };
         let longest =
@@ -64,17 +65,17 @@ impl<P: Platform> Journey<'_, P> {
         let mut reservation = self.reservation(&caller, asked.head, Some(route), estimate, longest);
         let (breakers, upstreams) = (breakers(self.config, resolved), upstreams(self.config, resolved));
         let ask = Ask { standings: &upstreams, breakers: &breakers, ..Ask::default() };
-        let (opened, listener) = self.open_call(ask, &mut lookup, &mut reservation, model).await?;
+        let open = self.open_call(ask, &mut lookup, &mut reservation, (model, call)).await?;
+        let Open { opened, mut found, listener } = open;
         (record.cache, self.cache) = (lookup.status, lookup.status);
         let mut trail = self.admit(docket, record, reservation);
-        trail.prompt_bytes = prompt_bytes;
+        trail.prompt_bytes = call.map_or(0, |call| call.prompt_bytes);
         trail.on_disconnect = lookup.on_disconnect(on_disconnect);
         (trail.keeping, trail.most_kept) = (std::mem::take(&mut lookup.keeping), lookup.most);
         if let Some(lease) = lookup.lease.filter(|_| opened.leased == Some(Leased::Own)) {
             trail.hold(lease);
         }
 
-        let mut found = Found::look(&opened, &asked.cargo);
         if let Some(found) = found.as_mut().filter(|_| lookup.awaited.is_some()) {
             found.was_awaited();
         }

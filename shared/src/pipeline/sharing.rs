@@ -13,10 +13,12 @@ use super::cargo::Sent;
 use super::lead::Lead;
 use super::lookup::Lookup;
 use super::reserve::SETTLE;
+use super::stored::Found;
+use crate::call::Call;
 use crate::flight::{Listener, Pilot};
 use crate::ledger::Ending;
 use crate::plan::Plan;
-use crate::platform::{Ask, Lease, Leased, Opened, Platform, Repeated, Reservation};
+use crate::platform::{Ask, Held, Lease, Leased, Opened, Platform, Repeated, Reservation};
 use crate::refusal::Refusal;
 use crate::settlement::Trail;
 use crate::stream::Body;
@@ -33,15 +35,25 @@ const REPEAT_POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::
 /// repetition but the first that this client is given.
 const ELSEWHERE_POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
+/// What is known of a call whose books are open.
+pub(super) struct Open {
+    pub(super) opened: Opened,
+    /// The answer that is kept.
+    pub(super) found: Option<Found>,
+    pub(super) listener: Option<Listener>,
+}
+
 impl<P: Platform> Journey<'_, P> {
-    /// Opens the books of a call that may be answered from elsewhere. With a listener, from a call in flight.
+    /// Opens the books of a call that may be answered from elsewhere: from what is kept, or from a call in
+    /// flight.
     pub(super) async fn open_call(
         &mut self,
         ask: Ask<'_>,
         lookup: &mut Lookup,
         reservation: &mut Reservation,
-        model: &str,
-    ) -> Result<(Opened, Option<Listener>), Refusal> {
+        asked: (&str, Option<&Call>),
+    ) -> Result<Open, Refusal> {
+        let (model, call) = asked;
         // Where the store is lost and found again in between, it is asked for what is wanted, not for the share.
         let can_listen = self.platform.flights().is_some();
         let lease = lookup.lease.filter(|_| self.platform.is_one_of_several());
@@ -49,22 +61,26 @@ impl<P: Platform> Journey<'_, P> {
         lookup.lease = lease;
         let wanted = lookup.repeat.is_some().then(|| reservation.clone());
         let (mut pause, mut glance) = (REPEAT_POLL.0, ELSEWHERE_POLL.0);
+        let (mut recall, mut anew) = (lookup.recall, false);
         loop {
             if let Some(wanted) = &wanted {
                 reservation.clone_from(wanted);
             }
             let listener = self.platform.flights().and_then(|flights| flights.join(&lookup.flights));
             let ask = Ask {
-                recall: lookup.recall.as_ref(),
+                recall: recall.as_ref(),
                 repeat: lookup.repeat.as_ref(),
                 follows: listener.is_some() || lookup.overheard.is_some(),
                 lease: lease.as_ref(),
                 awaited: lookup.awaited,
+                anew: std::mem::take(&mut anew),
                 ..ask
             };
             let opened = self.open(ask, reservation, model).await?;
             if let Some(Leased::Elsewhere { id, is_audible }) = opened.leased {
                 lookup.awaited = Some(id);
+                // What comes of it may be told.
+                recall = lookup.recall;
                 if is_audible {
                     lookup.overheard = Some(id);
                     continue;
@@ -86,8 +102,17 @@ impl<P: Platform> Journey<'_, P> {
                     pause = pause.saturating_mul(2).min(REPEAT_POLL.1);
                 }
                 Some(Repeated::Running | Repeated::First | Repeated::Answered { .. }) | None => {
+                    let found = call.and_then(|call| Found::look(&opened, call));
+                    if opened.is_kept && found.is_none() && reservation.held == Held::InStore {
+                        // What is kept cannot be told in the form that is wanted; a repetition wants the same.
+                        if matches!(opened.repeated, Some(Repeated::Answered { .. })) {
+                            return Err(Refusal::IdempotencyConflict);
+                        }
+                        (recall, anew) = (None, true);
+                        continue;
+                    }
                     reservation.want.tokens = opened.reserved;
-                    return Ok((opened, listener));
+                    return Ok(Open { opened, found, listener });
                 }
             }
         }

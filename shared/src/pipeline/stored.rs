@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
 use super::Journey;
-use super::cargo::Cargo;
 use crate::cache::{Entry, Form, Freshness, Status};
 use crate::call::Call;
 use crate::flight::End;
@@ -46,8 +45,7 @@ enum Repeats {
 
 impl Found {
     /// The answer that the store has for a call, if it can be told in the form that is wanted.
-    pub(super) fn look<U>(opened: &Opened, cargo: &Cargo<U>) -> Option<Self> {
-        let Cargo::Call { call, .. } = cargo else { return None };
+    pub(super) fn look(opened: &Opened, call: &Call) -> Option<Self> {
         let (entry, age, terms, status, is_repeated) = match (&opened.repeated, &opened.recalled) {
             (Some(Repeated::Answered { entry, age }), _) => {
                 (entry, *age, Terms::Given, Status::Hit, Repeats::Yes)

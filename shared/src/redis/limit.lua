@@ -144,6 +144,18 @@ local function put_left(scopes, kind)
   put(over_rounded_up(tightest.debt, tightest.rate.drain))
 end
 
+-- Takes a reservation without tokens back as if it had never been made.
+local function undo(scopes, id)
+  for _, scope in ipairs(scopes) do
+    local meters = load_meters(scope, 'r', scope.requests)
+    for _, meter in ipairs(meters) do
+      meter.debt = math.max(meter.debt - units(meter.rate, 1), 0)
+    end
+    keep_meters(scope, meters)
+    if scope.most >= 0 then redis.call('ZREM', scope.holds, id) end
+  end
+end
+
 -- Trues the reservation of a call up to what it used, in an account that was forgotten meanwhile as well.
 local function settle(scopes, id, reserved, used)
   for _, scope in ipairs(scopes) do

@@ -1,7 +1,7 @@
 -- The one operation before the upstream call: Store::open of embedded.rs. Everything is read before anything
 -- is written, so that a value of the wrong type leaves nothing half done.
 
-local id, follows = text(), is_said()
+local id, follows, anew = text(), is_said(), is_said()
 local cached, again
 if is_said() then
   cached = { key = key(), name = text() }
@@ -26,6 +26,13 @@ local control, breakers = nil, {}
 for at = 1, number() do
   control = control or key()
   breakers[at] = read_breaker()
+end
+
+-- It was opened before, to no use.
+if anew and reserves then
+  undo(scopes, id)
+  if again then keep_repeated(again, nil, id) end
+  if present then leave(present, id) end
 end
 
 local found = cached and recall(cached)
@@ -92,7 +99,9 @@ if known == 'answered' then
   put(age)
   put_entry(again.key)
 end
-for _, breaker in ipairs(breakers) do put_gate(control, breaker) end
+if known ~= 'answered' and (not found or found.freshness == 'if-error' or found.refresh) then
+  for _, breaker in ipairs(breakers) do put_gate(control, breaker) end
+end
 
 if reserves then
   keep_scopes(scopes, id, hold)

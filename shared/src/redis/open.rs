@@ -21,6 +21,7 @@ impl Codec {
         let mut command = self.command(script::OPEN, moment);
         command.say(Word::Id(ask.reservation.map_or(0, |reservation| reservation.want.id)));
         command.text(if ask.follows { "1" } else { "0" });
+        command.text(if ask.anew { "1" } else { "0" });
         if let Some(recall) = command.part(ask.recall) {
             command.key(&self.keys.hashed("cache", recall.key));
             command.text(&recall.key.to_hex());
@@ -99,7 +100,8 @@ impl Codec {
         opened.leased = leased;
         opened.left = left(&mut reply)?;
         opened.reserved = Tokens(reply.count()?);
-        opened.recalled = recalled(&mut reply)?;
+        let (recalled, is_given) = recalled(&mut reply)?;
+        opened.recalled = recalled;
         if is_answered {
             let age = reply.span()?;
             opened.repeated = Some(match kept(&mut reply)? {
@@ -108,7 +110,8 @@ impl Codec {
                 None => Repeated::Conflict,
             });
         }
-        for _ in ask.breakers {
+        opened.is_kept = is_given || is_answered;
+        for _ in ask.breakers.iter().filter(|_| !opened.is_kept) {
             opened.gates.push(reply.gate(moment.now)?.0);
         }
         reply.told(opened)
@@ -171,9 +174,10 @@ fn left(reply: &mut Reader) -> Result<Left, Garbled> {
     Ok(Left { requests: allowance()?, tokens: allowance()? })
 }
 
-fn recalled(reply: &mut Reader) -> Result<Option<Recalled>, Garbled> {
+/// And whether it is to be given.
+fn recalled(reply: &mut Reader) -> Result<(Option<Recalled>, bool), Garbled> {
     let freshness = match &reply.bytes()?[..] {
-        b"none" => return Ok(None),
+        b"none" => return Ok((None, false)),
         b"fresh" => Freshness::Fresh,
         b"revalidate" => Freshness::Revalidate,
         b"if-error" => Freshness::IfError,
@@ -181,7 +185,8 @@ fn recalled(reply: &mut Reader) -> Result<Option<Recalled>, Garbled> {
     };
     let (age, refresh, is_stale) = (reply.span()?, reply.is_so()?, reply.is_so()?);
     let entry = kept(reply)?;
-    Ok(entry.map(|entry| Recalled { entry, age, freshness, refresh, is_stale }))
+    let recalled = entry.map(|entry| Recalled { entry, age, freshness, refresh, is_stale });
+    Ok((recalled, freshness != Freshness::IfError && !refresh))
 }
 
 fn kept(reply: &mut Reader) -> Result<Option<Arc<Entry>>, Garbled> {

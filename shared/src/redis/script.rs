@@ -33,13 +33,13 @@ script!(
         "counters.lua",
         "open.lua"
     ],
-    "4e323bc2a11038b9d8b1133ce18e3f0b39e9b261"
+    "600f041d349f222926afba1d78ce21ab0ba54d70"
 );
 script!(
     CLOSE,
     "close",
     ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "lease.lua", "counters.lua", "close.lua"],
-    "10146449b49d103a95383b658763a6b489c3a308"
+    "432e3ead316a706cc450cbeaf86da9a73c6d6607"
 );
 script!(
     WITHDRAW,

@@ -66,6 +66,10 @@ fn whole() -> Act {
     Answer::json(WHOLE_CHAT.answer).into()
 }
 
+fn streamed() -> Act {
+    Answer::events(samples::chat().sent()).into()
+}
+
 /// Invariant 6.
 #[test]
 fn an_answer_is_given_again_byte_for_byte_and_costs_a_request_and_no_tokens() {
@@ -116,6 +120,57 @@ fn an_answer_belongs_to_its_tenant_and_to_its_request() {
     }
     let beta = told(ask(&shell, "one", WHOLE_CHAT.path, WHOLE_CHAT.request), "openai-beta", "x=1");
     assert_eq!(exchange(&shell, &config(&toml), beta).header("x-cache"), "MISS", "another beta");
+}
+
+/// An answer that no stream can tell.
+const SPOKEN: &str = r#"{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,
+    "message":{"role":"assistant","content":null,"audio":{"id":"a"}},"finish_reason":"stop"}],
+    "usage":{"prompt_tokens":9,"completion_tokens":8,"total_tokens":17}}"#;
+
+fn question(prompt: &str, stream: bool) -> String {
+    format!(r#"{{"model":"m","stream":{stream},"messages":[{{"role":"user","content":"{prompt}"}}]}}"#)
+}
+
+/// It takes its tokens, and is counted as one request and one call at the same time.
+#[test]
+fn a_call_that_cannot_be_told_what_is_kept_is_made_as_if_nothing_were_kept() {
+    let toml = toml("true").replace("tokens =", "concurrent = 1\ntokens =");
+    for (label, shell) in [("one", Shell::default()), ("several", Shell::sharing())] {
+        shell.script("a", [Act::from(Answer::json(SPOKEN)), streamed()]);
+        let ask = |stream| {
+            let body = question("hello", stream);
+            exchange(&shell, &config(&toml), ask(&shell, "one", WHOLE_CHAT.path, &body))
+        };
+        let told = |reply: &Reply| {
+            (
+                reply.status,
+                reply.header("x-cache").to_owned(),
+                reply.header("x-ratelimit-remaining-requests").to_owned(),
+            )
+        };
+        let expect = |cache: &str, left: &str| (200, cache.to_owned(), left.to_owned());
+        assert_eq!(told(&ask(false)), expect("MISS", "999"), "{label}");
+        assert_eq!(told(&ask(false)), expect("HIT", "998"), "{label}");
+        let streamed = ask(true);
+        assert_eq!(told(&streamed), expect("MISS", "997"), "{label}");
+        assert_ne!(streamed.header("x-ratelimit-remaining-tokens"), "100000", "{label}");
+        assert_eq!((shell.sent().len(), streamed.text()), (2, samples::chat().seen()), "{label}");
+        assert_eq!(told(&ask(true)), expect("HIT", "996"), "{label}");
+    }
+}
+
+#[test]
+fn a_call_that_cannot_be_told_what_is_kept_is_held_to_the_breakers() {
+    let toml = toml("true").replace("consecutive = 1000", "consecutive = 1");
+    let shell = shell([Act::from(Answer::json(SPOKEN)), Answer::error(500).into(), whole()]);
+    let statuses = [("hello", false), ("something else", false), ("hello", true), ("hello", false)].map(
+        |(prompt, stream)| {
+            let body = question(prompt, stream);
+            exchange(&shell, &config(&toml), ask(&shell, "one", WHOLE_CHAT.path, &body)).status
+        },
+    );
+    assert_eq!(statuses, [200, 502, 503, 200]);
+    assert_eq!(shell.sent().len(), 2);
 }
 
 #[test]

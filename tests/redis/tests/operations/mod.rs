@@ -55,6 +55,7 @@ pub(crate) const OUTCOMES: &[&str] = &[
     "overheard the end",
     "overheard nothing",
     "open",
+    "opened anew",
     "refreshed",
     "retry given",
     "retry refused",
@@ -200,7 +201,11 @@ impl Twins {
             awaited,
             ..Ask::default()
         };
-        let opened = self.open_both(ask)?;
+        let mut opened = self.open_both(ask)?;
+        if opened.is_kept && opened.denied.is_none() && self.below(3) == 0 {
+            self.note("opened anew");
+            opened = self.open_both(Ask { recall: None, anew: true, ..ask })?;
+        }
         if let Some(Leased::Elsewhere { id, .. }) = opened.leased {
             self.awaited = Some(id);
             return Ok(());
@@ -244,6 +249,7 @@ impl Twins {
         same("denied", &ours.denied, &theirs.denied)?;
         same("left", &ours.left, &theirs.left)?;
         same("reserved", &ours.reserved, &theirs.reserved)?;
+        same("is kept", &ours.is_kept, &theirs.is_kept)?;
         same("gates", &ours.gates, &theirs.gates)?;
         Ok(theirs)
     }
@@ -252,6 +258,9 @@ impl Twins {
         let is_taken = matches!(opened.repeated, Some(Repeated::Conflict))
             || (matches!(opened.repeated, Some(Repeated::Running)) && !ask.follows)
             || matches!(opened.leased, Some(Leased::Elsewhere { .. }));
+        if let Some(reservation) = ask.reservation.filter(|_| ask.anew) {
+            self.present.remove(&reservation.want.id);
+        }
         if let Some(reservation) = ask.reservation.filter(|_| opened.denied.is_none() && !is_taken) {
             self.present.insert(reservation.want.id, reservation.want.expires);
         }
