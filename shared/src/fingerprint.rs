@@ -43,6 +43,11 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
+/// What a tenant is known by in a store.
+pub fn of_tenant(name: &str) -> Fingerprint {
+    Framed::new("weir tenant 1").field("name", name.as_bytes()).finish()
+}
+
 /// Fields one after another, each framed by its name and both lengths: no two different lists hash alike.
 #[derive(Clone, Debug)]
 pub struct Framed(Sha256);

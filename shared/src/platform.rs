@@ -118,6 +118,8 @@ pub struct StoreLost;
 /// What `open` is asked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ask<'a> {
+    /// Whose call it is; nobody's when somebody only looks.
+    pub tenant: &'a str,
     /// Whose standing is wanted.
     pub standings: &'a [(UpstreamId, &'a str)],
     /// Whose gates are wanted.

@@ -49,9 +49,10 @@ impl Asked {
         }
     }
 
-    /// Without standings: those the store does not know.
+    /// Without standings: those the store does not know. Whose it is it does not ask.
     pub(super) fn ask(&self) -> Ask<'_> {
         Ask {
+            tenant: "",
             standings: &[],
             breakers: &self.breakers,
             reservation: self.reservation.as_ref(),

@@ -23,7 +23,7 @@ const HEARD: Duration = Duration::from_secs(3);
 
 /// The leases of an embedded store; as many as there are calls, and each ends by itself.
 #[derive(Debug, Default)]
-pub(super) struct Leases(BTreeMap<Fingerprint, Turn>);
+pub(crate) struct Leases(BTreeMap<Fingerprint, Turn>);
 
 #[derive(Debug, Default)]
 struct Turn {
@@ -65,7 +65,7 @@ impl fmt::Debug for Carried {
 
 impl Leases {
     /// Who makes the call, if somebody asks who has waited for `awaited`. Nothing is changed.
-    pub(super) fn look(&self, lease: &Lease, awaited: Option<u64>, now: Instant) -> Leased {
+    pub(crate) fn look(&self, lease: &Lease, awaited: Option<u64>, now: Instant) -> Leased {
         let Some(turn) = self.0.get(&lease.key) else { return Leased::Own };
         let is_over = |past: Until| Some(past.id) == awaited && past.end > now;
         match turn.leader.filter(|leader| leader.end > now) {
@@ -81,7 +81,7 @@ impl Leases {
     }
 
     /// Somebody waits who could listen.
-    pub(super) fn wait(&mut self, lease: &Lease, now: Instant) {
+    pub(crate) fn wait(&mut self, lease: &Lease, now: Instant) {
         if let Some(turn) =
             self.0.get_mut(&lease.key).filter(|turn| lease.form.is_some() && turn.form == lease.form)
         {
@@ -90,7 +90,7 @@ impl Leases {
     }
 
     /// The call `id` leads from now on.
-    pub(super) fn take(&mut self, lease: &Lease, id: u64, now: Instant) {
+    pub(crate) fn take(&mut self, lease: &Lease, id: u64, now: Instant) {
         self.0.retain(|_, turn| turn.is_current(now));
         let turn = self.0.entry(lease.key).or_default();
         turn.leader = Some(Until { id, end: now.after(lease.span) });
@@ -98,7 +98,7 @@ impl Leases {
     }
 
     /// The call `id` is still under way, and has said this.
-    pub(super) fn renew(&mut self, lease: &Lease, id: u64, piece: Option<&Piece>, now: Instant) -> Renewed {
+    pub(crate) fn renew(&mut self, lease: &Lease, id: u64, piece: Option<&Piece>, now: Instant) -> Renewed {
         let Some(turn) = self.own(lease, id, now) else { return Renewed::Lost };
         let end = now.after(lease.span);
         turn.leader = Some(Until { id, end });
@@ -109,7 +109,7 @@ impl Leases {
     }
 
     /// What the call `id` has said, from this byte on; it is remembered for as long as somebody asks.
-    pub(super) fn overhear(&mut self, lease: &Lease, id: u64, from: u64, now: Instant) -> Overheard {
+    pub(crate) fn overhear(&mut self, lease: &Lease, id: u64, from: u64, now: Instant) -> Overheard {
         self.wait(lease, now);
         let Some(turn) = self.0.get_mut(&lease.key) else { return Overheard::Nothing };
         if turn.carried(id, lease, now).is_none() {
@@ -130,7 +130,7 @@ impl Leases {
     }
 
     /// The call `id` is over.
-    pub(super) fn release(&mut self, lease: &Lease, release: Release, id: u64, now: Instant) {
+    pub(crate) fn release(&mut self, lease: &Lease, release: Release, id: u64, now: Instant) {
         let Some(turn) = self.own(lease, id, now) else { return };
         turn.leader = None;
         match release {
@@ -176,7 +176,7 @@ impl Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fingerprint::Framed;
+    use crate::fingerprint::{self, Framed};
 
     fn at(seconds: u64) -> Instant {
         Instant::from_micros(seconds * 1_000_000)
@@ -184,7 +184,8 @@ mod tests {
 
     fn lease() -> Lease {
         let form = Some(Framed::new("form").finish());
-        Lease { key: Framed::new("test").finish(), form, span: Duration::from_secs(3) }
+        let tenant = fingerprint::of_tenant("t");
+        Lease { tenant, key: Framed::new("test").finish(), form, span: Duration::from_secs(3) }
     }
 
     fn elsewhere(id: u64) -> Leased {

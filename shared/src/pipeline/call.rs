@@ -71,7 +71,7 @@ impl<P: Platform> Journey<'_, P> {
         let config = self.config.upstream(upstream);
         let mut reservation = self.reservation(&caller, head, None, NOTHING, config.timeouts.total);
         let breaker = config.name.clone();
-        let ask = Ask { breakers: std::slice::from_ref(&breaker), ..Ask::default() };
+        let ask = Ask { tenant: &caller.tenant, breakers: std::slice::from_ref(&breaker), ..Ask::default() };
         let opened = self.open(ask, &mut reservation, head.uri.path()).await?;
         let trail = self.admit(docket, record, reservation);
         // What is not understood is not judged by either; but an operator's word counts.

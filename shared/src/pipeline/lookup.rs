@@ -133,7 +133,8 @@ impl Lookup {
         let is_givable = self.recall.is_some_and(|recall| !recall.window.fresh.is_zero());
         if policy.coalesce && is_givable && !self.only_if_cached {
             let form = (call.form() == Form::Events).then(|| in_form(key, call));
-            self.lease = Some(Lease { key, form, span: LEASE });
+            self.lease =
+                Some(Lease { tenant: fingerprint::of_tenant(&caller.tenant), key, form, span: LEASE });
         }
     }
 

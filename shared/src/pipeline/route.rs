@@ -64,7 +64,8 @@ impl<P: Platform> Journey<'_, P> {
         let longest = longest.unwrap_or_default();
         let mut reservation = self.reservation(&caller, asked.head, Some(route), estimate, longest);
         let (breakers, upstreams) = (breakers(self.config, resolved), upstreams(self.config, resolved));
-        let ask = Ask { standings: &upstreams, breakers: &breakers, ..Ask::default() };
+        let ask =
+            Ask { tenant: &caller.tenant, standings: &upstreams, breakers: &breakers, ..Ask::default() };
         let open = self.open_call(ask, &mut lookup, &mut reservation, (model, call)).await?;
         let Open { opened, mut found, listener } = open;
         (record.cache, self.cache) = (lookup.status, lookup.status);

@@ -11,6 +11,8 @@ use crate::fingerprint::Fingerprint;
 /// who has died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
+    /// Who wants it: [`crate::fingerprint::of_tenant`].
+    pub tenant: Fingerprint,
     /// What the answer will be kept by.
     pub key: Fingerprint,
     /// What those know it by who can listen to it as it comes; `None` where this call is to be answered as a

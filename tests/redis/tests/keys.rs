@@ -9,7 +9,7 @@ use weir::account::{Scope, Want};
 use weir::breaker::Gate;
 use weir::cache::Window;
 use weir::config::Limits;
-use weir::fingerprint::{Fingerprint, Framed};
+use weir::fingerprint::{Fingerprint, Framed, of_tenant};
 use weir::limit::Rate;
 use weir::platform::{Ask, Held, Lease, Leased, Recall, Renewed, Repeat, Repeated, Reservation};
 use weir::redis::{Clock, Codec, Moment, Value};
@@ -102,8 +102,10 @@ fn a_value_of_another_key_is_not_believed() {
     };
     let repeat = Repeat { key: key(), request: key() };
     let breakers = ["a".to_owned()];
-    let (reservation, lease) =
-        (Reservation { scopes: Vec::new(), ..from(1) }, Lease { key: key(), form: None, span: second });
+    let (reservation, lease) = (
+        Reservation { scopes: Vec::new(), ..from(1) },
+        Lease { tenant: of_tenant("t"), key: key(), form: None, span: second },
+    );
     let ask = Ask {
         recall: Some(&recall),
         repeat: Some(&repeat),
@@ -136,7 +138,8 @@ fn a_value_of_another_key_is_not_believed() {
 fn a_value_of_the_wrong_type_is_an_error_and_leaves_nothing_half_done() {
     let server = Server::start();
     let (mut connection, codec) = (server.connect(), codec());
-    let (reservation, lease) = (from(1), Lease { key: key(), form: None, span: Duration::from_secs(1) });
+    let (reservation, lease) =
+        (from(1), Lease { tenant: of_tenant("t"), key: key(), form: None, span: Duration::from_secs(1) });
     let breakers = ["a".to_owned()];
     let ask =
         Ask { reservation: Some(&reservation), lease: Some(&lease), breakers: &breakers, ..Ask::default() };
@@ -157,7 +160,7 @@ fn a_value_of_the_wrong_type_is_an_error_and_leaves_nothing_half_done() {
 fn a_lease_that_nobody_took_is_the_next_ones() {
     let server = Server::start();
     let (mut connection, codec) = (server.connect(), codec());
-    let lease = Lease { key: key(), form: None, span: Duration::from_secs(3) };
+    let lease = Lease { tenant: of_tenant("t"), key: key(), form: None, span: Duration::from_secs(3) };
     let unlimited = |id: u32| Reservation { scopes: Vec::new(), ..from(id) };
     let (first, second) = (unlimited(1), unlimited(2));
     let ask = |reservation| Ask { reservation: Some(reservation), lease: Some(&lease), ..Ask::default() };

@@ -14,7 +14,7 @@ use weir::config::Limits;
 use weir::control::{Change, Forced, Order};
 use weir::embedded::Store;
 use weir::endpoint::Operation;
-use weir::fingerprint::{Fingerprint, Framed};
+use weir::fingerprint::{Fingerprint, Framed, of_tenant};
 use weir::ledger::{Ending, Record};
 use weir::limit::{Denial, Rate};
 use weir::metrics::{self, Exposition, Family, Sink as _, Tally};
@@ -501,6 +501,7 @@ impl Twins {
     /// One leads, another listens, for as long as the lease is renewed in time.
     fn lead_and_listen(&mut self) -> Checked {
         let lease = Lease {
+            tenant: of_tenant("t"),
             key: key("cache", 7 + self.below(2)),
             form: Some(key("form", self.below(2))),
             span: Duration::from_secs(3),
@@ -538,7 +539,8 @@ impl Twins {
             Some((lease, reservation.want.id))
         });
         let leaders: Vec<_> = leaders.collect();
-        let stranger = Lease { key: key("cache", 0), form: None, span: Duration::from_secs(3) };
+        let stranger =
+            Lease { tenant: of_tenant("t"), key: key("cache", 0), form: None, span: Duration::from_secs(3) };
         if leaders.is_empty() { (stranger, self.roll()) } else { self.one_of(&leaders) }
     }
 
@@ -638,7 +640,7 @@ impl Twins {
         let name = self.below(6);
         let span = Duration::from_secs(self.one_of(&[1, 3, 30]));
         let form = self.one_of(&[None, Some(1), Some(1), Some(2)]).map(|form| key("form", form));
-        (name < 3).then(|| Lease { key: key("cache", name), form, span })
+        (name < 3).then(|| Lease { tenant: of_tenant("t"), key: key("cache", name), form, span })
     }
 
     fn repeat(&mut self) -> Option<Repeat> {
