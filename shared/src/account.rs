@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use crate::config::Limits;
 use crate::limit::{Allowance, Denial, Meter, Rate};
+use crate::pack::packed;
 use crate::time::Instant;
 use crate::usage::Tokens;
 
@@ -40,6 +41,9 @@ struct Hold {
     id: u64,
     expires: Instant,
 }
+
+packed!(struct Account { requests, tokens, holds });
+packed!(struct Hold { id, expires });
 
 /// What a call wants to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +126,13 @@ impl Account {
         self.settle(limits, want, Tokens(0), now);
     }
 
+    /// Gives the tokens of a reservation back: the call needs none.
+    pub fn trim(&mut self, limits: &Limits, want: Want, now: Instant) {
+        for (meter, rate) in self.tokens.iter_mut().zip(&limits.tokens) {
+            meter.settle(*rate, want.tokens.0, 0, now);
+        }
+    }
+
     /// Trues the reservation up to what was used, and lets the next one in. What is owed is owed by an account
     /// that was forgotten meanwhile as well.
     pub fn settle(&mut self, limits: &Limits, want: Want, used: Tokens, now: Instant) {
@@ -138,6 +149,15 @@ impl Account {
             requests: tightest(&self.requests, &limits.requests, now),
             tokens: tightest(&self.tokens, &limits.tokens, now),
         }
+    }
+
+    /// When nothing will be held and nothing owed any more, if nothing is taken until then.
+    pub fn ends(&self, limits: &Limits) -> Instant {
+        let ends = |(meter, rate): (&Meter, &Rate)| meter.ends(*rate);
+        let requests = self.requests.iter().zip(&limits.requests).map(ends);
+        let tokens = self.tokens.iter().zip(&limits.tokens).map(ends);
+        let holds = self.holds.iter().map(|hold| hold.expires);
+        requests.chain(tokens).chain(holds).max().unwrap_or_default()
     }
 
     /// Nothing is held and nothing owed, so the record may be forgotten.

@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use crate::config::Condition;
 use crate::control::{Forced, Override};
+use crate::pack::packed;
 use crate::roll::below;
 use crate::time::Instant;
 
@@ -144,6 +145,9 @@ struct Bucket {
     failures: u32,
 }
 
+packed!(struct Breaker { in_a_row, buckets, openings, until, probe });
+packed!(struct Bucket { number, calls, failures });
+
 /// Who reports, when, and a roll for the jitter.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
@@ -204,6 +208,12 @@ impl Breaker {
     /// The call was given up before it said anything of the upstream: its lease goes back.
     pub fn release(&mut self, id: u64) {
         self.probe = self.probe.filter(|(leased_to, _)| *leased_to != id);
+    }
+
+    /// When it may be tried again and nobody is trying it any more; the origin of time where it is closed.
+    pub fn ends(&self) -> Instant {
+        let probe = self.probe.map(|(_, lease)| lease);
+        self.until.max(probe).unwrap_or_default()
     }
 
     fn succeed(&mut self, policy: &Policy, is_probe: bool, now: Instant) {

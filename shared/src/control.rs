@@ -164,6 +164,13 @@ impl Overrides {
         self.by_name.get(breaker).copied().filter(|known| known.holds(now))
     }
 
+    /// Takes in what was kept of an order.
+    pub(crate) fn restore(&mut self, breaker: String, held: Override) {
+        if self.by_name.len() < self.most {
+            self.by_name.insert(breaker, held);
+        }
+    }
+
     /// The names that something was ordered for.
     pub fn names(&self, now: Instant) -> impl Iterator<Item = &str> {
         self.by_name.iter().filter(move |(_, known)| known.holds(now)).map(|(name, _)| name.as_str())

@@ -2,21 +2,22 @@
 //!
 //! Plain and synchronous: a shell puts it behind a lock, a cell or nothing. Each of its maps is bounded.
 
-mod accounts;
-mod answers;
-mod breakers;
-mod leases;
+pub(crate) mod accounts;
+pub(crate) mod answers;
+pub(crate) mod breakers;
+pub(crate) mod leases;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use self::accounts::Accounts;
+use self::accounts::{Accounts, Refused};
 use self::answers::Answers;
 use self::breakers::Breakers;
 use self::leases::Leases;
 use crate::account::{Denied, Want};
-use crate::breaker::Report;
+use crate::breaker::{Gate, Report};
 use crate::cache::Freshness;
+use crate::config::UpstreamId;
 use crate::control::{Entry, Full, Listing, Order, Overrides};
 use crate::platform::{
     Ask, Closing, Finding, Keeping, Lease, Leased, Opened, Overheard, Piece, Recalled, Renewed, Repeat,
@@ -28,13 +29,18 @@ use crate::time::Instant;
 use crate::usage::Tokens;
 
 /// Accounts at most; some 300 bytes each.
-const MOST_ACCOUNTS: usize = 100_000;
+pub(crate) const MOST_ACCOUNTS: usize = 100_000;
+
+pub(crate) use self::breakers::MOST_LISTED;
 
 /// Breakers at most.
-const MOST_BREAKERS: usize = 10_000;
+pub(crate) const MOST_BREAKERS: usize = 10_000;
 
 /// Overrides of breakers at most.
-const MOST_OVERRIDES: usize = 1000;
+pub(crate) const MOST_OVERRIDES: usize = 1000;
+
+/// Bytes of answers that are kept for their `Idempotency-Key`.
+const MOST_REPEATS: u64 = 64 << 20;
 
 /// Standings, the retry budget, accounts, and breakers with what operators say of them.
 #[derive(Debug)]
@@ -55,7 +61,7 @@ impl Store {
             retries: RetryBudget::new(now),
             accounts: Accounts::new(MOST_ACCOUNTS),
             breakers: Breakers::new(MOST_BREAKERS, Overrides::new(MOST_OVERRIDES)),
-            answers: Answers::new(cache),
+            answers: Answers::new(cache, MOST_REPEATS),
             leases: Leases::default(),
         }
     }
@@ -94,7 +100,7 @@ impl Store {
         }
         if let Some(reservation) = ask.reservation {
             if let Err(denied) = self.reserve(ask, reservation, &mut opened, now) {
-                opened.left = self.accounts.left(reservation, now);
+                opened.left = self.accounts.left(&reservation.scopes, now);
                 opened.denied = Some(denied);
                 return opened;
             }
@@ -111,18 +117,28 @@ impl Store {
         if opened.is_kept {
             return opened;
         }
-        let standing = |name: &str| self.standings.get(name).copied().unwrap_or_default();
-        opened.standings = ask.standings.iter().map(|(id, name)| (*id, standing(name))).collect();
+        opened.standings = self.standings(ask.standings);
         opened.gates = ask.breakers.iter().map(|name| self.breakers.gate(name, now)).collect();
         opened
     }
 
     /// Takes back what was reserved for an answer that was kept.
     fn undo(&mut self, reservation: &Reservation, repeat: Option<&Repeat>, now: Instant) {
-        self.accounts.undo(reservation, now);
+        let Reservation { want, scopes, .. } = reservation;
+        self.accounts.undo(scopes, Want { tokens: Tokens(0), ..*want }, now);
         let repeat = repeat.map(|repeat| (*repeat, Duration::ZERO));
         let keeping = Keeping { repeat, ..Keeping::default() };
-        self.answers.keep(&keeping, reservation.want.id, now);
+        self.answers.keep(&keeping, want.id, now);
+    }
+
+    /// How the upstreams of these names stand.
+    pub(crate) fn standings(&self, asked: &[(UpstreamId, &str)]) -> Vec<(UpstreamId, Standing)> {
+        let standing = |name: &str| self.standings.get(name).copied().unwrap_or_default();
+        asked.iter().map(|(id, name)| (*id, standing(name))).collect()
+    }
+
+    pub(crate) fn gate(&self, breaker: &str, now: Instant) -> Gate {
+        self.breakers.gate(breaker, now)
     }
 
     /// Who makes the call, where it has to be made and several may want it.
@@ -172,16 +188,18 @@ impl Store {
                 }
                 // Who may not fetch a new one may still have the old one.
                 (Err(_), Some(recalled)) if recalled.refresh => recalled.refresh = false,
-                (Err(denied), _) => return Err(denied),
+                (Err(Refused { denied, .. }), _) => return Err(denied),
             }
         }
-        opened.left = self.accounts.reserve(scopes, Want { tokens: Tokens(0), ..*want }, now)?;
+        let place = Want { tokens: Tokens(0), ..*want };
+        opened.left = self.accounts.reserve(scopes, place, now).map_err(|Refused { denied, .. }| denied)?;
         Ok(())
     }
 
     /// The one operation behind it. `roll` is for the jitter of open times.
     pub fn close(&mut self, closing: &Closing, now: Instant, roll: u64) {
-        self.accounts.settle(closing, now);
+        let Reservation { want, scopes, .. } = &closing.reservation;
+        self.accounts.settle(scopes, *want, closing.used, now);
         let id = closing.reservation.want.id;
         self.answers.keep(&closing.keeping, id, now);
         if let Some((lease, release)) = &closing.keeping.lease {

@@ -18,6 +18,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::pack::{Garbled, Pack, Packer, Unpacker};
+
 /// What [`of_object`] hashes under. The number is the version of the canonical form.
 const OBJECT: &str = "weir.object.1";
 
@@ -30,10 +32,24 @@ impl Fingerprint {
         &self.0
     }
 
+    pub(crate) fn into_bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     /// 64 lower-case digits.
     pub fn to_hex(self) -> String {
         let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
         digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    }
+}
+
+impl Pack for Fingerprint {
+    fn pack(&self, to: &mut Packer) {
+        self.0.pack(to);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Result<Self, Garbled> {
+        Pack::unpack(from).map(Self)
     }
 }
 

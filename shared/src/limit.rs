@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::pack::packed;
 use crate::time::Instant;
 
 /// So many in such a time; the whole of it may be taken at once.
@@ -26,6 +27,8 @@ pub struct Meter {
     unit: u64,
     at: Instant,
 }
+
+packed!(struct Meter { debt, unit, at });
 
 /// What is left, as the headers tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +136,13 @@ impl Meter {
         let mut then = *self;
         then.run_off(rate.terms(), now);
         then.debt == 0
+    }
+
+    /// When nothing will be owed any more.
+    pub fn ends(&self, rate: Rate) -> Instant {
+        let (terms, mut then) = (rate.terms(), *self);
+        then.run_off(terms, self.at);
+        self.at.after(terms.time_for(then.debt))
     }
 
     /// Time is counted in whole milliseconds; the rest of one is counted next time.

@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use crate::config::{Condition, Retry};
+use crate::pack::packed;
 use crate::roll::below;
 use crate::time::{Instant, UnixMillis};
 
@@ -163,6 +164,8 @@ pub struct RetryBudget {
     at: Instant,
 }
 
+packed!(struct RetryBudget { balance, at });
+
 impl RetryBudget {
     const RETRY: u64 = 1000;
     /// A fifth of a retry for each request.
@@ -176,10 +179,17 @@ impl RetryBudget {
         Self { balance: Self::FLOOR_PER_SECOND, at: now }
     }
 
-    /// A request came.
-    pub fn deposit(&mut self, now: Instant) {
+    /// A request came. Gives what was added, in thousandths of a retry.
+    pub fn deposit(&mut self, now: Instant) -> u64 {
         self.refill(now);
-        self.balance = (self.balance + Self::DEPOSIT).min(Self::MOST);
+        let before = self.balance;
+        self.balance = (before + Self::DEPOSIT).min(Self::MOST);
+        self.balance - before
+    }
+
+    /// The request was none: what was added for it is taken away again.
+    pub fn take_back(&mut self, thousandths: u64) {
+        self.balance = self.balance.saturating_sub(thousandths);
     }
 
     /// Whether one more retry is allowed; if so it is spent.

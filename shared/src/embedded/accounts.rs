@@ -4,32 +4,39 @@ use std::collections::BTreeMap;
 
 use crate::account::{Account, Denied, Left, Scope, Want};
 use crate::config::Limits;
-use crate::platform::{Closing, Reservation};
 use crate::time::Instant;
 use crate::usage::Tokens;
 
 /// The accounts of an embedded store. The steps are synchronous; whoever shares it locks it.
 #[derive(Debug)]
-pub(super) struct Accounts {
+pub(crate) struct Accounts {
     by_scope: BTreeMap<Scope, (Account, Limits)>,
     most: usize,
     swept: Instant,
 }
 
+/// Nothing is reserved, in no scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// Index of the scope that refused.
+    pub(crate) at: usize,
+    pub(crate) denied: Denied,
+}
+
 impl Accounts {
     /// Holds at most `most` accounts. Beyond that, those that owe nothing are forgotten; if all owe, newcomers
     /// share one account until some do not.
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { by_scope: BTreeMap::new(), most, swept: Instant::default() }
     }
 
     /// Reserves in all scopes, or in none.
-    pub(super) fn reserve(
+    pub(crate) fn reserve(
         &mut self,
         scopes: &[(Scope, Limits)],
         want: Want,
         now: Instant,
-    ) -> Result<Left, Denied> {
+    ) -> Result<Left, Refused> {
         let mut left = Left::default();
         for (at, (scope, limits)) in scopes.iter().enumerate() {
             let (outcome, now_left) = self.on_account(scope, limits, now, |account| {
@@ -37,39 +44,56 @@ impl Accounts {
             });
             left = left.tighter(now_left);
             if let Err(denied) = outcome {
-                for (scope, limits) in &scopes[..at] {
-                    self.on_account(scope, limits, now, |account| account.undo(limits, want, now));
-                }
-                return Err(denied);
+                self.undo(&scopes[..at], want, now);
+                return Err(Refused { at, denied });
             }
         }
         Ok(left)
     }
 
-    pub(super) fn settle(&mut self, closing: &Closing, now: Instant) {
-        let Closing { reservation, used, .. } = closing;
-        for (scope, limits) in &reservation.scopes {
-            let settle = |account: &mut Account| account.settle(limits, reservation.want, *used, now);
-            self.on_account(scope, limits, now, settle);
-        }
-    }
-
-    /// Takes a reservation without tokens back as if it had never been made.
-    pub(super) fn undo(&mut self, reservation: &Reservation, now: Instant) {
-        let want = Want { tokens: Tokens(0), ..reservation.want };
-        for (scope, limits) in &reservation.scopes {
+    /// Takes a reservation back as if it had never been made.
+    pub(crate) fn undo(&mut self, scopes: &[(Scope, Limits)], want: Want, now: Instant) {
+        for (scope, limits) in scopes {
             self.on_account(scope, limits, now, |account| account.undo(limits, want, now));
         }
     }
 
+    /// Gives the tokens of a reservation back, and nothing else of it.
+    pub(crate) fn trim(&mut self, scopes: &[(Scope, Limits)], want: Want, now: Instant) {
+        for (scope, limits) in scopes {
+            self.on_account(scope, limits, now, |account| account.trim(limits, want, now));
+        }
+    }
+
+    pub(crate) fn settle(&mut self, scopes: &[(Scope, Limits)], want: Want, used: Tokens, now: Instant) {
+        for (scope, limits) in scopes {
+            self.on_account(scope, limits, now, |account| account.settle(limits, want, used, now));
+        }
+    }
+
     /// What is left in the scopes, with nothing taken.
-    pub(super) fn left(&self, reservation: &Reservation, now: Instant) -> Left {
-        let scopes = reservation.scopes.iter();
-        let left = scopes.map(|(scope, limits)| match self.by_scope.get(scope) {
+    pub(crate) fn left(&self, scopes: &[(Scope, Limits)], now: Instant) -> Left {
+        let left = scopes.iter().map(|(scope, limits)| match self.by_scope.get(scope) {
             Some((account, _)) => account.left(limits, now),
             None => Account::default().left(limits, now),
         });
         left.fold(Left::default(), Left::tighter)
+    }
+
+    /// Whose account counts for `scope`: its own, or the one that newcomers share.
+    pub(crate) fn home(&self, scope: &Scope) -> Scope {
+        if self.by_scope.contains_key(scope) { scope.clone() } else { Scope::Overflow }
+    }
+
+    pub(crate) fn find(&self, scope: &Scope) -> Option<(&Account, &Limits)> {
+        self.by_scope.get(scope).map(|(account, limits)| (account, limits))
+    }
+
+    /// Takes in what was kept of an account, if there is room.
+    pub(crate) fn restore(&mut self, scope: Scope, account: Account, limits: Limits) {
+        if self.by_scope.len() < self.most {
+            self.by_scope.insert(scope, (account, limits));
+        }
     }
 
     /// Takes a step on the account of `scope`, or on the one that newcomers share.
@@ -112,7 +136,7 @@ mod tests {
 
     use super::*;
     use crate::limit::Rate;
-    use crate::platform::Held;
+    use crate::platform::{Held, Reservation};
 
     fn at(millis: u64) -> Instant {
         Instant::from_micros(millis * 1000)
@@ -128,7 +152,7 @@ mod tests {
         }
     }
 
-    fn reserve(accounts: &mut Accounts, reservation: &Reservation, now: Instant) -> Result<Left, Denied> {
+    fn reserve(accounts: &mut Accounts, reservation: &Reservation, now: Instant) -> Result<Left, Refused> {
         accounts.reserve(&reservation.scopes, reservation.want, now)
     }
 

@@ -10,23 +10,21 @@ use quick_cache::unsync::{Cache, DefaultLifecycle};
 
 use crate::cache::{Entry, Freshness};
 use crate::fingerprint::Fingerprint;
+use crate::pack::packed;
 use crate::platform::{Keeping, Recall, Recalled, Repeat, Repeated};
 use crate::time::Instant;
-
-/// Bytes of answers that are kept for their `Idempotency-Key`.
-const MOST_REPEATS: u64 = 64 << 20;
 
 /// What an entry is expected to weigh; only how much is set aside at first depends on it.
 const USUAL_WEIGHT: u64 = 4096;
 
 /// While somebody fetches a new answer, nobody else does, unless it takes longer than this.
-const REFRESH_LEASE: Duration = Duration::from_mins(1);
+pub(crate) const REFRESH_LEASE: Duration = Duration::from_mins(1);
 
 type Kept = Cache<Fingerprint, Stored, Bytes, Prefix, DefaultLifecycle<Fingerprint, Stored>>;
 
 /// The answers of an embedded store. The steps are synchronous; whoever shares it locks it.
 #[derive(Debug)]
-pub(super) struct Answers {
+pub(crate) struct Answers {
     cache: Kept,
     repeats: Kept,
     /// Calls under way whose key must not be used twice; as many as there are calls, and each ends by itself.
@@ -34,7 +32,7 @@ pub(super) struct Answers {
 }
 
 #[derive(Clone, Debug)]
-struct Stored {
+pub(crate) struct Stored {
     /// What it is the answer to, or of an idempotency key: which request it was given with.
     request: Fingerprint,
     entry: Arc<Entry>,
@@ -44,31 +42,53 @@ struct Stored {
     refreshing: Option<Instant>,
 }
 
+packed!(struct Stored { request, entry, since, until, refreshing });
+
 #[derive(Clone, Copy, Debug)]
-struct Running {
+pub(crate) struct Running {
     request: Fingerprint,
     id: u64,
     until: Instant,
 }
 
+packed!(struct Running { request, id, until });
+
+/// What is known of an idempotency key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Key {
+    running: Option<Running>,
+    answered: Option<Stored>,
+}
+
+packed!(struct Key { running, answered });
+
+impl Key {
+    /// When nothing will be known of it any more.
+    pub(crate) fn ends(&self) -> Instant {
+        let running = self.running.map(|running| running.until);
+        running.max(self.answered.as_ref().map(|stored| stored.until)).unwrap_or_default()
+    }
+}
+
 impl Answers {
-    pub(super) fn new(most: u64) -> Self {
-        Self { cache: kept(most), repeats: kept(MOST_REPEATS), running: BTreeMap::new() }
+    /// Holds at most `most` bytes of the cache, and at most `repeats` of what was answered to a key.
+    pub(crate) fn new(most: u64, repeats: u64) -> Self {
+        Self { cache: kept(most), repeats: kept(repeats), running: BTreeMap::new() }
     }
 
     /// Holds at most `most` bytes from now on.
-    pub(super) fn resize(&mut self, most: u64) {
+    pub(crate) fn resize(&mut self, most: u64) {
         if self.cache.capacity() != most {
             self.cache.set_capacity(most);
         }
     }
 
-    pub(super) fn weight(&self) -> u64 {
+    pub(crate) fn weight(&self) -> u64 {
         self.cache.weight()
     }
 
     /// What is kept, on which terms it may be given.
-    pub(super) fn recall(&self, recall: &Recall, now: Instant) -> Option<Recalled> {
+    pub(crate) fn recall(&self, recall: &Recall, now: Instant) -> Option<Recalled> {
         let stored = self.cache.get(&recall.key).filter(|stored| stored.request == recall.key)?;
         let age = now.since(stored.since);
         let freshness = recall.window.freshness(age).filter(|_| stored.until > now)?;
@@ -79,14 +99,14 @@ impl Answers {
     }
 
     /// Somebody fetches a new answer; nobody else does meanwhile.
-    pub(super) fn lease_refresh(&mut self, key: &Fingerprint, now: Instant) {
+    pub(crate) fn lease_refresh(&mut self, key: &Fingerprint, now: Instant) {
         if let Some(mut stored) = self.cache.get_mut(key) {
             stored.refreshing = Some(now.after(REFRESH_LEASE));
         }
     }
 
     /// What is known of an idempotency key. Nothing is changed.
-    pub(super) fn repeated(&self, repeat: &Repeat, now: Instant) -> Repeated {
+    pub(crate) fn repeated(&self, repeat: &Repeat, now: Instant) -> Repeated {
         if let Some(stored) = self.repeats.get(&repeat.key).filter(|stored| stored.until > now) {
             return if stored.request == repeat.request {
                 Repeated::Answered { entry: Arc::clone(&stored.entry), age: now.since(stored.since) }
@@ -101,14 +121,27 @@ impl Answers {
         }
     }
 
+    pub(crate) fn find(&self, key: &Fingerprint) -> Key {
+        Key { running: self.running.get(key).copied(), answered: self.repeats.get(key).cloned() }
+    }
+
+    /// Takes in what was kept of an idempotency key.
+    pub(crate) fn restore(&mut self, key: Fingerprint, known: Key) {
+        let Key { running, answered } = known;
+        self.running.extend(running.map(|running| (key, running)));
+        if let Some(stored) = answered {
+            self.repeats.insert(key, stored);
+        }
+    }
+
     /// The call `id` is the first with its key.
-    pub(super) fn begin(&mut self, repeat: &Repeat, id: u64, until: Instant, now: Instant) {
+    pub(crate) fn begin(&mut self, repeat: &Repeat, id: u64, until: Instant, now: Instant) {
         self.running.retain(|_, running| running.until > now);
         self.running.insert(repeat.key, Running { request: repeat.request, id, until });
     }
 
     /// The call `id` is over: what it was answered is kept, or its keys are free again.
-    pub(super) fn keep(&mut self, keeping: &Keeping, id: u64, now: Instant) {
+    pub(crate) fn keep(&mut self, keeping: &Keeping, id: u64, now: Instant) {
         let entry = keeping.entry.as_ref();
         if let Some((key, life)) = keeping.cache {
             match entry {
@@ -221,7 +254,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded_by_bytes() {
-        let mut answers = Answers::new(1 << 20);
+        let mut answers = Answers::new(1 << 20, 1 << 20);
         for name in 0..10_000 {
             answers.keep(&cached(name, 1000), name, at(1));
         }
@@ -234,7 +267,7 @@ mod tests {
 
     #[test]
     fn an_answer_grows_old_and_one_caller_fetches_a_new_one() {
-        let mut answers = Answers::new(1 << 20);
+        let mut answers = Answers::new(1 << 20, 1 << 20);
         let mut keeping = cached(1, 10);
         keeping.cache = Some((key(1), Duration::from_mins(6)));
         answers.keep(&keeping, 1, at(0));
@@ -262,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_key_belongs_to_one_request() {
-        let mut answers = Answers::new(1 << 20);
+        let mut answers = Answers::new(1 << 20, 1 << 20);
         let (first, other) =
             (Repeat { key: key(1), request: key(2) }, Repeat { key: key(1), request: key(3) });
         let keeping = Keeping {

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::breaker::{Breaker, Gate, Report};
-use crate::control::{Entry, Forced, Full, Listing, Order, Overrides};
+use crate::control::{Entry, Forced, Full, Listing, Order, Override, Overrides};
 use crate::platform::Finding;
 use crate::time::Instant;
 
 /// Breakers at most that are listed unasked.
-const MOST_LISTED: usize = 1000;
+pub(crate) const MOST_LISTED: usize = 1000;
 
 /// The breakers of an embedded store, and what operators say of them. The steps are synchronous; whoever
 /// shares it locks it.
 #[derive(Debug)]
-pub(super) struct Breakers {
+pub(crate) struct Breakers {
     by_name: BTreeMap<String, Breaker>,
     overrides: Overrides,
     most: usize,
@@ -22,12 +22,32 @@ pub(super) struct Breakers {
 impl Breakers {
     /// Holds at most `most`: where each model has its own, clients can make up names. Beyond that, those that are
     /// closed are forgotten, and if none is, what is new is not watched.
-    pub(super) fn new(most: usize, overrides: Overrides) -> Self {
+    pub(crate) fn new(most: usize, overrides: Overrides) -> Self {
         Self { by_name: BTreeMap::new(), overrides, most }
     }
 
-    pub(super) fn gate(&self, name: &str, now: Instant) -> Gate {
+    pub(crate) fn gate(&self, name: &str, now: Instant) -> Gate {
         self.overrides.find(name, now).map_or_else(|| self.automatic(name, now), Gate::Forced)
+    }
+
+    /// What is known of a breaker, and what was ordered for this very name.
+    pub(crate) fn find(&self, name: &str) -> Option<&Breaker> {
+        self.by_name.get(name)
+    }
+
+    pub(crate) fn ordered(&self, name: &str, now: Instant) -> Option<Override> {
+        self.overrides.own(name, now)
+    }
+
+    /// Takes in what was kept of a breaker, if there is room.
+    pub(crate) fn restore(&mut self, name: String, breaker: Breaker) {
+        if self.by_name.len() < self.most {
+            self.by_name.insert(name, breaker);
+        }
+    }
+
+    pub(crate) fn restore_order(&mut self, name: String, held: Override) {
+        self.overrides.restore(name, held);
     }
 
     /// What the breaker says by itself.
@@ -35,7 +55,7 @@ impl Breakers {
         self.by_name.get(name).map_or(Gate::Closed, |breaker| breaker.gate(now))
     }
 
-    pub(super) fn lease_probe(&mut self, name: &str, id: u64, now: Instant) -> bool {
+    pub(crate) fn lease_probe(&mut self, name: &str, id: u64, now: Instant) -> bool {
         let forced = self.overrides.find(name, now).map(|known| known.forced);
         match forced {
             // Ordered since the gate was read.
@@ -47,13 +67,13 @@ impl Breakers {
         }
     }
 
-    pub(super) fn obey(&mut self, order: &Order, now: Instant) -> Result<Entry, Full> {
+    pub(crate) fn obey(&mut self, order: &Order, now: Instant) -> Result<Entry, Full> {
         self.overrides.obey(order, now)?;
         Ok(self.entry(&order.breaker, now))
     }
 
     /// The breakers of these names, those with an override, and of the others those that are not closed.
-    pub(super) fn listing(&self, names: &[String], now: Instant) -> Listing {
+    pub(crate) fn listing(&self, names: &[String], now: Instant) -> Listing {
         let asked = names.iter().map(String::as_str);
         let mut listed: BTreeSet<&str> = asked.chain(self.overrides.names(now)).collect();
         let open = self.by_name.iter().filter(|(_, breaker)| breaker.gate(now) != Gate::Closed);
@@ -73,7 +93,7 @@ impl Breakers {
         }
     }
 
-    pub(super) fn observe(&mut self, finding: &Finding, report: Report) {
+    pub(crate) fn observe(&mut self, finding: &Finding, report: Report) {
         if !self.by_name.contains_key(&finding.breaker) {
             if self.by_name.len() >= self.most {
                 self.by_name.retain(|_, breaker| breaker.gate(report.now) != Gate::Closed);
@@ -86,7 +106,7 @@ impl Breakers {
         breaker.observe(&finding.policy, finding.outcome, report);
     }
 
-    pub(super) fn release(&mut self, name: &str, id: u64) {
+    pub(crate) fn release(&mut self, name: &str, id: u64) {
         if let Some(breaker) = self.by_name.get_mut(name) {
             breaker.release(id);
         }
@@ -99,7 +119,7 @@ mod tests {
 
     use super::*;
     use crate::breaker::{Outcome, Policy};
-    use crate::control::{Change, Override};
+    use crate::control::Change;
 
     fn at(seconds: u64) -> Instant {
         Instant::from_micros(seconds * 1_000_000)

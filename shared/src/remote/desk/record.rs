@@ -1,0 +1,83 @@
+//! What is kept of a desk beside the object that runs it: records by name, each of which names itself.
+
+use crate::account::{Account, Scope};
+use crate::breaker::Breaker;
+use crate::config::Limits;
+use crate::control::Override;
+use crate::embedded::answers::Key;
+use crate::fingerprint::{Fingerprint, Framed};
+use crate::pack::{self, Garbled, packed};
+use crate::retry::RetryBudget;
+use crate::time::Instant;
+
+/// Whoever changes a record changes it.
+const VERSION: u8 = 1;
+
+/// What there is a record of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Name {
+    Account(Scope),
+    /// An `Idempotency-Key`: who uses it, and what was answered to it.
+    Key(Fingerprint),
+    Breaker(String),
+    /// What an operator says of the breaker of this name.
+    Order(String),
+    Retries,
+}
+
+packed!(enum Name { 0 => Account(scope), 1 => Key(key), 2 => Breaker(name), 3 => Order(name), 4 => Retries });
+
+#[derive(Debug)]
+pub(super) enum Record {
+    Account { scope: Scope, account: Account, limits: Limits },
+    Key { key: Fingerprint, known: Key },
+    Breaker { name: String, breaker: Breaker },
+    Order { name: String, held: Override },
+    Retries { budget: RetryBudget },
+}
+
+packed!(enum Record {
+    0 => Account { scope, account, limits },
+    1 => Key { key, known },
+    2 => Breaker { name, breaker },
+    3 => Order { name, held },
+    4 => Retries { budget },
+});
+
+impl Name {
+    /// Printable ASCII, at most 80 characters.
+    pub(super) fn key(&self) -> String {
+        let hashed = |kind: &str| {
+            let name = pack::pack(VERSION, self, Instant::default());
+            format!("{kind}:{}", Framed::new("weir record 1").field("name", &name).finish().to_hex())
+        };
+        match self {
+            Self::Account(_) => hashed("account"),
+            Self::Key(_) => hashed("key"),
+            Self::Breaker(_) => hashed("breaker"),
+            Self::Order(_) => hashed("order"),
+            Self::Retries => "retries".to_owned(),
+        }
+    }
+}
+
+impl Record {
+    pub(super) fn name(&self) -> Name {
+        match self {
+            Self::Account { scope, .. } => Name::Account(scope.clone()),
+            Self::Key { key, .. } => Name::Key(*key),
+            Self::Breaker { name, .. } => Name::Breaker(name.clone()),
+            Self::Order { name, .. } => Name::Order(name.clone()),
+            Self::Retries { .. } => Name::Retries,
+        }
+    }
+
+    /// Times are written as they are: the clock goes on.
+    pub(super) fn write(&self) -> Vec<u8> {
+        pack::pack(VERSION, self, Instant::default())
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Garbled> {
+        pack::unpack(VERSION, bytes, Instant::default())
+    }
+}

@@ -1,0 +1,28 @@
+//! Who fetches a new answer in place of one that is kept elsewhere: one call at a time.
+
+use std::collections::BTreeMap;
+
+use crate::embedded::answers::REFRESH_LEASE;
+use crate::fingerprint::Fingerprint;
+use crate::time::Instant;
+
+/// Until when somebody does; as many as there are calls, and each ends by itself.
+#[derive(Debug, Default)]
+pub(super) struct Refreshes(BTreeMap<Fingerprint, Instant>);
+
+impl Refreshes {
+    /// Nobody fetches the answer of this key.
+    pub(super) fn is_due(&self, key: &Fingerprint, now: Instant) -> bool {
+        self.0.get(key).is_none_or(|until| *until <= now)
+    }
+
+    pub(super) fn take(&mut self, key: Fingerprint, now: Instant) {
+        self.0.retain(|_, until| *until > now);
+        self.0.insert(key, now.after(REFRESH_LEASE));
+    }
+
+    /// Whoever did does no more.
+    pub(super) fn free(&mut self, key: &Fingerprint) {
+        self.0.remove(key);
+    }
+}

@@ -1,0 +1,329 @@
+//! Before the upstream call: one ask, split over the objects and joined again.
+
+use super::message::{Answer, Demand, Extent, Mend, No, Part, Question, Said, Taken};
+use super::{Asked, Object};
+use crate::account::{Denied, Left, Want};
+use crate::breaker::Gate;
+use crate::cache::Freshness;
+use crate::embedded::Store;
+use crate::fingerprint::Fingerprint;
+use crate::platform::{Ask, Leased, Opened, Recalled, Repeated, StoreLost};
+use crate::time::Instant;
+use crate::usage::Tokens;
+
+/// An ask on its way.
+#[derive(Debug)]
+pub struct Opening<'a> {
+    ask: Ask<'a>,
+    recalled: Option<Recalled>,
+    legs: Vec<Leg>,
+    asked: Vec<Asked>,
+}
+
+/// What comes of it.
+#[derive(Debug)]
+pub struct Joined {
+    /// As [`Store::open`] would say it, with the standings that the isolate keeps by itself.
+    pub opened: Result<Opened, StoreLost>,
+    /// What has to be sent now, and need not be waited for.
+    pub mends: Vec<Asked>,
+}
+
+/// What one object is asked.
+#[derive(Debug)]
+struct Leg {
+    object: Object,
+    part: Part,
+    /// Where its scopes stand in the reservation.
+    at: Vec<usize>,
+}
+
+impl<'a> Opening<'a> {
+    /// Splits `ask`. `recalled` is what the cache has of [`Ask::recall`]: [`super::recall`].
+    pub fn new(ask: Ask<'a>, recalled: Option<Recalled>, now: Instant) -> Self {
+        let mut opening = Self { ask, recalled, legs: Vec::new(), asked: Vec::new() };
+        opening.ask_for_scopes();
+        opening.ask_tenant();
+        opening.ask_for_gates();
+        let asked =
+            opening.legs.iter().map(|leg| Question::Open(leg.part.clone()).to(leg.object.clone(), now));
+        opening.asked = asked.collect();
+        opening
+    }
+
+    /// What is to be sent, all at the same time. Where it is nothing, [`Self::join`] knows the answer already.
+    pub fn asked(&self) -> &[Asked] {
+        &self.asked
+    }
+
+    /// Joins what the objects said, in the order they were asked; `own` is what the isolate keeps by itself.
+    pub fn join(&self, answers: &[Result<Vec<u8>, StoreLost>], own: &Store, now: Instant) -> Joined {
+        let said: Vec<Option<Said>> = self
+            .legs
+            .iter()
+            .enumerate()
+            .map(|(at, leg)| leg.said(answers.get(at)?.as_deref().ok()?, now))
+            .collect();
+        let is_answered = |leg: &Leg, said: &Option<Said>| said.is_some() || !leg.is_essential();
+        let are_lost = !said.is_empty() && said.iter().all(Option::is_none);
+        if are_lost || !self.legs.iter().zip(&said).all(|(leg, said)| is_answered(leg, said)) {
+            return Joined { opened: Err(StoreLost), mends: self.mends(&said, Taken::Nothing, now) };
+        }
+        let mut opened = Opened { recalled: self.recalled.clone(), ..Opened::default() };
+        let stays = self.join_reserved(&said, &mut opened);
+        opened.is_kept = stays.is_some() && opened.is_to_be_given();
+        if stays.is_some() && !opened.is_kept {
+            opened.standings = own.standings(self.ask.standings);
+            opened.gates = self.gates(&said, own, now);
+        }
+        let stays = stays.unwrap_or(Taken::Nothing);
+        Joined { opened: Ok(opened), mends: self.mends(&said, stays, now) }
+    }
+
+    /// What an answer calls for that has come too late to be joined, if anything: what it has reserved is nobody's.
+    /// `at` is its place among [`Self::asked`].
+    pub fn belated(&self, at: usize, answer: &[u8], now: Instant) -> Option<Asked> {
+        let leg = self.legs.get(at)?;
+        leg.mend(&leg.said(answer, now)?, Taken::Nothing, now)
+    }
+
+    fn ask_for_scopes(&mut self) {
+        let Some(reservation) = self.ask.reservation else { return };
+        let (extent, anew) = (self.extent(), self.ask.anew);
+        for (at, (scope, limits)) in reservation.scopes.iter().enumerate() {
+            let Some(object) = Object::of_scope(scope) else { continue };
+            let leg = self.leg(object);
+            leg.part.anew = anew;
+            let demand = leg.part.demand.get_or_insert_with(|| Demand {
+                want: reservation.want,
+                scopes: Vec::new(),
+                extent,
+            });
+            demand.scopes.push((scope.clone(), limits.clone()));
+            leg.at.push(at);
+        }
+    }
+
+    /// Only the tenant's object knows what is answered already, and whether somebody fetches a new answer.
+    fn extent(&self) -> Extent {
+        if self.ask.follows || !self.is_fetched() {
+            Extent::Place
+        } else if self.ask.repeat.is_some() || self.refresh().is_some() {
+            Extent::Either
+        } else {
+            Extent::Whole
+        }
+    }
+
+    /// Whether a new answer may have to be fetched, as far as the cache says.
+    fn is_fetched(&self) -> bool {
+        self.recalled.as_ref().is_none_or(|recalled| recalled.freshness != Freshness::Fresh)
+    }
+
+    fn refresh(&self) -> Option<Fingerprint> {
+        let recalled = self.recalled.as_ref()?;
+        self.ask.recall.filter(|_| recalled.freshness == Freshness::Revalidate).map(|recall| recall.key)
+    }
+
+    fn ask_tenant(&mut self) {
+        let Ask { tenant, repeat, follows, anew, lease, awaited, reservation, .. } = self.ask;
+        let is_missed =
+            self.recalled.as_ref().is_none_or(|recalled| recalled.freshness == Freshness::IfError);
+        let lease = lease.filter(|_| reservation.is_some() && !follows && is_missed);
+        let refresh = self.refresh();
+        if repeat.is_none() && refresh.is_none() && lease.is_none() {
+            return;
+        }
+        let extent = self.extent();
+        let part = &mut self.leg(Object::tenant(tenant)).part;
+        part.demand = part.demand.take().or_else(|| {
+            let want = reservation?.want;
+            Some(Demand { want, scopes: Vec::new(), extent })
+        });
+        (part.repeat, part.follows, part.anew) = (repeat.copied(), follows, anew);
+        part.refresh = refresh;
+        part.lease = lease.map(|lease| (*lease, awaited));
+    }
+
+    fn ask_for_gates(&mut self) {
+        let Ask { breakers, reservation, follows, .. } = self.ask;
+        // Who is given what is fresh goes nowhere.
+        if reservation.is_some() && !self.is_fetched() {
+            return;
+        }
+        for name in breakers {
+            let deposits = reservation.is_some() && !follows;
+            let part = &mut self.leg(Object::of_breaker(name)).part;
+            part.deposits = deposits;
+            part.gates.push(name.clone());
+        }
+    }
+
+    /// What is asked of `object`.
+    fn leg(&mut self, object: Object) -> &mut Leg {
+        let at = self.legs.iter().position(|leg| leg.object == object).unwrap_or(self.legs.len());
+        if at == self.legs.len() {
+            self.legs.push(Leg { object, part: Part::default(), at: Vec::new() });
+        }
+        &mut self.legs[at]
+    }
+
+    /// Follows [`Store::open`] step by step. Gives what is to stay reserved; `None` where the call goes no further.
+    fn join_reserved(&self, said: &[Option<Said>], opened: &mut Opened) -> Option<Taken> {
+        let tenant = self.tenant(said);
+        opened.repeated = self.ask.repeat.and_then(|_| tenant?.repeated.clone());
+        if let Some(recalled) = &mut opened.recalled {
+            recalled.refresh =
+                recalled.freshness == Freshness::Revalidate && tenant.is_some_and(|tenant| tenant.is_due);
+        }
+        match opened.repeated {
+            Some(Repeated::Conflict) => return None,
+            Some(Repeated::Running) if !self.ask.follows => return None,
+            Some(Repeated::First | Repeated::Running | Repeated::Answered { .. }) | None => {}
+        }
+        let leased = tenant.and_then(|tenant| tenant.leased);
+        if matches!(leased, Some(Leased::Elsewhere { .. })) {
+            opened.leased = leased;
+            return None;
+        }
+        let Some(reservation) = self.ask.reservation else { return Some(Taken::Nothing) };
+        let mut stays = self.wanted(opened);
+        let mut no = self.no(said, stays);
+        if let (Some(_), Taken::Whole, Some(recalled)) = (no, stays, &mut opened.recalled) {
+            // Who may not fetch a new one may still have the old one.
+            if std::mem::take(&mut recalled.refresh) {
+                stays = Taken::Place;
+                no = self.no(said, stays);
+            }
+        }
+        opened.denied = no;
+        let left = said
+            .iter()
+            .flatten()
+            .map(|said| said.reserved.left(if no.is_some() { Taken::Nothing } else { stays }));
+        opened.left = left.fold(Left::default(), Left::tighter);
+        if no.is_some() {
+            return None;
+        }
+        opened.leased = leased;
+        if stays == Taken::Whole {
+            opened.reserved = reservation.want.tokens;
+        }
+        Some(stays)
+    }
+
+    /// What the call is to have, now that the tenant's object has spoken.
+    fn wanted(&self, opened: &Opened) -> Taken {
+        let is_answered = matches!(opened.repeated, Some(Repeated::Answered { .. }));
+        let is_fetched = match &opened.recalled {
+            None => true,
+            Some(recalled) => recalled.freshness == Freshness::IfError || recalled.refresh,
+        };
+        if is_fetched && !is_answered && !self.ask.follows { Taken::Whole } else { Taken::Place }
+    }
+
+    /// The first scope that refuses so much.
+    fn no(&self, said: &[Option<Said>], wanted: Taken) -> Option<Denied> {
+        let legs = self.legs.iter().zip(said).filter_map(|(leg, said)| Some((leg, said.as_ref()?)));
+        let refused = legs.filter_map(|(leg, said)| {
+            let no = said.reserved.no(wanted)?;
+            let at = usize::try_from(no.at).ok().and_then(|at| leg.at.get(at)).copied();
+            Some((at.unwrap_or(usize::MAX), no.denied))
+        });
+        refused.min_by_key(|(at, _)| *at).map(|(_, denied)| denied)
+    }
+
+    fn tenant<'s>(&self, said: &'s [Option<Said>]) -> Option<&'s Said> {
+        let object = Object::tenant(self.ask.tenant);
+        let at = self.legs.iter().position(|leg| leg.object == object)?;
+        said.get(at)?.as_ref()
+    }
+
+    /// Those that no object has told are the isolate's own.
+    fn gates(&self, said: &[Option<Said>], own: &Store, now: Instant) -> Vec<Gate> {
+        let told = |name: &String| {
+            let mut legs = self.legs.iter().zip(said);
+            legs.find_map(|(leg, said)| {
+                let at = leg.part.gates.iter().position(|asked| asked == name)?;
+                said.as_ref()?.gates.get(at).copied()
+            })
+        };
+        let gates = self.ask.breakers.iter();
+        gates.map(|name| told(name).unwrap_or_else(|| own.gate(name, now))).collect()
+    }
+
+    fn mends(&self, said: &[Option<Said>], stays: Taken, now: Instant) -> Vec<Asked> {
+        let legs = self.legs.iter().zip(said);
+        legs.filter_map(|(leg, said)| leg.mend(said.as_ref()?, stays, now)).collect()
+    }
+}
+
+impl Leg {
+    /// Whether limits or an idempotency key hang on it.
+    fn is_essential(&self) -> bool {
+        !self.at.is_empty() || self.part.repeat.is_some()
+    }
+
+    /// What the object says, if it is an answer to what it was asked.
+    fn said(&self, answer: &[u8], now: Instant) -> Option<Said> {
+        let Ok(Answer::Opened(said)) = Answer::read(answer, now) else { return None };
+        let Part { repeat, refresh, lease, demand, .. } = &self.part;
+        let Said { repeated, leased, is_due, reserved, .. } = &*said;
+        let is_answer = repeat.is_some() == repeated.is_some()
+            && (lease.is_some() || leased.is_none())
+            && (refresh.is_some() || !is_due)
+            && (demand.is_some() || reserved.taken == Taken::Nothing);
+        is_answer.then_some(*said)
+    }
+
+    /// What the object has to take back, if no more than `stays` is to stay.
+    fn mend(&self, said: &Said, stays: Taken, now: Instant) -> Option<Asked> {
+        let taken = said.reserved.taken;
+        let is_undone = taken != Taken::Nothing && stays == Taken::Nothing;
+        let is_less = taken > stays;
+        let deposited = if stays == Taken::Whole { 0 } else { said.deposited };
+        if !is_less && deposited == 0 {
+            return None;
+        }
+        let (want, scopes) = match &self.part.demand {
+            Some(demand) => (demand.want, demand.scopes.clone()),
+            None => (Want { id: 0, tokens: Tokens(0), expires: now }, Vec::new()),
+        };
+        let is_first = said.repeated == Some(Repeated::First);
+        let is_own = said.leased == Some(Leased::Own);
+        let mend = Mend {
+            want,
+            scopes,
+            taken,
+            stays: stays.min(taken),
+            repeat: self.part.repeat.filter(|_| is_undone && is_first),
+            lease: self.part.lease.filter(|_| is_undone && is_own).map(|(lease, _)| lease),
+            refresh: self.part.refresh.filter(|_| is_less && taken == Taken::Whole && said.is_due),
+            deposited,
+        };
+        Some(Question::Mend(mend).to(self.object.clone(), now))
+    }
+}
+
+impl super::message::Reserved {
+    /// Why not so much.
+    fn no(&self, wanted: Taken) -> Option<No> {
+        match wanted {
+            Taken::Nothing => None,
+            Taken::Place => self.no_place,
+            Taken::Whole => self.no_whole,
+        }
+    }
+
+    /// What is left if so much of it stays. Requests and tokens are counted apart.
+    fn left(&self, stays: Taken) -> Left {
+        match stays.min(self.taken) {
+            Taken::Nothing => self.before,
+            Taken::Place => match self.taken {
+                Taken::Whole => Left { requests: self.after.requests, tokens: self.before.tokens },
+                Taken::Nothing | Taken::Place => self.after,
+            },
+            Taken::Whole => self.after,
+        }
+    }
+}

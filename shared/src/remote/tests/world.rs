@@ -1,0 +1,566 @@
+//! Operations by chance, each applied to a store and to objects.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::account::{Measure, Scope, Want};
+use crate::breaker::{Gate, Outcome, Policy, Report};
+use crate::cache::{Entry, Form, Freshness, Window};
+use crate::caller::Caller;
+use crate::config::Limits;
+use crate::control::{Change, Forced, Order};
+use crate::embedded::Store;
+use crate::endpoint::Operation;
+use crate::fingerprint::{self, Fingerprint, Framed};
+use crate::ledger::{Ending, Record};
+use crate::limit::{Denial, Rate};
+use crate::overload::Priority;
+use crate::platform::{
+    Ask, Closing, Finding, Held, Keeping, Lease, Leased, Opened, Recall, Release, Renewed, Repeat, Repeated,
+    Reservation, StoreLost,
+};
+use crate::remote::{self, Asked, Desk, Opening};
+use crate::roll::{STEP, scramble};
+use crate::time::{Instant, UnixMillis};
+use crate::usage::{Tokens, Usage};
+
+/// Whether there are several upstreams, each with its budget of retries, or one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spread {
+    Upstreams,
+    OneUpstream,
+}
+
+/// A store and the objects that are to say the same.
+pub(super) struct World {
+    store: Store,
+    /// What the isolate keeps by itself: nothing.
+    own: Store,
+    pub(super) desks: BTreeMap<String, Desk>,
+    cache: BTreeMap<Fingerprint, Vec<u8>>,
+    spread: Spread,
+    now: Instant,
+    state: u64,
+    under_way: Vec<(&'static str, Reservation, Keeping)>,
+    awaited: Option<u64>,
+    pub(super) seen: BTreeMap<&'static str, usize>,
+}
+
+type Checked = Result<(), String>;
+
+/// Objects have another clock than isolates.
+const AHEAD: Duration = Duration::from_secs(1_790_000_000);
+
+impl World {
+    pub(super) fn new(seed: u64, spread: Spread) -> Self {
+        let now = Instant::from_micros(1_000_000);
+        let mut world = Self {
+            store: Store::new(now, 64 << 20),
+            own: Store::new(now, 0),
+            desks: BTreeMap::new(),
+            cache: BTreeMap::new(),
+            spread,
+            now,
+            state: seed.wrapping_mul(STEP.wrapping_mul(7)),
+            under_way: Vec::new(),
+            awaited: None,
+            seen: BTreeMap::new(),
+        };
+        if spread == Spread::OneUpstream {
+            // Both budgets begin at the same time.
+            world.withdraw().unwrap();
+        }
+        world
+    }
+
+    /// Does something, and looks at everything.
+    pub(super) fn step(&mut self) -> Checked {
+        let most = self.one_of(&[0, 1, 50, 800, 3000, 40_000]);
+        self.now = self.now.after(Duration::from_millis(self.below(most + 1)));
+        match self.below(100) {
+            0..44 => self.open()?,
+            44..76 => self.close()?,
+            76..82 if self.spread == Spread::OneUpstream => self.withdraw()?,
+            82 if self.spread == Spread::OneUpstream => self.drain()?,
+            76..86 => self.probe()?,
+            86..88 => self.report()?,
+            88..90 => self.find_an_old_one()?,
+            90..94 => self.renew()?,
+            _ => self.order()?,
+        }
+        self.look()?;
+        self.list()
+    }
+
+    fn roll(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(STEP);
+        scramble(self.state)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.roll() % bound
+    }
+
+    fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
+    }
+
+    fn note(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
+    /// Sends a question and gives the answer.
+    fn send(&mut self, asked: &Asked, roll: u64) -> Vec<u8> {
+        let there = self.now.after(AHEAD);
+        let desk = self.desks.entry(asked.object.name()).or_insert_with(|| Desk::new(there));
+        desk.answer(&asked.question, there, roll).answer
+    }
+
+    fn tell(&mut self, asked: &[Asked], roll: u64) -> Checked {
+        for asked in asked {
+            let answer = self.send(asked, roll);
+            remote::done(&answer, self.now).map_err(|StoreLost| "not done".to_owned())?;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self) -> Checked {
+        let tenant = self.one_of(&["t", "other"]);
+        let reservation = self.reservation(tenant);
+        let (recall, repeat) = (self.recall(tenant), self.repeat(tenant));
+        let follows = self.below(10) == 0;
+        let (lease, awaited) = (self.lease(tenant), self.awaited);
+        let breakers = self.breakers();
+        let ask = Ask {
+            tenant,
+            breakers: &breakers,
+            reservation: Some(&reservation),
+            recall: recall.as_ref(),
+            repeat: repeat.as_ref(),
+            follows,
+            lease: lease.as_ref(),
+            awaited,
+            ..Ask::default()
+        };
+        let mut opened = self.open_both(ask)?;
+        if opened.is_kept && opened.denied.is_none() && self.below(3) == 0 {
+            self.note("opened anew");
+            opened = self.open_both(Ask { recall: None, anew: true, ..ask })?;
+        }
+        if let Some(Leased::Elsewhere { id, .. }) = opened.leased {
+            self.awaited = Some(id);
+            return Ok(());
+        }
+        if opened.undone(ask).is_none() {
+            return Ok(());
+        }
+        self.note("admitted");
+        if self.below(12) == 0 {
+            return self.give_back(ask, &opened);
+        }
+        let want = Want { tokens: opened.reserved, ..reservation.want };
+        let life = Duration::from_secs(self.one_of(&[1, 20, 300]));
+        let release = self.one_of(&[Release::Spent, Release::Spent, Release::Free]);
+        let keeping = Keeping {
+            entry: None,
+            cache: recall.filter(|_| !self.state.is_multiple_of(3)).map(|recall| (recall.key, life)),
+            repeat: repeat.map(|repeat| (repeat, life)),
+            lease: lease.filter(|_| opened.leased == Some(Leased::Own)).map(|lease| (lease, release)),
+        };
+        self.under_way.push((tenant, Reservation { want, ..reservation }, keeping));
+        Ok(())
+    }
+
+    fn open_both(&mut self, ask: Ask<'_>) -> Result<Opened, String> {
+        let ours = self.store.open(ask, self.now);
+        let kept =
+            ask.recall.and_then(|recall| remote::recall(recall, self.cache.get(&recall.key)?, self.wall()));
+        let opening = Opening::new(ask, kept, self.now);
+        if opening.asked().is_empty() {
+            self.note("nobody asked");
+        }
+        let answers: Vec<_> = opening.asked().to_vec().iter().map(|asked| Ok(self.send(asked, 0))).collect();
+        let joined = opening.join(&answers, &self.own, self.now);
+        let theirs = joined.opened.map_err(|StoreLost| "lost")?;
+        if !joined.mends.is_empty() {
+            self.note("mended");
+        }
+        self.tell(&joined.mends, 0)?;
+        self.note_opened(&ours);
+        same("recalled", &ours.recalled, &theirs.recalled)?;
+        same("repeated", &ours.repeated, &theirs.repeated)?;
+        same("leased", &ours.leased, &theirs.leased)?;
+        same("denied", &ours.denied, &theirs.denied)?;
+        same("left", &ours.left, &theirs.left)?;
+        same("reserved", &ours.reserved, &theirs.reserved)?;
+        same("is kept", &ours.is_kept, &theirs.is_kept)?;
+        same("gates", &ours.gates, &theirs.gates)?;
+        Ok(theirs)
+    }
+
+    fn note_opened(&mut self, opened: &Opened) {
+        for gate in &opened.gates {
+            self.note(match gate {
+                Gate::Closed => "gate closed",
+                Gate::Open { .. } => "gate open",
+                Gate::HalfOpen => "gate half-open",
+                Gate::Forced(_) => "gate forced",
+            });
+        }
+        match opened.repeated {
+            Some(Repeated::Running) => self.note("running"),
+            Some(Repeated::Answered { .. }) => self.note("answered"),
+            Some(Repeated::Conflict) => self.note("conflict"),
+            Some(Repeated::First) | None => {}
+        }
+        match opened.leased {
+            Some(Leased::Own) => self.note("led"),
+            Some(Leased::Elsewhere { .. }) => self.note("led elsewhere"),
+            Some(Leased::Nobody) => self.note("led by nobody"),
+            None => {}
+        }
+        if let Some(denied) = opened.denied {
+            self.note(match (denied.denial, denied.measure) {
+                (Denial::Never, _) => "denied: never",
+                (_, Measure::Requests(_)) => "denied: requests",
+                (_, Measure::Tokens(_)) => "denied: tokens",
+                (_, Measure::Concurrent(_)) => "denied: concurrent",
+            });
+        } else if let Some(recalled) = &opened.recalled {
+            self.note(match (recalled.freshness, recalled.refresh) {
+                (Freshness::Fresh, _) => "fresh",
+                (Freshness::Revalidate, true) => "refreshed",
+                (Freshness::Revalidate, false) => "revalidate",
+                (Freshness::IfError, _) => "if-error",
+            });
+        }
+    }
+
+    /// Nobody was there any more.
+    fn give_back(&mut self, ask: Ask<'_>, opened: &Opened) -> Checked {
+        let (reservation, keeping) = opened.undone(ask).unwrap();
+        let closing = self.closing(ask.tenant, reservation, Tokens(0), keeping);
+        self.store.close(&closing, self.now, 0);
+        self.tell(&remote::give_back(ask, opened, self.now), 0)
+    }
+
+    fn close(&mut self) -> Checked {
+        if self.under_way.is_empty() {
+            return Ok(());
+        }
+        let at = usize::try_from(self.below(self.under_way.len() as u64)).unwrap();
+        let (tenant, reservation, mut keeping) = self.under_way.swap_remove(at);
+        keeping.entry = (self.below(3) > 0).then(|| self.entry());
+        let used = self.one_of(&[0, reservation.want.tokens.0, reservation.want.tokens.0, 30, 500]);
+        let mut closing = self.closing(tenant, reservation, Tokens(used), keeping);
+        closing.findings = (0..self.below(3)).map(|_| self.finding()).collect();
+        closing.abandoned = (0..self.below(6) / 4).map(|_| self.breaker()).collect();
+        let roll = self.roll();
+        self.store.close(&closing, self.now, roll);
+        if let (Some(entry), Some((key, life))) = (&closing.keeping.entry, closing.keeping.cache) {
+            self.cache.insert(key, remote::keep(key, entry, life, self.wall()));
+        }
+        if let Some((_, Release::Spent)) = closing.keeping.lease {
+            self.awaited = Some(closing.reservation.want.id);
+        }
+        self.tell(&remote::close(&closing, self.now), roll)
+    }
+
+    /// One asks for too much to be given a new answer, and is given the one that is to be replaced.
+    fn find_an_old_one(&mut self) -> Checked {
+        let key = key("old", "t", self.below(2));
+        let second = Duration::from_secs;
+        let keeping =
+            Keeping { entry: Some(self.entry()), cache: Some((key, second(60))), ..Keeping::default() };
+        let nothing = Reservation { scopes: Vec::new(), ..self.reservation("t") };
+        let closing = self.closing("t", nothing, Tokens(0), keeping);
+        self.store.close(&closing, self.now, 0);
+        self.tell(&remote::close(&closing, self.now), 0)?;
+        let (entry, wall) = (closing.keeping.entry.unwrap(), self.wall());
+        self.cache.insert(key, remote::keep(key, &entry, second(60), wall));
+        self.now = self.now.after(second(self.below(3)));
+        let window =
+            Window { fresh: second(0), revalidate: second(60), if_error: second(60), ttl: second(1) };
+        let mut reservation = self.reservation("t");
+        reservation.want.tokens = Tokens(self.one_of(&[10, 2000, 100_000_000]));
+        let recall = Recall { key, window };
+        let breakers = self.breakers();
+        let ask = Ask {
+            tenant: "t",
+            reservation: Some(&reservation),
+            recall: Some(&recall),
+            breakers: &breakers,
+            ..Ask::default()
+        };
+        let opened = self.open_both(ask)?;
+        let is_old = opened.recalled.as_ref().is_some_and(|recalled| !recalled.refresh);
+        if opened.denied.is_none() && is_old {
+            self.note("an old one for who may not fetch a new one");
+        }
+        if opened.undone(ask).is_some() {
+            let keeping = Keeping { cache: Some((key, second(60))), ..Keeping::default() };
+            let want = Want { tokens: opened.reserved, ..reservation.want };
+            self.under_way.push(("t", Reservation { want, ..reservation }, keeping));
+        }
+        Ok(())
+    }
+
+    fn withdraw(&mut self) -> Checked {
+        let breaker = self.breaker();
+        let ours = self.store.withdraw_retry(&breaker, self.now);
+        let answer = self.send(&remote::withdraw_retry(&breaker, self.now), 0);
+        self.note(if ours { "retry granted" } else { "retry refused" });
+        same("withdraw", &Ok(ours), &remote::granted(&answer, self.now))
+    }
+
+    /// Spends the budget of retries, and what comes in meanwhile.
+    fn drain(&mut self) -> Checked {
+        for _ in 0..130 {
+            self.withdraw()?;
+            let reservation = Reservation { scopes: Vec::new(), ..self.reservation("t") };
+            let breakers = self.breakers();
+            let ask = Ask { reservation: Some(&reservation), breakers: &breakers, ..Ask::default() };
+            if !breakers.is_empty() && self.below(3) == 0 {
+                self.open_both(ask)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn probe(&mut self) -> Checked {
+        let (breaker, id) = (self.breaker(), self.a_call());
+        let ours = self.store.lease_probe(&breaker, id, self.now);
+        let answer = self.send(&remote::lease_probe(&breaker, id, self.now), 0);
+        self.note(if ours { "probe granted" } else { "probe refused" });
+        same("probe", &Ok(ours), &remote::granted(&answer, self.now))
+    }
+
+    fn report(&mut self) -> Checked {
+        let (finding, id, roll) = (self.finding(), self.a_call(), self.roll());
+        self.store.report_probe(&finding, Report { id, now: self.now, roll });
+        self.tell(&[remote::report_probe(&finding, id, self.now)], roll)
+    }
+
+    fn renew(&mut self) -> Checked {
+        let leaders = self.under_way.iter().filter_map(|(_, reservation, keeping)| {
+            let (lease, _) = keeping.lease?;
+            Some((lease, reservation.want.id))
+        });
+        let leaders: Vec<_> = leaders.collect();
+        if leaders.is_empty() {
+            return Ok(());
+        }
+        let (lease, id) = self.one_of(&leaders);
+        let ours = self.store.renew(&lease, id, None, self.now);
+        let answer = self.send(&remote::renew(&lease, id, self.now), 0);
+        self.note(if ours == Renewed::Lost { "renewed in vain" } else { "renewed" });
+        same("renew", &Ok(ours), &remote::renewed(&answer, self.now))
+    }
+
+    fn order(&mut self) -> Checked {
+        let lasting = self.one_of(&[None, Some(1), Some(20)]).map(Duration::from_secs);
+        let change = match self.below(4) {
+            0 => Change::Force { forced: Forced::Open, lasting },
+            1 => Change::Force { forced: Forced::Closed, lasting },
+            _ => Change::Release,
+        };
+        let order = Order { breaker: self.breaker(), change };
+        let ours = self.store.control(&order, self.now);
+        let answer = self.send(&remote::control(&order, self.now), 0);
+        same("control", &Ok(ours), &remote::obeyed(&order, &answer, self.now))
+    }
+
+    /// A look that takes nothing.
+    fn look(&mut self) -> Checked {
+        let tenant = self.one_of(&["t", "other"]);
+        let (recall, repeat, breakers) = (self.recall(tenant), self.repeat(tenant), self.breakers());
+        let ask = Ask {
+            tenant,
+            breakers: &breakers,
+            recall: recall.as_ref(),
+            repeat: repeat.as_ref(),
+            follows: true,
+            ..Ask::default()
+        };
+        self.open_both(ask).map(drop)
+    }
+
+    fn list(&mut self) -> Checked {
+        // Every upstream is named, as the configuration names them.
+        let names = vec!["a".to_owned(), "b".to_owned(), self.breaker()];
+        let ours = self.store.breakers(&names, self.now);
+        let asked = remote::listing(&names, self.now);
+        let answers: Vec<_> = asked.iter().map(|asked| Ok(self.send(asked, 0))).collect();
+        same("breakers", &Ok(ours), &remote::listed(&names, &answers, self.now))
+    }
+
+    fn wall(&self) -> UnixMillis {
+        UnixMillis(self.now.as_micros() / 1000)
+    }
+
+    fn reservation(&mut self, tenant: &str) -> Reservation {
+        let scopes = match self.below(6) {
+            0 => vec![],
+            1 => vec![caller(tenant, 0)],
+            2 => vec![caller(tenant, 0), route("gpt-*")],
+            3 => vec![caller(tenant, 1), route("gpt-*")],
+            4 => vec![caller(tenant, 2), route("o*")],
+            _ => vec![address(self.below(3)), route("gpt-*")],
+        };
+        let tokens = self.one_of(&[0, 1, 40, 90, 700, 5000]);
+        let expires = self.now.after(Duration::from_millis(self.one_of(&[1, 500, 20_000, 660_000])));
+        let want = Want { id: self.roll(), tokens: Tokens(tokens), expires };
+        Reservation { want, scopes, held: Held::InStore }
+    }
+
+    fn recall(&mut self, tenant: &str) -> Option<Recall> {
+        let key = match self.below(5) {
+            0 => return None,
+            name => key("cache", tenant, name % 3),
+        };
+        let second = Duration::from_secs;
+        let window = match self.below(3) {
+            0 => Window { fresh: second(10), revalidate: second(10), if_error: second(10), ttl: second(10) },
+            1 => Window { fresh: second(2), revalidate: second(60), if_error: second(90), ttl: second(5) },
+            _ => Window { fresh: second(0), revalidate: second(0), if_error: Duration::MAX, ttl: second(1) },
+        };
+        Some(Recall { key, window })
+    }
+
+    fn lease(&mut self, tenant: &str) -> Option<Lease> {
+        let (name, span) = (self.below(6), Duration::from_secs(self.one_of(&[1, 3, 30])));
+        let tenants = fingerprint::of_tenant(tenant);
+        (name < 3).then(|| Lease { tenant: tenants, key: key("cache", tenant, name), form: None, span })
+    }
+
+    fn repeat(&mut self, tenant: &str) -> Option<Repeat> {
+        let name = self.below(5);
+        let request = key("request", tenant, u64::from(self.below(8) == 0));
+        (name < 2).then(|| Repeat { key: key("repeat", tenant, name), request })
+    }
+
+    fn breaker(&mut self) -> String {
+        let names: &[&str] = match self.spread {
+            Spread::Upstreams => &["a", "a/m", "a/m: {}\r\n", "b", "b/ключ"],
+            Spread::OneUpstream => &["a", "a/m", "a/n"],
+        };
+        self.one_of(names).to_owned()
+    }
+
+    fn breakers(&mut self) -> Vec<String> {
+        let mut names: Vec<String> = (0..self.below(4)).map(|_| self.breaker()).collect();
+        if self.spread == Spread::OneUpstream {
+            // Without a breaker nobody would hear of the request.
+            names.push("a".into());
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn finding(&mut self) -> Finding {
+        let breaker = self.breaker();
+        let consecutive = if breaker == "a" { 2 } else { 3 };
+        let policy = Policy { consecutive, ..Policy::default() };
+        let retry_after = self.one_of(&[None, Some(3), Some(50)]).map(Duration::from_secs);
+        let outcome = match self.below(5) {
+            0 => Outcome::Success,
+            1 => Outcome::RateLimited { retry_after },
+            _ => Outcome::Failure,
+        };
+        Finding { breaker, policy, outcome }
+    }
+
+    /// One that is under way, or one that is not.
+    fn a_call(&mut self) -> u64 {
+        let at = usize::try_from(self.below(4)).unwrap();
+        self.under_way.get(at).map_or(u64::MAX - at as u64, |(_, reservation, _)| reservation.want.id)
+    }
+
+    fn entry(&mut self) -> Arc<Entry> {
+        let body: Vec<u8> = (0..self.below(300)).map(|_| self.roll().to_le_bytes()[0]).collect();
+        Arc::new(Entry {
+            operation: self.one_of(&[Operation::Chat, Operation::Embeddings]),
+            form: self.one_of(&[Form::Whole, Form::Events]),
+            content_type: self.one_of(&["", "application/json"]).to_owned(),
+            model: self.one_of(&["", "m", "ein\nModell"]).to_owned(),
+            body: body.into(),
+        })
+    }
+
+    fn closing(&self, tenant: &str, reservation: Reservation, used: Tokens, keeping: Keeping) -> Closing {
+        let caller = Caller {
+            name: String::new(),
+            tenant: tenant.to_owned(),
+            models: Vec::new(),
+            limits: Limits::default(),
+            priority: Priority::default(),
+        };
+        let record = Record {
+            request_id: String::new(),
+            trace_id: String::new(),
+            at: self.wall(),
+            caller: Arc::new(caller),
+            operation: "chat",
+            model: String::new(),
+            route: String::new(),
+            upstream: String::new(),
+            upstream_model: String::new(),
+            response_model: String::new(),
+            streamed: false,
+            cache: None,
+            status: 200,
+            ending: Ending::Complete,
+            usage: Usage::NOTHING,
+            attempts: Vec::new(),
+            fallbacks: 0,
+            took: Duration::ZERO,
+            first_byte: None,
+        };
+        Closing { record, reservation, used, findings: Vec::new(), abandoned: Vec::new(), keeping }
+    }
+}
+
+fn same<T: PartialEq + Debug>(what: &str, ours: &T, theirs: &T) -> Checked {
+    if ours == theirs {
+        return Ok(());
+    }
+    Err(format!("{what} differs\n  one store: {ours:?}\n  objects:   {theirs:?}"))
+}
+
+fn key(kind: &str, tenant: &str, name: u64) -> Fingerprint {
+    Framed::new(kind).field("tenant", tenant.as_bytes()).field("name", &name.to_be_bytes()).finish()
+}
+
+fn rate(count: u64, seconds: u64) -> Rate {
+    Rate { count, per: Duration::from_secs(seconds) }
+}
+
+/// Each scope has limits of its own, for a scope's limits do not change while it is tried.
+fn caller(tenant: &str, number: u64) -> (Scope, Limits) {
+    let limits = match number {
+        0 => Limits {
+            requests: vec![rate(2, 10), rate(60, 3600)],
+            tokens: vec![rate(1000, 60)],
+            concurrent: Some(3),
+            ..Limits::default()
+        },
+        1 => Limits { tokens: vec![rate(100, 1), rate(1_999_993, 86_400)], ..Limits::default() },
+        _ => Limits { concurrent: Some(1), ..Limits::default() },
+    };
+    (Scope::Caller { tenant: tenant.into(), name: format!("caller-{number}") }, limits)
+}
+
+fn address(number: u64) -> (Scope, Limits) {
+    let limits = Limits { requests: vec![rate(3, 1)], ..Limits::default() };
+    let bits = u32::try_from(number).unwrap();
+    (Scope::Address(Ipv4Addr::from_bits(bits).into()), limits)
+}
+
+fn route(pattern: &str) -> (Scope, Limits) {
+    let limits = Limits { requests: vec![rate(8, 60)], tokens: vec![rate(2500, 60)], ..Limits::default() };
+    (Scope::Route(pattern.into()), limits)
+}
