@@ -1,10 +1,15 @@
 //! A call as the gateway understands it: the few fields that route and meter it, and the body as it came.
 
+mod given;
+
 use std::ops::Range;
 
 use bytes::Bytes;
 
+pub use self::given::Given;
+use self::given::Said;
 use crate::cache::Form;
+use crate::defaults;
 use crate::endpoint::Operation;
 use crate::json::{self, Fields, Value};
 use crate::refusal::Refusal;
@@ -27,11 +32,15 @@ pub struct Call {
     object_is_empty: bool,
     /// Bytes of the prompt as they stand in the body; what usage is estimated from when none is reported.
     pub prompt_bytes: usize,
-    /// In millionths; 1 where the client does not say.
+    /// In millionths; 1 where neither the client nor a default says.
     pub temperature: u32,
     pub depends: Depends,
-    /// The longest answer the client allows, all choices together; `None` when it does not say.
+    /// The longest answer that is allowed, of each choice; `None` when nobody says, or it cannot be read.
     max_output: Option<u64>,
+    choices: u64,
+    /// What the client says about fields that have defaults.
+    said: Vec<(&'static str, Said)>,
+    given: Vec<Given>,
 }
 
 /// What a call's answer depends on.
@@ -124,6 +133,9 @@ impl Call {
             temperature: temperature(fields),
             depends: depends(fields),
             max_output: max_output(fields),
+            choices: number(fields, "n").unwrap_or(1),
+            said: given::said(fields),
+            given: Vec::new(),
         }))
     }
 
@@ -181,7 +193,8 @@ impl Call {
     pub fn estimate(&self, operation: Operation) -> Estimate {
         let prompt = Tokens::estimate(self.prompt_bytes);
         let plus = |output| Tokens(prompt.0.saturating_add(output));
-        match (operation, self.max_output) {
+        let output = self.max_output.map(|output| output.saturating_mul(self.choices));
+        match (operation, output) {
             (Operation::Embeddings, _) => Estimate { least: prompt, wanted: prompt },
             (_, Some(output)) => Estimate { least: plus(output), wanted: plus(output) },
             (_, None) => Estimate { least: prompt, wanted: plus(UNBOUNDED_OUTPUT) },
@@ -189,30 +202,44 @@ impl Call {
     }
 
     /// The body for an upstream that calls the model `model`: the bytes that came, but for the model's name
-    /// where it differs and the request for usage.
+    /// where it differs, what was put in, and the request for usage.
     pub fn body_for(&self, model: &str) -> Bytes {
-        let mut edits = Vec::new();
+        let (mut members, mut edits) = (Vec::new(), Vec::new());
         match &self.model_span {
             Some(_) if self.sent.as_deref() == Some(model) => {}
             Some(span) => edits.push((span.clone(), json::quote(model))),
-            None => {
-                let comma = if self.object_is_empty { "" } else { "," };
-                let at = self.object_start;
-                edits.push((at..at, format!("\"model\":{}{comma}", json::quote(model))));
-            }
+            None => members.push(member("model", &json::quote(model))),
         }
         if let Some((span, text)) = &self.usage_edit {
             edits.push((span.clone(), (*text).to_owned()));
         }
-        if edits.is_empty() {
-            return self.body.clone();
-        }
-        match str::from_utf8(&self.body) {
-            Ok(text) => json::splice(text, edits).into(),
-            // It was read as UTF-8 by `parse`.
-            Err(_) => self.body.clone(),
-        }
+        let edits = self.edits(members, edits);
+        if edits.is_empty() { self.body.clone() } else { json::splice(self.text(), edits).into() }
     }
+
+    /// `edits`, and those that put in `members` and what was given.
+    fn edits(
+        &self,
+        mut members: Vec<String>,
+        mut edits: Vec<(Range<usize>, String)>,
+    ) -> Vec<(Range<usize>, String)> {
+        for Given { field, value, instead_of } in &self.given {
+            match instead_of {
+                Some(null) => edits.push((null.clone(), value.clone())),
+                None => members.push(member(field, value)),
+            }
+        }
+        if !members.is_empty() {
+            let comma = if self.object_is_empty { "" } else { "," };
+            let at = self.object_start;
+            edits.push((at..at, members.join(",") + comma));
+        }
+        edits
+    }
+}
+
+fn member(key: &str, value: &str) -> String {
+    format!("\"{key}\":{value}")
 }
 
 pub(crate) fn utf8(body: &[u8]) -> Result<&str, Refusal> {
@@ -290,10 +317,11 @@ fn depends(fields: &Fields<'_>) -> Depends {
 
 /// A bound that cannot be read is the upstream's to refuse.
 fn max_output(fields: &Fields<'_>) -> Option<u64> {
-    let number = |key| fields.find(key).and_then(Value::read::<u64>);
-    let names = ["max_completion_tokens", "max_output_tokens", "max_tokens"];
-    let output = names.into_iter().find_map(number)?;
-    Some(output.saturating_mul(number("n").unwrap_or(1)))
+    defaults::LONGEST.into_iter().find_map(|name| number(fields, name))
+}
+
+fn number(fields: &Fields<'_>, key: &str) -> Option<u64> {
+    fields.find(key).and_then(Value::read)
 }
 
 /// A name that can stand in a log line, a label and a path.

@@ -27,6 +27,7 @@ use serde::Deserialize;
 use crate::breaker;
 use crate::cache;
 use crate::caller::{KeyHash, Keyring};
+use crate::defaults::Defaults;
 use crate::limit::Rate;
 use crate::overload::Concurrency;
 use crate::pattern::Pattern;
@@ -212,6 +213,8 @@ pub struct Route {
     pub retry: Retry,
     /// Names that `GET /v1/models` lists for a glob.
     pub advertise: Vec<String>,
+    /// Its own, or the gateway's.
+    pub defaults: Defaults,
     /// Of all callers together.
     pub limits: Limits,
     /// With breakers of its own for each of its deployments, in place of the upstreams'.

@@ -1,11 +1,13 @@
 //! What was decided for one request, and why: the answer to `x-weir-explain: 1`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::HeaderValue;
 use serde::Serialize;
 
+use crate::call::Given;
 use crate::config::{Config, Pick};
 use crate::ledger::{Attempt, Record};
 use crate::plan::{Plan, Resolved, Role};
@@ -20,6 +22,9 @@ pub(crate) struct Explanation {
     route: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pick: Option<&'static str>,
+    /// What the client left to the gateway.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    defaults: BTreeMap<&'static str, serde_json::Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     candidates: Vec<Named>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -80,6 +85,12 @@ impl Explanation {
             Pick::Fastest => "fastest",
             Pick::LeastBusy => "least-busy",
         });
+    }
+
+    pub(crate) fn filled(&mut self, given: &[Given]) {
+        let given =
+            given.iter().filter_map(|given| Some((given.field, serde_json::from_str(&given.value).ok()?)));
+        self.defaults = given.collect();
     }
 
     pub(crate) fn planned(&mut self, config: &Config, plan: &Plan) {

@@ -9,12 +9,14 @@ mod breaker;
 mod cache;
 mod concurrency;
 mod credential;
+mod defaults;
 mod key;
 mod limits;
 mod redis;
 mod route;
 mod server;
 mod store;
+mod temperature;
 mod upstream;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -72,7 +74,9 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     let names = Names::new(&upstreams);
     let upstreams = upstream::upstreams(upstreams, surroundings, report);
     let written = routes.len();
-    let mut routes = route::routes(routes, &names, &store, report);
+    let defaults = defaults::defaults(&raw.defaults, &root.key("defaults"), surroundings, report);
+    let context = route::Context { names: &names, store: &store, defaults, surroundings };
+    let mut routes = route::routes(routes, &context, report);
     let all_known = written > 0 && routes.len() == written && report.is_whole(&root.key("route"));
     let aliases = alias::aliases(&raw.alias, all_known.then_some(routes.as_slice()), report);
     let passthrough = passthrough(raw.passthrough.as_deref(), &names, &routes, report);

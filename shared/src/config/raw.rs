@@ -6,7 +6,9 @@
 
 mod cache;
 mod concurrency;
+mod defaults;
 mod reference;
+mod setting;
 mod spelled;
 mod tree;
 mod unit;
@@ -19,7 +21,9 @@ use serde_json::Value;
 
 pub(super) use self::cache::{Cache, CacheTable};
 pub(super) use self::concurrency::{Adaptive, CallLimit, Concurrency, ConcurrencyTable, Unlimited};
+pub(super) use self::defaults::Defaults;
 pub(super) use self::reference::{ApiKey, BaseUrl, Target, TargetTable};
+pub(super) use self::setting::{FromVariable, Setting};
 pub(super) use self::tree::parse;
 pub(crate) use self::unit::duration;
 pub(super) use self::unit::{Rates, Share, Size, Time};
@@ -61,6 +65,9 @@ pub(super) struct Gateway {
     /// another alias.
     #[serde(default)]
     pub(super) alias: BTreeMap<String, String>,
+    /// What calls are given that leave it to the gateway; a route's own `defaults` stand in place of these.
+    #[serde(default)]
+    pub(super) defaults: Defaults,
     /// Which models lead where. An exact name is tried before a pattern, a long pattern before a short one;
     /// the order in the document does not matter.
     #[schemars(required)]
@@ -226,6 +233,9 @@ pub(super) struct Route {
     /// Names that `GET /v1/models` lists for a pattern; each must match it.
     #[serde(default)]
     pub(super) advertise: Vec<String>,
+    /// What calls are given that leave it to the gateway, in place of all that `[defaults]` says; `{}` is
+    /// nothing.
+    pub(super) defaults: Option<Defaults>,
     /// Answers to be kept and given again for the same request. Default: none are.
     pub(super) cache: Option<Cache>,
     /// When an upstream that fails is left alone for a while.

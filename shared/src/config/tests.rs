@@ -1,6 +1,7 @@
 //! What a document means. What is said of a wrong one, and of a hostile one, is in the files below.
 
 mod cache;
+mod defaults;
 mod faults;
 mod hostile;
 mod overload;
@@ -8,6 +9,7 @@ mod overload;
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::defaults::{InChat, Longest};
 use crate::overload::{Bound, Priority};
 
 const DEFAULT: &str = include_str!("../../../devserver/default.toml");
@@ -90,6 +92,7 @@ fn the_least_document_gets_the_defaults() {
         on_disconnect: OnDisconnect::Cancel,
         retry: Retry { attempts: 3, backoff: Duration::from_millis(100), max_wait: seconds(5) },
         advertise: vec![],
+        defaults: Defaults::default(),
         limits: Limits::default(),
         breaker: None,
         cache: None,
@@ -129,6 +132,7 @@ fn every_setting_arrives() {
         on_disconnect = "finish"
         retry = { attempts = 1, backoff = "1ms", max_wait = "2ms" }
         advertise = ["abc"]
+        defaults = { max_completion_tokens = 512, temperature = 1.5 }
         limits = { concurrent = 9 }
         breaker = { consecutive = 2, failure_rate = "50%" }
         [limits.default]
@@ -178,6 +182,10 @@ fn every_setting_arrives() {
         on_disconnect: OnDisconnect::Finish,
         retry: Retry { attempts: 1, backoff: Duration::from_millis(1), max_wait: Duration::from_millis(2) },
         advertise: vec!["abc".into()],
+        defaults: Defaults {
+            longest: Some(Longest { tokens: 512, in_chat: InChat::MaxCompletionTokens }),
+            temperature: Some(1_500_000),
+        },
         limits: Limits { concurrent: Some(9), ..Limits::default() },
         breaker: Some(breaker::Policy {
             consecutive: 2,

@@ -40,11 +40,15 @@ impl<P: Platform> Journey<'_, P> {
         }
         self.wait_for_turn(caller.priority).await?;
         let body = intake::collect(self.platform, &self.config.server, &head.headers, upload).await?;
-        let call = Call::parse(operation, address.deployment.as_deref(), body, self.bounds())?;
+        let mut call = Call::parse(operation, address.deployment.as_deref(), body, self.bounds())?;
         let model = call.model.clone();
         let mut record = self.record(operation.name(), caller.clone());
         record.streamed = call.stream;
         let resolved = self.resolve(&caller, &model)?;
+        call.fill(operation, &self.config.routes[resolved.route].defaults);
+        if let Some(explanation) = &mut self.explanation {
+            explanation.filled(call.given());
+        }
         let asked = Asked { head, address, cargo: Cargo::Call { operation, call } };
         self.route(&model, &resolved, asked, record, docket).await
     }

@@ -101,10 +101,9 @@ impl Lookup {
         if directives.no_store || is_warm || call.depends == Depends::OnOtherCalls {
             return;
         }
-        let Some(body) = fingerprint::of_object(call.text(), &["model", "stream", "stream_options", "user"])
-        else {
-            return;
-        };
+        // Who relies on a default and who names it ask for the same.
+        let body = fingerprint::of_object(&call.filled(), &["model", "stream", "stream_options", "user"]);
+        let Some(body) = body else { return };
         let mut framed = Framed::new("weir cache 1");
         framed = match policy.scope {
             Sharing::Tenant => framed.field("tenant", caller.tenant.as_bytes()),
@@ -139,6 +138,7 @@ impl Lookup {
     }
 
     fn protect(&mut self, key: &[u8], request: Request<'_>, call: &Call, caller: &Caller, life: Duration) {
+        // It is the client's own request that may not change; a default may, while its key is kept.
         let Some(body) = fingerprint::of_object(call.text(), &[]) else { return };
         let key = tenants_own(caller, key);
         let fingerprint = Framed::new("weir repeated request 1")

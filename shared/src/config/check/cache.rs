@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::at_least_some_time;
+use super::temperature::checked;
 use crate::cache::{Policy, Sharing};
 use crate::caller::{Caller, KeyHash};
 use crate::config::fault::Problem;
@@ -47,13 +48,9 @@ fn policy(raw: &CacheTable, store: &Store, path: &Path, report: &mut Report<'_>)
             default.stale_while_revalidate,
         ),
         stale_if_error: time("stale_if_error", raw.stale_if_error, default.stale_if_error),
-        max_temperature: raw.max_temperature.and_then(|temperature| {
-            let millionths = millionths(temperature);
-            if millionths.is_none() {
-                report.fault(&path.key("max_temperature"), "must be 0 to 2, with at most six decimals");
-            }
-            millionths
-        }),
+        max_temperature: raw
+            .max_temperature
+            .and_then(|temperature| checked(temperature, &path.key("max_temperature"), report)),
         coalesce: raw.coalesce.unwrap_or(default.coalesce),
         max_entry: max_entry(raw.max_entry, default.max_entry, store, &path.key("max_entry"), report),
     }
@@ -78,24 +75,6 @@ fn max_entry(
     size
 }
 
-/// A temperature from 0 to 2 in millionths; `None` if it is another number, or has more than six decimals.
-///
-/// Both formats read a number as a double. One from 0 to 2 differs from the decimal that was written by at
-/// most 2⁻⁵³, so its millionths, the multiplication's own rounding included, are off by less than 10⁻⁹. A
-/// seventh decimal is a tenth of a millionth or more, so what is off by a thousandth has one; less is noise,
-/// such as a sum of doubles leaves, and is rounded away.
-fn millionths(temperature: f64) -> Option<u32> {
-    let exact = temperature * 1e6;
-    let rounded = exact.round();
-    let is_temperature = (0.0..=2.0).contains(&temperature) && (exact - rounded).abs() < 1e-3;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a whole number from 0 to 2,000,000"
-    )]
-    is_temperature.then_some(rounded as u32)
-}
-
 /// Warns of every cache that gives tenants each other's answers. `routes` are as the document has them.
 pub(super) fn tell_shared(
     routes: &[Route],
@@ -112,42 +91,6 @@ pub(super) fn tell_shared(
             let path = Path::ROOT.key("route").index(at).key("cache").key("scope");
             let problem = Problem::new(format!("the {} tenants see each other's answers", tenants.len()));
             report.warn(&path, problem.hint("scope = \"tenant\" keeps them apart"));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_temperature_is_read_in_millionths() {
-        for (temperature, expected) in [
-            (0.0, Some(0)),
-            (-0.0, Some(0)),
-            (0.3, Some(300_000)),
-            (0.1 + 0.2, Some(300_000)),
-            (1.0, Some(1_000_000)),
-            (2.0, Some(2_000_000)),
-            (0.000_001, Some(1)),
-            (1.999_999, Some(1_999_999)),
-            (0.000_000_1, None),
-            (0.300_000_1, None),
-            (1.999_999_9, None),
-            (2.000_001, None),
-            (-0.000_001, None),
-            (f64::NAN, None),
-            (f64::INFINITY, None),
-        ] {
-            assert_eq!(millionths(temperature), expected, "{temperature}");
-        }
-    }
-
-    #[test]
-    fn every_millionth_is_read_from_its_decimals() {
-        for millionth in (0..=2_000_000).step_by(7) {
-            let text = format!("{}.{:06}", millionth / 1_000_000, millionth % 1_000_000);
-            assert_eq!(millionths(text.parse().unwrap()), Some(millionth), "{text}");
         }
     }
 }

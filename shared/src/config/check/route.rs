@@ -5,23 +5,29 @@ use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use super::upstream::Names;
-use super::{breaker, cache, check_model, limits, within};
+use super::{breaker, cache, check_model, defaults, limits, within};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
+use crate::config::source::Surroundings;
 use crate::config::{Condition, OnDisconnect, Pick, Retry, Route, Sticky, Store, Target, raw};
+use crate::defaults::Defaults;
 use crate::pattern::Pattern;
 
 /// So that no sum of weights overflows.
 const MOST_WEIGHT: u32 = 1_000_000;
 
+/// What the rest of the document says to a route.
+pub(super) struct Context<'a> {
+    pub(super) names: &'a Names,
+    pub(super) store: &'a Store,
+    /// Of routes that have none of their own.
+    pub(super) defaults: Defaults,
+    pub(super) surroundings: &'a dyn Surroundings,
+}
+
 /// In the order of the document.
-pub(super) fn routes(
-    routes: Vec<raw::Route>,
-    names: &Names,
-    store: &Store,
-    report: &mut Report<'_>,
-) -> Vec<Route> {
+pub(super) fn routes(routes: Vec<raw::Route>, context: &Context<'_>, report: &mut Report<'_>) -> Vec<Route> {
     let list = Path::ROOT.key("route");
     if routes.is_empty() && report.is_whole(&list) {
         let hint = "add [[route]] with model = \"*\" and to = [\"UPSTREAM\"]";
@@ -41,18 +47,13 @@ pub(super) fn routes(
                 }
             }
         }
-        checked.extend(route(raw, &path, names, store, report));
+        checked.extend(route(raw, &path, context, report));
     }
     checked
 }
 
-fn route(
-    raw: raw::Route,
-    path: &Path,
-    names: &Names,
-    store: &Store,
-    report: &mut Report<'_>,
-) -> Option<Route> {
+fn route(raw: raw::Route, path: &Path, context: &Context<'_>, report: &mut Report<'_>) -> Option<Route> {
+    let Context { names, store, surroundings, .. } = *context;
     let pattern = pattern(raw.model, &path.key("model"), report);
     if let Some(pattern) = &pattern {
         advertise(pattern, &raw.advertise, &path.key("advertise"), report);
@@ -67,6 +68,9 @@ fn route(
     });
     let to = to(raw.to, &path.key("to"), names, report);
     let fallback = targets(raw.fallback, &path.key("fallback"), names, report);
+    let defaults = raw.defaults.map_or(context.defaults, |raw| {
+        defaults::defaults(&raw, &path.key("defaults"), surroundings, report)
+    });
     let limits = raw.limits.map(|limits| limits::limits(limits, &path.key("limits"), report));
     let retry = retry(raw.retry.as_ref(), &path.key("retry"), report);
     Some(Route {
@@ -79,6 +83,7 @@ fn route(
         on_disconnect: raw.on_disconnect.unwrap_or(OnDisconnect::Cancel),
         retry,
         advertise: raw.advertise,
+        defaults,
         limits: limits.unwrap_or_default(),
         breaker,
         cache,

@@ -19,6 +19,10 @@ pub(super) trait Spelled<'de>: Sized {
         None
     }
 
+    fn from_decimal(_number: f64) -> Option<Self> {
+        None
+    }
+
     fn from_switch(_is_on: bool) -> Option<Self> {
         None
     }
@@ -49,6 +53,10 @@ impl<'de, T: Spelled<'de>> Visitor<'de> for Reader<T> {
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
         T::from_number(number).ok_or_else(|| E::invalid_type(Unexpected::Unsigned(number), &T::EXPECTED))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
+        T::from_decimal(number).ok_or_else(|| E::invalid_type(Unexpected::Float(number), &T::EXPECTED))
     }
 
     fn visit_bool<E: Error>(self, is_on: bool) -> Result<T, E> {

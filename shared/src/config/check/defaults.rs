@@ -1,0 +1,77 @@
+//! What calls are given that leave it to the gateway.
+
+use std::str::FromStr;
+
+use super::credential::check_variable;
+use super::temperature::checked;
+use crate::config::fault::{Problem, shown};
+use crate::config::path::Path;
+use crate::config::raw::{self, FromVariable, Setting};
+use crate::config::report::Report;
+use crate::config::source::Surroundings;
+use crate::defaults::{Defaults, InChat, Longest};
+
+/// More than any model says in one answer.
+const LONGEST: u64 = 10_000_000;
+
+pub(super) fn defaults(
+    raw: &raw::Defaults,
+    path: &Path,
+    surroundings: &dyn Surroundings,
+    report: &mut Report<'_>,
+) -> Defaults {
+    if raw.max_tokens.is_some() && raw.max_completion_tokens.is_some() {
+        let problem = Problem::new("says the same as max_completion_tokens; one of them is enough");
+        report.fault(&path.key("max_tokens"), problem.hint("they differ in what chat completions are given"));
+    }
+    let names = [
+        ("max_tokens", &raw.max_tokens, InChat::MaxTokens),
+        ("max_completion_tokens", &raw.max_completion_tokens, InChat::MaxCompletionTokens),
+    ];
+    let mut longest = None;
+    for (name, setting, in_chat) in names {
+        let path = path.key(name);
+        let Some(tokens) = value(setting.as_ref(), &path, surroundings, report) else { continue };
+        if (1..=LONGEST).contains(&tokens) {
+            longest = Some(Longest { tokens, in_chat });
+        } else {
+            report.fault(&path, format!("must be 1 to {LONGEST}"));
+        }
+    }
+    let path = path.key("temperature");
+    let temperature = value(raw.temperature.as_ref(), &path, surroundings, report);
+    let temperature = temperature.and_then(|temperature| checked(temperature, &path, report));
+    Defaults { longest, temperature }
+}
+
+/// The number, or `None` where there is none or after a fault. What a variable holds is not shown: it may be
+/// another one's.
+fn value<T: Copy + FromStr>(
+    setting: Option<&Setting<T>>,
+    path: &Path,
+    surroundings: &dyn Surroundings,
+    report: &mut Report<'_>,
+) -> Option<T> {
+    let FromVariable { env, default } = match setting? {
+        Setting::Number(number) => return Some(*number),
+        Setting::Variable(variable) => variable,
+    };
+    let Some(name) = env else {
+        report.missing(&path.key("env"), "missing: the name of the variable");
+        return None;
+    };
+    check_variable(name, &path.key("env"), report);
+    if let Some(text) = surroundings.env(name).filter(|text| !text.is_empty()) {
+        let number = text.parse().ok();
+        if number.is_none() {
+            report.fault(path, format!("the variable {} holds no such number", shown(name)));
+        }
+        return number;
+    }
+    if default.is_none() && !report.excuses(&path.key("default")) {
+        let problem =
+            Problem::new(format!("the variable {} is not set, and there is no default", shown(name)));
+        report.fault(path, problem.hint("set it, or add a default"));
+    }
+    *default
+}
