@@ -12,7 +12,10 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use weir::config::Upstream as Configured;
+use weir::control::Listing;
 use weir::ledger::Record;
+use weir::metrics::Sink;
 use weir::overload::Load;
 use weir::platform::Event;
 use weir::usage::Source;
@@ -138,6 +141,29 @@ struct Usage {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Ending {
     ending: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Breaker {
+    upstream: String,
+    state: String,
+}
+
+/// How breakers stand.
+#[derive(Default)]
+struct Breakers(Family<Breaker, Gauge>);
+
+impl Sink for Breakers {
+    fn count(&mut self, _: weir::metrics::Family, _: &[&str], _: u64) {}
+
+    fn shift(&mut self, _: weir::metrics::Family, labels: &[&str], by: i64) {
+        if let [upstream, state] = *labels {
+            let labels = Breaker { upstream: upstream.to_owned(), state: state.to_owned() };
+            self.0.get_or_create(&labels).inc_by(by);
+        }
+    }
+
+    fn observe(&mut self, _: weir::metrics::Family, _: &[&str], _: u64) {}
 }
 
 /// Everything that is counted.
@@ -359,7 +385,7 @@ impl Metrics {
     }
 
     /// The whole registry in the text form of OpenMetrics, and how things stand at the moment.
-    pub(crate) fn print(&self, books: &Books, now: &Standing) -> Result<String, fmt::Error> {
+    pub(crate) fn print(&self, books: &Books, now: &Standing<'_>) -> Result<String, fmt::Error> {
         let mut out = String::with_capacity(16 * 1024);
         text::encode_registry(&mut out, &self.registry)?;
         let recent: Family<Outcome, Gauge> = Family::default();
@@ -381,6 +407,12 @@ impl Metrics {
         registry.register("weir_concurrency_limit", "Calls that may be under way at the same time", limits);
         registry.register("weir_concurrency", "Calls under way, where they are limited", in_flight);
         registry.register("weir_queued", "Calls that wait for their turn", queued);
+        if let Some((upstreams, listing)) = &now.breakers {
+            let mut breakers = Breakers::default();
+            weir::metrics::breakers(upstreams, listing, &mut breakers);
+            let family = weir::metrics::Family::Breakers;
+            registry.register(family.name(), family.help(), breakers.0);
+        }
         text::encode_registry(&mut out, &registry)?;
         text::encode_eof(&mut out)?;
         Ok(out)
@@ -388,10 +420,12 @@ impl Metrics {
 }
 
 /// How things stand.
-pub(crate) struct Standing {
+pub(crate) struct Standing<'a> {
     /// Bytes of answers that are kept.
     pub(crate) cached: u64,
     pub(crate) loads: Vec<Load>,
+    /// `None` while the store that knows is lost.
+    pub(crate) breakers: Option<(&'a [Configured], Listing)>,
 }
 
 /// Exact up to 2^53, which no call's tokens reach.
@@ -404,10 +438,11 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
+    use weir::breaker::Gate;
     use weir::cache::Status;
     use weir::caller::Caller;
     use weir::config::{Condition, Limits};
-    use weir::control::{Change, Order};
+    use weir::control::{Change, Entry, Order};
     use weir::ledger::Ending;
     use weir::metrics::{self, Exposition, Sink as _};
     use weir::overload::Why;
@@ -416,6 +451,7 @@ mod tests {
     use weir::usage::{Tokens, Usage};
 
     use super::*;
+    use crate::document::{self, Machine};
 
     fn a_record() -> Record {
         Record {
@@ -470,7 +506,19 @@ mod tests {
             shared.shift(alone, &[], 0);
         }
         shared.count(metrics::Family::StoreUnsettled, &[], 0);
-        let text = native.print(&Books::default(), &Standing { cached: 0, loads: Vec::new() }).unwrap();
+        let entry = Entry {
+            breaker: "simulated/m".into(),
+            gate: Gate::HalfOpen,
+            automatic: Gate::HalfOpen,
+            own: None,
+        };
+        let listing = Listing { entries: vec![entry], has_more: false };
+        let machine = Machine { simulated: http::Uri::from_static("http://127.0.0.1:9/v1") };
+        let config = document::load(None, &machine).unwrap().config;
+        metrics::breakers(&config.upstreams, &listing, &mut shared);
+        let breakers = Some((config.upstreams.as_slice(), listing));
+        let standing = Standing { cached: 0, loads: Vec::new(), breakers };
+        let text = native.print(&Books::default(), &standing).unwrap();
         let shared = shared.to_string();
         let heads = |text: &'_ str| -> Vec<String> {
             text.lines().filter(|line| line.starts_with('#')).map(str::to_owned).collect()
@@ -488,7 +536,8 @@ mod tests {
             let order = Order { breaker: format!("a/{model}"), change: Change::Release };
             metrics.observe(&Event::Ordered { request_id: "r", who: "admin", order: &order });
         }
-        let text = metrics.print(&Books::default(), &Standing { cached: 0, loads: Vec::new() }).unwrap();
+        let standing = Standing { cached: 0, loads: Vec::new(), breakers: None };
+        let text = metrics.print(&Books::default(), &standing).unwrap();
         assert!(text.contains("weir_orders_total{upstream=\"a\",state=\"auto\"} 2\n"), "{text}");
     }
 }

@@ -94,11 +94,6 @@ impl Process {
     pub(crate) fn follow(&self, config: &Config) {
         self.store().resize_cache(config.store.cache);
     }
-
-    /// How things stand, for whoever looks.
-    pub(crate) fn standing(&self) -> Standing {
-        Standing { cached: self.store().cached(), loads: self.limiters.snapshot() }
-    }
 }
 
 /// Whether tests want the store lost: the one in the process cannot be.
@@ -117,6 +112,16 @@ impl Native {
     pub(crate) async fn connect(&self) {
         if let Some(shared) = &self.shared {
             shared.connect().await;
+        }
+    }
+
+    /// How things stand, for whoever looks.
+    pub(crate) async fn standing<'c>(&self, config: &'c Config) -> Standing<'c> {
+        let breakers = self.breakers(&[]).await.ok();
+        Standing {
+            cached: self.process.store().cached(),
+            loads: self.process.limiters.snapshot(),
+            breakers: breakers.map(|listing| (config.upstreams.as_slice(), listing)),
         }
     }
 

@@ -84,7 +84,9 @@ fn internal_error() -> Response {
 
 async fn metrics(State(desk): State<Desk>) -> Response {
     let process = &desk.native.process;
-    match process.metrics.print(&process.books, &process.standing()) {
+    let config = desk.live.config();
+    let now = desk.native.standing(&config).await;
+    match process.metrics.print(&process.books, &now) {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], text).into_response()

@@ -116,6 +116,13 @@ pub struct Entry {
     pub own: Option<Override>,
 }
 
+impl Entry {
+    /// Whose breaker it is. No upstream's name has a slash in it.
+    pub fn upstream(&self) -> &str {
+        self.breaker.split('/').next().unwrap_or_default()
+    }
+}
+
 /// Breakers by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {

@@ -10,6 +10,7 @@
 //!
 //! Everything is a whole number ([`Grain`]): sums of many processes come out the same in any order.
 
+mod breakers;
 mod exposition;
 mod family;
 mod field;
@@ -18,6 +19,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use self::breakers::breakers;
 pub use self::exposition::{CONTENT_TYPE, Exposition};
 pub use self::family::{Family, Grain, Kind};
 pub use self::mapping::{event, record};

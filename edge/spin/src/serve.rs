@@ -14,7 +14,7 @@ use spin_sdk::http::{Fields, IncomingRequest, OutgoingResponse, ResponseOutparam
 use spin_sdk::wit::wasi::http0_2_0::types::Method as WasiMethod;
 use weir::metrics;
 use weir::refusal::Refusal;
-use weir::{Aborted, Body};
+use weir::{Aborted, Body, Config, Platform as _};
 
 use crate::clock::Sleep;
 use crate::document;
@@ -60,7 +60,7 @@ pub(crate) async fn serve(request: IncomingRequest, out: ResponseOutparam) {
     let patience = loaded.config.server.body_timeout;
     let shell = Shell::new(Store::new(&loaded.redis));
     if parts.method == Method::GET && parts.uri.path() == METRICS {
-        return print(&shell, out).await;
+        return print(&shell, &loaded.config, out).await;
     }
     let request = http::Request::from_parts(parts, Upload::of(request));
     let (answer, settlement) = weir::handle(&shell, Arc::new(loaded.config), request);
@@ -76,9 +76,12 @@ pub(crate) async fn serve(request: IncomingRequest, out: ResponseOutparam) {
     shell.finish();
 }
 
-/// Prints what all instances have counted.
-async fn print(shell: &Shell, out: ResponseOutparam) {
-    let Ok(exposition) = shell.sums() else { return refuse(&Refusal::StoreLost, out).await };
+/// Prints what all instances have counted, and how breakers stand.
+async fn print(shell: &Shell, config: &Config, out: ResponseOutparam) {
+    let (Ok(mut exposition), Ok(listing)) = (shell.sums(), shell.breakers(&[]).await) else {
+        return refuse(&Refusal::StoreLost, out).await;
+    };
+    metrics::breakers(&config.upstreams, &listing, &mut exposition);
     let mut response = Response::new(exposition.to_string().into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
     whole(response, out).await;

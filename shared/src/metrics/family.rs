@@ -34,6 +34,7 @@ pub enum Family {
     ConcurrencyLimit,
     Concurrency,
     Queued,
+    Breakers,
 }
 
 /// What may be done with a number.
@@ -116,7 +117,7 @@ const SECONDS: Kind = Kind::Histogram(Grain::Micros);
 type Row = (&'static str, &'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::InFlight,
         Self::Requests,
         Self::Refusals,
@@ -147,6 +148,7 @@ impl Family {
         Self::ConcurrencyLimit,
         Self::Concurrency,
         Self::Queued,
+        Self::Breakers,
     ];
 
     /// As it is printed; samples of counters have `_total` behind it.
@@ -319,6 +321,13 @@ impl Family {
                 ("weir_concurrency", "Calls under way, where they are limited", Gauge, LIMITER, "co")
             }
             Self::Queued => ("weir_queued", "Calls that wait for their turn", Gauge, LIMITER, "qd"),
+            Self::Breakers => (
+                "weir_breakers",
+                "Breakers that are open, and those that an operator holds, by what they do to calls",
+                Gauge,
+                &["upstream", "state"],
+                "br",
+            ),
         }
     }
 }

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use super::field::{self, Part};
 use super::*;
+use crate::breaker::Gate;
 use crate::cache::Status;
 use crate::caller::Caller;
-use crate::config::Condition;
-use crate::control::{Change, Order};
+use crate::config::{Condition, Config, Document, Format, Surroundings};
+use crate::control::{Change, Entry, Forced, Listing, Order, Override};
 use crate::ledger::{Ending, Record};
 use crate::overload::Why;
 use crate::platform::Event;
 use crate::refusal::Refusal;
-use crate::time::UnixMillis;
+use crate::time::{Instant, UnixMillis};
 use crate::usage::{Source, Tokens, Usage};
 
 /// Wants of whatever comes that the table has it so.
@@ -142,6 +143,7 @@ fn whatever_happens_is_told_as_the_table_has_it() {
         Family::ConcurrencyLimit,
         Family::Concurrency,
         Family::Queued,
+        Family::Breakers,
     ];
     let rest: Vec<_> = Family::ALL.into_iter().filter(|family| !sink.seen.contains(family)).collect();
     assert_eq!(rest, shells_own);
@@ -194,6 +196,62 @@ fn orders_are_counted_by_upstream_and_not_by_model() {
         event(&Event::Ordered { request_id: "r", who: "admin", order: &order }, &mut sink);
     }
     assert_eq!(sink.lines, [r#"Orders ["a", "auto"] 1"#; 3]);
+}
+
+#[test]
+fn breakers_are_counted_by_upstream_and_state() {
+    let text = "auth = \"open\"\nroute = [{ model = \"*\", to = [\"a\"] }]\n\
+                [upstream.a]\ndialect = \"openai\"\nbase_url = \"https://a.example\"\n\
+                [upstream.b]\ndialect = \"openai\"\nbase_url = \"https://b.example\"\n";
+    let document = Document { name: "test", text, format: Format::Toml };
+    let config = Config::load(&document, &Nowhere).unwrap().config;
+    let until = Instant::from_micros(1);
+    let held = |forced| Gate::Forced(Override { forced, until: None });
+    let entries = [
+        ("a", Gate::HalfOpen),
+        ("a/made/up", Gate::Open { until }),
+        ("a/made", Gate::Open { until }),
+        ("a/m", held(Forced::Open)),
+        ("b", held(Forced::Closed)),
+        ("b/m", Gate::Closed),
+        ("gone", Gate::Open { until }),
+    ];
+    let entry = |(breaker, gate): (&str, Gate)| Entry {
+        breaker: breaker.to_owned(),
+        gate,
+        automatic: Gate::Closed,
+        own: None,
+    };
+    let listing = Listing { entries: entries.into_iter().map(entry).collect(), has_more: false };
+    let mut sink = Strict::default();
+    breakers(&config.upstreams, &listing, &mut sink);
+    let expected = [
+        r#"["a", "open"] 2"#,
+        r#"["a", "half_open"] 1"#,
+        r#"["a", "held_open"] 1"#,
+        r#"["a", "held_closed"] 0"#,
+        r#"["b", "open"] 0"#,
+        r#"["b", "half_open"] 0"#,
+        r#"["b", "held_open"] 0"#,
+        r#"["b", "held_closed"] 1"#,
+    ];
+    assert_eq!(sink.lines, expected.map(|line| format!("Breakers {line}")));
+}
+
+struct Nowhere;
+
+impl Surroundings for Nowhere {
+    fn env(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, _: &str) -> Result<String, String> {
+        Err("no such file".into())
+    }
+
+    fn simulated(&self) -> Option<http::Uri> {
+        None
+    }
 }
 
 #[test]
