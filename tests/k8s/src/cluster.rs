@@ -67,28 +67,34 @@ impl Cluster {
         let mut seen = BTreeSet::new();
         let mut found = Vec::new();
         for workload in self.gateways() {
-            for reference in workload.config_maps() {
-                let Some(map) = self.find("ConfigMap", workload.namespace(), reference.name) else {
-                    continue;
-                };
-                let Some(key) = reference.key else { continue };
-                let text = map.labels("/data").remove(key);
-                if let Some(text) = text.filter(|_| seen.insert((map.name(), key))) {
-                    found.push((map, Settings::read(&text, Self::variables(workload))));
-                }
+            let Some((name, key)) = workload.variable_of_map("config") else { continue };
+            let Some(map) = self.find("ConfigMap", workload.namespace(), name) else { continue };
+            let Some(text) = map.labels("/data").remove(key) else { continue };
+            let variables = self.variables(workload);
+            if seen.insert((map.name(), key, variables.clone())) {
+                found.push((map, Settings::read(&text, variables)));
             }
         }
         found
     }
 
-    /// The variables of a pod by the names that a configuration calls them, each with a value of its kind.
-    fn variables(workload: Workload<'_>) -> BTreeMap<String, String> {
+    /// The variables of a pod by the names that a configuration calls them: what a `ConfigMap` or the pod itself
+    /// says, and of what a Secret keeps a value of its kind.
+    fn variables(&self, workload: Workload<'_>) -> BTreeMap<String, String> {
         let variables = workload.containers().iter().flat_map(|it| object::list(it, "/env"));
         let named = variables.filter_map(|variable| {
             let name = object::text(variable, "/name")?.strip_prefix("SPIN_VARIABLE_")?;
-            let value =
-                if name == "REDIS_URL" { "rediss://gateway:canary@redis.example:6379" } else { "canary" };
-            Some((name.to_owned(), value.to_owned()))
+            let value = if object::text(variable, "/valueFrom/secretKeyRef/name").is_some() {
+                let is_url = name == "REDIS_URL";
+                let value = if is_url { "rediss://gateway:canary@redis.example:6379" } else { "canary" };
+                value.to_owned()
+            } else if let Some(map) = object::text(variable, "/valueFrom/configMapKeyRef/name") {
+                let key = object::text(variable, "/valueFrom/configMapKeyRef/key")?;
+                self.find("ConfigMap", workload.namespace(), map)?.labels("/data").remove(key)?
+            } else {
+                object::text(variable, "/value")?.to_owned()
+            };
+            Some((name.to_owned(), value))
         });
         named.collect()
     }

@@ -75,10 +75,19 @@ impl<'a> Workload<'a> {
 
     /// The value of a Spin variable that is written in the manifest.
     pub(crate) fn variable(self, name: &str) -> Option<&'a str> {
+        object::text(self.spin_variable(name)?, "/value")
+    }
+
+    /// The key of a `ConfigMap` that a Spin variable is read from.
+    pub(crate) fn variable_of_map(self, name: &str) -> Option<(&'a str, &'a str)> {
+        let from = self.spin_variable(name)?.pointer("/valueFrom/configMapKeyRef")?;
+        Some((object::text(from, "/name")?, object::text(from, "/key")?))
+    }
+
+    fn spin_variable(self, name: &str) -> Option<&'a Value> {
         let wanted = format!("SPIN_VARIABLE_{}", name.to_ascii_uppercase());
         let mut variables = self.containers().iter().flat_map(|container| object::list(container, "/env"));
-        let variable = variables.find(|it| object::text(it, "/name") == Some(wanted.as_str()))?;
-        object::text(variable, "/value")
+        variables.find(|it| object::text(it, "/name") == Some(wanted.as_str()))
     }
 
     /// What its pods read out of `ConfigMap`s, in their environment or as files.
