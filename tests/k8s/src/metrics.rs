@@ -11,6 +11,11 @@ const KUBE_STATE: [&str; 3] = [
     "kube_horizontalpodautoscaler_status_desired_replicas",
 ];
 
+/// What a component never writes: an instance lives for one request, in which it waits for no turn and reads its
+/// configuration once, and when it has lost Redis there is nobody that it could tell.
+const NOT_ON_SPIN: [Family; 5] =
+    [Family::Reloads, Family::Shed, Family::QueueWait, Family::StoreFaults, Family::StoreUnsettled];
+
 /// Series by name, each with the labels that make two of its numbers different.
 #[derive(Clone, Debug)]
 pub struct Metrics(BTreeMap<String, BTreeSet<&'static str>>);
@@ -18,13 +23,17 @@ pub struct Metrics(BTreeMap<String, BTreeSet<&'static str>>);
 impl Metrics {
     /// What a pod on Spin shows at `/metrics`, and what kube-state-metrics says of autoscalers.
     ///
-    /// Gauges are not among it: an instance that is killed would never take back what it put into Redis.
+    /// Gauges are not among it: an instance that is killed would never take back what it put into Redis. But how
+    /// breakers stand Redis knows by itself.
     pub fn of_pods_on_spin() -> Self {
         let mut series: BTreeMap<_, _> = KUBE_STATE.map(|name| (name.to_owned(), BTreeSet::new())).into();
-        for family in Family::ALL {
+        for family in Family::ALL.into_iter().filter(|family| !NOT_ON_SPIN.contains(family)) {
             let labels: BTreeSet<&str> = family.labels().iter().copied().collect();
             let name = family.name();
             match family.kind() {
+                Kind::Gauge if family == Family::Breakers => {
+                    series.insert(name.to_owned(), labels);
+                }
                 Kind::Gauge => {}
                 Kind::Counter => {
                     series.insert(format!("{name}_total"), labels);
@@ -59,6 +68,9 @@ mod tests {
             ("weir_requests", false),
             ("weir_time_to_first_byte_seconds_bucket", true),
             ("weir_in_flight", false),
+            ("weir_breakers", true),
+            ("weir_shed_total", false),
+            ("weir_queue_wait_seconds_sum", false),
             ("kube_horizontalpodautoscaler_spec_max_replicas", true),
         ];
         for (series, expected) in cases {
