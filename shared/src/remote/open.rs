@@ -11,12 +11,17 @@ use crate::platform::{Ask, Leased, Opened, Recalled, Repeated, StoreLost};
 use crate::time::Instant;
 use crate::usage::Tokens;
 
-/// An ask on its way.
+/// An ask on its way: asked, heard, asked again if there is more to ask, and joined.
+///
+/// There is one round trip; a second one only for a call that has waited for another's answer. While it waits, it asks
+/// nobody but its tenant's object, and once it is to make the call itself, the others.
 #[derive(Debug)]
 pub struct Opening<'a> {
     ask: Ask<'a>,
     recalled: Option<Recalled>,
     legs: Vec<Leg>,
+    /// What the first of them said; nothing where they are lost.
+    said: Vec<Option<Said>>,
     asked: Vec<Asked>,
 }
 
@@ -41,50 +46,62 @@ struct Leg {
 impl<'a> Opening<'a> {
     /// Splits `ask`. `recalled` is what the cache has of [`Ask::recall`]: [`super::recall`].
     pub fn new(ask: Ask<'a>, recalled: Option<Recalled>, now: Instant) -> Self {
-        let mut opening = Self { ask, recalled, legs: Vec::new(), asked: Vec::new() };
-        opening.ask_for_scopes();
+        let mut opening = Self { ask, recalled, legs: Vec::new(), said: Vec::new(), asked: Vec::new() };
         opening.ask_tenant();
+        opening.ask_for_scopes();
         opening.ask_for_gates();
-        let asked =
-            opening.legs.iter().map(|leg| Question::Open(leg.part.clone()).to(leg.object.clone(), now));
-        opening.asked = asked.collect();
+        // Who opens anew has something to be given back by all of them.
+        let is_alone = ask.awaited.is_some()
+            && !ask.anew
+            && opening.legs.first().is_some_and(|leg| leg.part.lease.is_some());
+        opening.ask_more(if is_alone { 1 } else { opening.legs.len() }, now);
         opening
     }
 
-    /// What is to be sent, all at the same time. Where it is nothing, [`Self::join`] knows the answer already.
+    /// What is to be sent, all at the same time; nothing where [`Self::join`] is to follow.
     pub fn asked(&self) -> &[Asked] {
         &self.asked
     }
 
-    /// Joins what the objects said, in the order they were asked; `own` is what the isolate keeps by itself.
-    pub fn join(&self, answers: &[Result<Vec<u8>, StoreLost>], own: &Store, now: Instant) -> Joined {
-        let said: Vec<Option<Said>> = self
-            .legs
-            .iter()
-            .enumerate()
-            .map(|(at, leg)| leg.said(answers.get(at)?.as_deref().ok()?, now))
-            .collect();
-        let is_answered = |leg: &Leg, said: &Option<Said>| said.is_some() || !leg.is_essential();
-        let are_lost = !said.is_empty() && said.iter().all(Option::is_none);
-        if are_lost || !self.legs.iter().zip(&said).all(|(leg, said)| is_answered(leg, said)) {
-            return Joined { opened: Err(StoreLost), mends: self.mends(&said, Taken::Nothing, now) };
+    /// Hears what the objects said, in the order they were asked.
+    pub fn hear(&mut self, answers: &[Result<Vec<u8>, StoreLost>], now: Instant) {
+        let legs = self.legs.iter().skip(self.said.len()).take(self.asked.len()).enumerate();
+        let said: Vec<_> = legs.map(|(at, leg)| leg.said(answers.get(at)?.as_deref().ok()?, now)).collect();
+        let goes_on = said.first().is_some_and(|said| match said {
+            Some(said) => !self.stops(said.repeated.as_ref(), said.leased),
+            None => !self.legs[0].is_essential(),
+        });
+        self.said.extend(said);
+        self.ask_more(if goes_on { self.legs.len() - self.said.len() } else { 0 }, now);
+    }
+
+    /// Joins what was heard; `own` is what the isolate keeps by itself.
+    pub fn join(&self, own: &Store, now: Instant) -> Joined {
+        let mut legs = self.legs.iter().zip(&self.said);
+        let are_lost = !self.said.is_empty() && self.said.iter().all(Option::is_none);
+        if are_lost || !legs.all(|(leg, said)| said.is_some() || !leg.is_essential()) {
+            return Joined { opened: Err(StoreLost), mends: self.mends(Taken::Nothing, now) };
         }
         let mut opened = Opened { recalled: self.recalled.clone(), ..Opened::default() };
-        let stays = self.join_reserved(&said, &mut opened);
+        let stays = self.join_reserved(&mut opened);
         opened.is_kept = stays.is_some() && opened.is_to_be_given();
         if stays.is_some() && !opened.is_kept {
             opened.standings = own.standings(self.ask.standings);
-            opened.gates = self.gates(&said, own, now);
+            opened.gates = self.gates(own, now);
         }
-        let stays = stays.unwrap_or(Taken::Nothing);
-        Joined { opened: Ok(opened), mends: self.mends(&said, stays, now) }
+        Joined { opened: Ok(opened), mends: self.mends(stays.unwrap_or(Taken::Nothing), now) }
     }
 
-    /// What an answer calls for that has come too late to be joined, if anything: what it has reserved is nobody's.
-    /// `at` is its place among [`Self::asked`].
-    pub fn belated(&self, at: usize, answer: &[u8], now: Instant) -> Option<Asked> {
-        let leg = self.legs.get(at)?;
+    /// What an answer of `object` calls for that came too late to be heard, if anything: what it has reserved is
+    /// nobody's.
+    pub fn belated(&self, object: &Object, answer: &[u8], now: Instant) -> Option<Asked> {
+        let leg = self.legs.iter().find(|leg| leg.object == *object)?;
         leg.mend(&leg.said(answer, now)?, Taken::Nothing, now)
+    }
+
+    fn ask_more(&mut self, legs: usize, now: Instant) {
+        let legs = self.legs.iter().skip(self.said.len()).take(legs);
+        self.asked = legs.map(|leg| Question::Open(leg.part.clone()).to(leg.object.clone(), now)).collect();
     }
 
     fn ask_for_scopes(&mut self) {
@@ -136,12 +153,9 @@ impl<'a> Opening<'a> {
         }
         let extent = self.extent();
         let part = &mut self.leg(Object::tenant(tenant)).part;
-        part.demand = part.demand.take().or_else(|| {
-            let want = reservation?.want;
-            Some(Demand { want, scopes: Vec::new(), extent })
-        });
-        (part.repeat, part.follows, part.anew) = (repeat.copied(), follows, anew);
-        part.refresh = refresh;
+        part.demand =
+            reservation.map(|reservation| Demand { want: reservation.want, scopes: Vec::new(), extent });
+        (part.repeat, part.follows, part.refresh) = (repeat.copied(), follows, refresh);
         part.lease = lease.map(|lease| (*lease, awaited));
     }
 
@@ -169,35 +183,31 @@ impl<'a> Opening<'a> {
     }
 
     /// Follows [`Store::open`] step by step. Gives what is to stay reserved; `None` where the call goes no further.
-    fn join_reserved(&self, said: &[Option<Said>], opened: &mut Opened) -> Option<Taken> {
-        let tenant = self.tenant(said);
+    fn join_reserved(&self, opened: &mut Opened) -> Option<Taken> {
+        let tenant = self.tenant();
         opened.repeated = self.ask.repeat.and_then(|_| tenant?.repeated.clone());
         if let Some(recalled) = &mut opened.recalled {
             recalled.refresh =
                 recalled.freshness == Freshness::Revalidate && tenant.is_some_and(|tenant| tenant.is_due);
         }
-        match opened.repeated {
-            Some(Repeated::Conflict) => return None,
-            Some(Repeated::Running) if !self.ask.follows => return None,
-            Some(Repeated::First | Repeated::Running | Repeated::Answered { .. }) | None => {}
-        }
         let leased = tenant.and_then(|tenant| tenant.leased);
-        if matches!(leased, Some(Leased::Elsewhere { .. })) {
+        if self.stops(opened.repeated.as_ref(), leased) {
             opened.leased = leased;
             return None;
         }
         let Some(reservation) = self.ask.reservation else { return Some(Taken::Nothing) };
         let mut stays = self.wanted(opened);
-        let mut no = self.no(said, stays);
+        let mut no = self.no(stays);
         if let (Some(_), Taken::Whole, Some(recalled)) = (no, stays, &mut opened.recalled) {
             // Who may not fetch a new one may still have the old one.
             if std::mem::take(&mut recalled.refresh) {
                 stays = Taken::Place;
-                no = self.no(said, stays);
+                no = self.no(stays);
             }
         }
         opened.denied = no;
-        let left = said
+        let left = self
+            .said
             .iter()
             .flatten()
             .map(|said| said.reserved.left(if no.is_some() { Taken::Nothing } else { stays }));
@@ -222,9 +232,19 @@ impl<'a> Opening<'a> {
         if is_fetched && !is_answered && !self.ask.follows { Taken::Whole } else { Taken::Place }
     }
 
+    /// Whether the call goes no further: its key is taken, or it waits for another.
+    fn stops(&self, repeated: Option<&Repeated>, leased: Option<Leased>) -> bool {
+        let is_taken = match repeated {
+            Some(Repeated::Conflict) => true,
+            Some(Repeated::Running) => !self.ask.follows,
+            Some(Repeated::First | Repeated::Answered { .. }) | None => false,
+        };
+        is_taken || matches!(leased, Some(Leased::Elsewhere { .. }))
+    }
+
     /// The first scope that refuses so much.
-    fn no(&self, said: &[Option<Said>], wanted: Taken) -> Option<Denied> {
-        let legs = self.legs.iter().zip(said).filter_map(|(leg, said)| Some((leg, said.as_ref()?)));
+    fn no(&self, wanted: Taken) -> Option<Denied> {
+        let legs = self.legs.iter().zip(&self.said).filter_map(|(leg, said)| Some((leg, said.as_ref()?)));
         let refused = legs.filter_map(|(leg, said)| {
             let no = said.reserved.no(wanted)?;
             let at = usize::try_from(no.at).ok().and_then(|at| leg.at.get(at)).copied();
@@ -233,16 +253,16 @@ impl<'a> Opening<'a> {
         refused.min_by_key(|(at, _)| *at).map(|(_, denied)| denied)
     }
 
-    fn tenant<'s>(&self, said: &'s [Option<Said>]) -> Option<&'s Said> {
+    fn tenant(&self) -> Option<&Said> {
         let object = Object::tenant(self.ask.tenant);
         let at = self.legs.iter().position(|leg| leg.object == object)?;
-        said.get(at)?.as_ref()
+        self.said.get(at)?.as_ref()
     }
 
     /// Those that no object has told are the isolate's own.
-    fn gates(&self, said: &[Option<Said>], own: &Store, now: Instant) -> Vec<Gate> {
+    fn gates(&self, own: &Store, now: Instant) -> Vec<Gate> {
         let told = |name: &String| {
-            let mut legs = self.legs.iter().zip(said);
+            let mut legs = self.legs.iter().zip(&self.said);
             legs.find_map(|(leg, said)| {
                 let at = leg.part.gates.iter().position(|asked| asked == name)?;
                 said.as_ref()?.gates.get(at).copied()
@@ -252,8 +272,8 @@ impl<'a> Opening<'a> {
         gates.map(|name| told(name).unwrap_or_else(|| own.gate(name, now))).collect()
     }
 
-    fn mends(&self, said: &[Option<Said>], stays: Taken, now: Instant) -> Vec<Asked> {
-        let legs = self.legs.iter().zip(said);
+    fn mends(&self, stays: Taken, now: Instant) -> Vec<Asked> {
+        let legs = self.legs.iter().zip(&self.said);
         legs.filter_map(|(leg, said)| leg.mend(said.as_ref()?, stays, now)).collect()
     }
 }

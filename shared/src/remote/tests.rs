@@ -14,6 +14,7 @@ const OUTCOMES: &[&str] = &[
     "admitted",
     "an old one for who may not fetch a new one",
     "answered",
+    "asked once more",
     "conflict",
     "denied: concurrent",
     "denied: never",

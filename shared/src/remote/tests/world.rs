@@ -178,12 +178,24 @@ impl World {
         let ours = self.store.open(ask, self.now);
         let kept =
             ask.recall.and_then(|recall| remote::recall(recall, self.cache.get(&recall.key)?, self.wall()));
-        let opening = Opening::new(ask, kept, self.now);
+        let mut opening = Opening::new(ask, kept, self.now);
         if opening.asked().is_empty() {
             self.note("nobody asked");
         }
-        let answers: Vec<_> = opening.asked().to_vec().iter().map(|asked| Ok(self.send(asked, 0))).collect();
-        let joined = opening.join(&answers, &self.own, self.now);
+        let mut rounds = 0;
+        while !opening.asked().is_empty() {
+            let answers: Vec<_> =
+                opening.asked().to_vec().iter().map(|asked| Ok(self.send(asked, 0))).collect();
+            opening.hear(&answers, self.now);
+            rounds += 1;
+        }
+        if rounds > 1 {
+            self.note("asked once more");
+        }
+        if rounds > 2 || (rounds > 1 && ask.awaited.is_none()) {
+            return Err(format!("{rounds} round trips"));
+        }
+        let joined = opening.join(&self.own, self.now);
         let theirs = joined.opened.map_err(|StoreLost| "lost")?;
         if !joined.mends.is_empty() {
             self.note("mended");
