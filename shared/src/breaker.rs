@@ -258,7 +258,7 @@ impl Breaker {
         let doublings = self.openings.saturating_sub(1).min(16);
         let base = policy.open.saturating_mul(1 << doublings).min(LONGEST.max(policy.open));
         let tenth = u64::try_from(base.as_micros() / 10).unwrap_or(u64::MAX);
-        base + Duration::from_micros(below(roll, tenth))
+        base.saturating_add(Duration::from_micros(below(roll, tenth)))
     }
 }
 

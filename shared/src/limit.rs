@@ -28,7 +28,10 @@ pub struct Meter {
     at: Instant,
 }
 
-packed!(struct Meter { debt, unit, at });
+packed!(struct Meter { debt, unit, at } if |meter| {
+    let owed = meter.debt.div_ceil(u128::from(meter.unit.max(1)));
+    owed <= u128::from(EXACT) && meter.unit <= EXACT
+});
 
 /// What is left, as the headers tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

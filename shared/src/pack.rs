@@ -118,9 +118,13 @@ impl<'a> Unpacker<'a> {
     }
 }
 
-/// Names the fields of a struct, or the variants of an enum by a byte each, in the order they are written.
+/// Names the fields of a struct, or the variants of an enum by a byte each, in the order they are written. With
+/// `if`, what is read is held to it: some numbers are no value of any meaning, and sums of them no number.
 macro_rules! packed {
     (struct $name:ty { $($field:ident),* $(,)? }) => {
+        $crate::pack::packed!(struct $name { $($field),* } if |_| true);
+    };
+    (struct $name:ty { $($field:ident),* $(,)? } if $is_one:expr) => {
         impl $crate::pack::Pack for $name {
             fn pack(&self, to: &mut $crate::pack::Packer) {
                 let Self { $($field),* } = self;
@@ -128,8 +132,10 @@ macro_rules! packed {
             }
 
             fn unpack(from: &mut $crate::pack::Unpacker<'_>) -> Result<Self, $crate::pack::Garbled> {
+                let is_one: fn(&Self) -> bool = $is_one;
                 $( let $field = $crate::pack::Pack::unpack(from)?; )*
-                Ok(Self { $($field),* })
+                let value = Self { $($field),* };
+                if is_one(&value) { Ok(value) } else { Err($crate::pack::Garbled) }
             }
         }
     };

@@ -164,7 +164,7 @@ pub struct RetryBudget {
     at: Instant,
 }
 
-packed!(struct RetryBudget { balance, at });
+packed!(struct RetryBudget { balance, at } if |budget| budget.balance <= Self::MOST);
 
 impl RetryBudget {
     const RETRY: u64 = 1000;

@@ -19,7 +19,7 @@ packed!(enum Scope {
     2 => Route(pattern),
     3 => Overflow,
 });
-packed!(struct Rate { count, per });
+packed!(struct Rate { count, per } if |rate| rate.count > 0 && rate.is_exact());
 packed!(struct Limits { requests, tokens, concurrent, on_store_loss });
 packed!(enum OnStoreLoss { 0 => Closed, 1 => Open, 2 => Local });
 packed!(struct Want { id, tokens, expires });
@@ -43,7 +43,8 @@ packed!(struct Piece { head, bytes, end });
 packed!(enum Mark { 0 => Complete, 1 => Cut { notice } });
 
 packed!(struct Finding { breaker, policy, outcome });
-packed!(struct Policy { consecutive, failure_rate, window, minimum, open, on_rate_limit });
+packed!(struct Policy { consecutive, failure_rate, window, minimum, open, on_rate_limit }
+    if |policy| policy.failure_rate <= 1_000_000);
 packed!(enum OnRateLimit { 0 => Open, 1 => Count, 2 => Ignore });
 packed!(enum Outcome { 0 => Success, 1 => Failure, 2 => RateLimited { retry_after } });
 packed!(enum Gate { 0 => Closed, 1 => Open { until }, 2 => HalfOpen, 3 => Forced(by) });

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::record::Name;
+use crate::fingerprint::{Fingerprint, Framed};
 use crate::time::Instant;
 
 /// What has changed is due after this long.
@@ -51,6 +52,8 @@ impl Changes {
 #[derive(Clone, Copy, Debug)]
 struct Written {
     parts: usize,
+    /// Of its bytes.
+    hash: Fingerprint,
     /// When it means nothing any more.
     ends: Instant,
 }
@@ -76,9 +79,9 @@ impl Shelf {
         self.since.get_or_insert(now);
     }
 
-    /// The record of this name was read from so many parts.
-    pub(super) fn found(&mut self, name: &Name, parts: usize, ends: Instant) {
-        self.note(name, Some(Written { parts, ends }));
+    /// The record of this name was read from these bytes, in so many parts.
+    pub(super) fn found(&mut self, name: &Name, parts: usize, bytes: &[u8], ends: Instant) {
+        self.note(name, Some(Written { parts, hash: hash(bytes), ends }));
     }
 
     /// What is under these keys could not be read.
@@ -104,21 +107,27 @@ impl Shelf {
         let rubbish = self.rubbish.len().min(MOST_KEYS);
         let mut changes = Changes { puts: Vec::new(), deletions: self.rubbish.drain(..rubbish).collect() };
         while let Some(name) = self.next(now) {
-            let value = value(&name).filter(|(_, ends)| *ends > now);
             let before = self.written.get(&name).copied();
-            let parts = value.as_ref().map_or(0, |(bytes, _)| bytes.len().div_ceil(MOST_VALUE));
-            let keys = parts.max(before.map_or(0, |written| written.parts));
-            if changes.len() + keys > MOST_KEYS && !changes.is_empty() {
+            let value = value(&name).filter(|(_, ends)| *ends > now);
+            let bytes = value.as_ref().map(|(bytes, _)| bytes.as_slice()).unwrap_or_default();
+            let after = value.as_ref().map(|(_, ends)| Written {
+                parts: bytes.len().div_ceil(MOST_VALUE),
+                hash: hash(bytes),
+                ends: *ends,
+            });
+            let [old, new] = [before, after].map(|written| written.map_or(0, |written| written.parts));
+            if changes.len() + new.max(old) > MOST_KEYS && !changes.is_empty() {
                 break;
             }
             self.changed.remove(&name);
-            self.last.push((name.clone(), before));
-            let key = name.key();
-            let bytes = value.as_ref().map(|(bytes, _)| bytes.as_slice()).unwrap_or_default();
-            let values = bytes.chunks(MOST_VALUE).enumerate();
-            changes.puts.extend(values.map(|(part, bytes)| (part_key(&key, part), bytes.to_vec())));
-            changes.deletions.extend((parts..keys).map(|part| part_key(&key, part)));
-            self.note(&name, value.map(|(_, ends)| Written { parts, ends }));
+            if after.map(|after| after.hash) != before.map(|before| before.hash) {
+                let key = name.key();
+                let values = bytes.chunks(MOST_VALUE).enumerate();
+                changes.puts.extend(values.map(|(part, bytes)| (part_key(&key, part), bytes.to_vec())));
+                changes.deletions.extend((new..old).map(|part| part_key(&key, part)));
+            }
+            self.note(&name, after);
+            self.last.push((name, before));
         }
         if self.changed.is_empty() && self.rubbish.is_empty() {
             self.since = None;
@@ -153,6 +162,10 @@ impl Shelf {
             self.by_end.remove(&(before.ends, name.clone()));
         }
     }
+}
+
+fn hash(bytes: &[u8]) -> Fingerprint {
+    Framed::new("weir record 1").field("bytes", bytes).finish()
 }
 
 /// The first part has the record's own key.

@@ -26,7 +26,8 @@ impl Desk {
             let bytes: Vec<u8> = parts.values().flatten().copied().collect();
             let record = Record::read(&bytes).ok().filter(|record| record.name().key() == key);
             if let Some(record) = record {
-                desk.take_in(record, parts.len(), now);
+                desk.shelf.found(&record.name(), parts.len(), &bytes, record.ends(now));
+                desk.take_in(record);
             } else {
                 desk.faults += 1;
                 desk.shelf.discard(parts.keys().map(|part| part_key(&key, *part)), now);
@@ -69,8 +70,7 @@ impl Desk {
         self.shelf.due()
     }
 
-    fn take_in(&mut self, record: Record, parts: usize, now: Instant) {
-        self.shelf.found(&record.name(), parts, record.ends(now));
+    fn take_in(&mut self, record: Record) {
         match record {
             Record::Account { scope, account, limits } => self.accounts.restore(scope, account, limits),
             Record::Key { key, known } => self.answers.restore(key, known),

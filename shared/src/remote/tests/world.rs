@@ -34,6 +34,13 @@ pub(super) enum Spread {
     OneUpstream,
 }
 
+/// Whether objects end and begin again, with what was written of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lives {
+    One,
+    Many,
+}
+
 /// A store and the objects that are to say the same.
 pub(super) struct World {
     store: Store,
@@ -41,7 +48,9 @@ pub(super) struct World {
     own: Store,
     pub(super) desks: BTreeMap<String, Desk>,
     cache: BTreeMap<Fingerprint, Vec<u8>>,
+    storage: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     spread: Spread,
+    lives: Lives,
     now: Instant,
     state: u64,
     under_way: Vec<(&'static str, Reservation, Keeping)>,
@@ -55,14 +64,16 @@ type Checked = Result<(), String>;
 const AHEAD: Duration = Duration::from_secs(1_790_000_000);
 
 impl World {
-    pub(super) fn new(seed: u64, spread: Spread) -> Self {
+    pub(super) fn new(seed: u64, spread: Spread, lives: Lives) -> Self {
         let now = Instant::from_micros(1_000_000);
         let mut world = Self {
             store: Store::new(now, 64 << 20),
             own: Store::new(now, 0),
             desks: BTreeMap::new(),
             cache: BTreeMap::new(),
+            storage: BTreeMap::new(),
             spread,
+            lives,
             now,
             state: seed.wrapping_mul(STEP.wrapping_mul(7)),
             under_way: Vec::new(),
@@ -80,6 +91,9 @@ impl World {
     pub(super) fn step(&mut self) -> Checked {
         let most = self.one_of(&[0, 1, 50, 800, 3000, 40_000]);
         self.now = self.now.after(Duration::from_millis(self.below(most + 1)));
+        if self.lives == Lives::Many && self.below(3) == 0 {
+            self.write()?;
+        }
         match self.below(100) {
             0..44 => self.open()?,
             44..76 => self.close()?,
@@ -87,12 +101,45 @@ impl World {
             82 if self.spread == Spread::OneUpstream => self.drain()?,
             76..86 => self.probe()?,
             86..88 => self.report()?,
-            88..90 => self.find_an_old_one()?,
+            88..90 if self.lives == Lives::One => self.find_an_old_one()?,
             90..94 => self.renew()?,
             _ => self.order()?,
         }
         self.look()?;
         self.list()
+    }
+
+    /// Writes what has changed of some object, which may end then and begin again.
+    fn write(&mut self) -> Checked {
+        let there = self.now.after(AHEAD);
+        let names: Vec<String> = self.desks.keys().cloned().collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let name = &names[usize::try_from(self.below(names.len() as u64)).unwrap()];
+        let (fails, ends) = (self.below(4) == 0, self.below(2) == 0);
+        let desk = self.desks.get_mut(name).unwrap();
+        let storage = self.storage.entry(name.clone()).or_default();
+        if fails && !desk.changes(there).is_empty() {
+            desk.unwritten(there);
+        }
+        loop {
+            let changes = desk.changes(there);
+            if changes.is_empty() {
+                break;
+            }
+            apply(&changes, storage)?;
+        }
+        if desk.next_alarm().is_some_and(|due| due <= there) {
+            return Err("all is written, and more is due".into());
+        }
+        if ends {
+            *desk = Desk::restore(storage.clone(), there);
+            same("faults", &0, &desk.faults())?;
+            same("changes behind a restore", &remote::Changes::default(), &desk.changes(there))?;
+            self.note("begun again");
+        }
+        Ok(())
     }
 
     fn roll(&mut self) -> u64 {
@@ -434,7 +481,9 @@ impl World {
             name => key("cache", tenant, name % 3),
         };
         let second = Duration::from_secs;
-        let window = match self.below(3) {
+        // Whoever fetches a new one is forgotten with the object.
+        let windows = if self.lives == Lives::One { 3 } else { 1 };
+        let window = match self.below(windows) {
             0 => Window { fresh: second(10), revalidate: second(10), if_error: second(10), ttl: second(10) },
             1 => Window { fresh: second(2), revalidate: second(60), if_error: second(90), ttl: second(5) },
             _ => Window { fresh: second(0), revalidate: second(0), if_error: Duration::MAX, ttl: second(1) },
@@ -445,7 +494,12 @@ impl World {
     fn lease(&mut self, tenant: &str) -> Option<Lease> {
         let (name, span) = (self.below(6), Duration::from_secs(self.one_of(&[1, 3, 30])));
         let tenants = fingerprint::of_tenant(tenant);
-        (name < 3).then(|| Lease { tenant: tenants, key: key("cache", tenant, name), form: None, span })
+        (name < 3 && self.lives == Lives::One).then(|| Lease {
+            tenant: tenants,
+            key: key("cache", tenant, name),
+            form: None,
+            span,
+        })
     }
 
     fn repeat(&mut self, tenant: &str) -> Option<Repeat> {
@@ -534,6 +588,25 @@ impl World {
         };
         Closing { record, reservation, used, findings: Vec::new(), abandoned: Vec::new(), keeping }
     }
+}
+
+/// Writes as a storage does that takes no more than it takes.
+fn apply(changes: &remote::Changes, storage: &mut BTreeMap<String, Vec<u8>>) -> Checked {
+    let remote::Changes { puts, deletions } = changes;
+    if puts.len() + deletions.len() > 128 || puts.iter().any(|(_, value)| value.len() > 128 * 1024) {
+        return Err(format!("too much for a storage: {changes:?}"));
+    }
+    for key in deletions {
+        if storage.remove(key).is_none() {
+            return Err(format!("{key} is deleted and was never written"));
+        }
+    }
+    for (key, value) in puts {
+        if storage.insert(key.clone(), value.clone()).as_ref() == Some(value) {
+            return Err(format!("{key} is written and has not changed"));
+        }
+    }
+    Ok(())
 }
 
 fn same<T: PartialEq + Debug>(what: &str, ours: &T, theirs: &T) -> Checked {
