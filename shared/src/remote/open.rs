@@ -155,7 +155,8 @@ impl<'a> Opening<'a> {
         let part = &mut self.leg(Object::tenant(tenant)).part;
         part.demand =
             reservation.map(|reservation| Demand { want: reservation.want, scopes: Vec::new(), extent });
-        (part.repeat, part.follows, part.refresh) = (repeat.copied(), follows, refresh);
+        (part.repeat, part.follows, part.anew) = (repeat.copied(), follows, anew);
+        part.refresh = refresh;
         part.lease = lease.map(|lease| (*lease, awaited));
     }
 
