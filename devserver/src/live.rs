@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use weir::Config;
 use weir::config::Auth;
+use weir::metrics::Family;
 
 use crate::cli::Failed;
 use crate::document::{self, Machine};
@@ -47,7 +48,7 @@ impl Live {
     fn reload(&self, process: &Process) {
         let refused = |why: &dyn std::fmt::Display| {
             tracing::error!("configuration refused, the last good one stays:\n{why}");
-            process.metrics.reloaded("refused");
+            process.metrics.count(Family::Reloads, &["refused"], 1);
         };
         let loaded = match document::load(self.file.as_deref(), &self.machine) {
             Ok(loaded) => loaded,
@@ -68,7 +69,7 @@ impl Live {
         }
         process.follow(&loaded.config);
         self.current.store(Arc::new(loaded.config));
-        process.metrics.reloaded("taken");
+        process.metrics.count(Family::Reloads, &["taken"], 1);
         tracing::info!("configuration taken");
     }
 

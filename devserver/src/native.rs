@@ -228,7 +228,7 @@ impl Platform for Native {
                 None => self.process.store().close(&closing, now, roll),
                 Some(shared) => {
                     if shared.close(&closing, roll, self.moment()).await.is_err() {
-                        self.process.metrics.store.unsettled();
+                        self.process.metrics.store_unsettled();
                     }
                 }
             },
@@ -296,7 +296,7 @@ impl Platform for Native {
     }
 
     fn observe(&self, event: Event<'_>) {
-        self.process.metrics.observe(&event);
+        self.process.metrics.event(&event);
         let process = &self.process;
         match event {
             Event::Started { upstream } => process.store().start(upstream),

@@ -69,7 +69,7 @@ fn start_workers(
         let shared = match &config.store.kind {
             StoreKind::Embedded => None,
             StoreKind::Redis(place) => {
-                Some(Shared::new(place.clone(), Arc::clone(&tls), process.metrics.store.clone()))
+                Some(Shared::new(place.clone(), Arc::clone(&tls), process.metrics.clone()))
             }
         };
         let native = Native::new(Arc::clone(process), Clients::new(Arc::clone(&tls)), shared);

@@ -3,7 +3,7 @@
 //! Whatever goes wrong is [`StoreLost`], and the core then does what each limit says of that. Nothing is
 //! asked twice: a command whose reply did not come may have been done.
 
-mod counts;
+mod fault;
 mod lasting;
 mod link;
 mod loan;
@@ -16,10 +16,10 @@ use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::platform::{Ask, Closing, Finding, Lease, Opened, Overheard, Piece, Renewed, StoreLost};
 use weir::redis::{Clock, Codec, Moment};
 
-pub(crate) use self::counts::Counts;
 use self::lasting::Lasting;
 use self::link::Link;
 use self::loan::{Asked, Loan};
+use crate::metrics::Metrics;
 
 /// One worker's way to a Redis.
 #[derive(Clone, Debug)]
@@ -29,9 +29,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(place: config::Redis, tls: Arc<ClientConfig>, counts: Counts) -> Self {
+    pub(crate) fn new(place: config::Redis, tls: Arc<ClientConfig>, metrics: Metrics) -> Self {
         let codec = Codec::new(&place.namespace, Clock::Server);
-        let link = Link::new(place, tls, codec.probe_key(), counts);
+        let link = Link::new(place, tls, codec.probe_key(), metrics);
         Self { codec, link }
     }
 

@@ -10,14 +10,16 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use futures_util::FutureExt as _;
-use http::{HeaderValue, StatusCode, Version, header};
+use http::{HeaderValue, Version, header};
 use http_body::Body as _;
 use tokio_util::task::TaskTracker;
+use weir::metrics::{CONTENT_TYPE, Family};
 use weir::refusal::Refusal;
 
 use crate::body::Chunks;
 use crate::connections::{self, Arrivals, Ending, Patience};
 use crate::live::Live;
+use crate::metrics::Metrics;
 use crate::native::Native;
 use crate::reader;
 
@@ -61,19 +63,19 @@ async fn gateway(State(desk): State<Desk>, request: Request) -> Result<Response,
 }
 
 /// Counts a request until its books are closed.
-struct InFlight(prometheus_client::metrics::gauge::Gauge);
+struct InFlight(Metrics);
 
 impl InFlight {
     fn new(native: &Native) -> Self {
-        let gauge = native.process.metrics.in_flight.clone();
-        gauge.inc();
-        Self(gauge)
+        let metrics = native.process.metrics.clone();
+        metrics.shift(Family::InFlight, &[], 1);
+        Self(metrics)
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.dec();
+        self.0.shift(Family::InFlight, &[], -1);
     }
 }
 
@@ -86,11 +88,6 @@ async fn metrics(State(desk): State<Desk>) -> Response {
     let process = &desk.native.process;
     let config = desk.live.config();
     let now = desk.native.standing(&config).await;
-    match process.metrics.print(&process.books, &now) {
-        Ok(text) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], text).into_response()
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    let text = process.metrics.print(&process.books, &now);
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], text).into_response()
 }

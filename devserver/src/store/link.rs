@@ -22,7 +22,8 @@ use weir::config::{self, Transport};
 use weir::platform::StoreLost;
 use weir::redis::{Command, Garbled, Told, Value};
 
-use super::counts::{Counts, Fault};
+use super::fault::Fault;
+use crate::metrics::Metrics;
 
 /// Between two attempts to connect: doubles from the first to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -39,7 +40,7 @@ struct Inner {
     tls: Arc<ClientConfig>,
     /// What may be written to find out whether anything may.
     probe: String,
-    counts: Counts,
+    metrics: Metrics,
     line: Mutex<Option<Line>>,
     lost: Notify,
 }
@@ -80,9 +81,9 @@ impl fmt::Display for Unreachable {
 }
 
 impl Link {
-    pub(super) fn new(place: config::Redis, tls: Arc<ClientConfig>, probe: String, counts: Counts) -> Self {
+    pub(super) fn new(place: config::Redis, tls: Arc<ClientConfig>, probe: String, metrics: Metrics) -> Self {
         let (line, lost) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Inner { place, tls, probe, counts, line, lost }))
+        Self(Arc::new(Inner { place, tls, probe, metrics, line, lost }))
     }
 
     /// Connects, and connects again for as long as this runtime runs.
@@ -112,29 +113,29 @@ impl Link {
         command: &Command,
         read: impl FnOnce(Value) -> Result<Told<T>, Garbled>,
     ) -> Result<T, StoreLost> {
-        let counts = &self.0.counts;
+        let metrics = &self.0.metrics;
         let line = self.0.line.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(mut line) = line else {
-            counts.fault(Fault::Unconnected);
+            metrics.store_faults(Fault::Unconnected, 1);
             return Err(StoreLost);
         };
         let fault = match timeout(self.0.place.timeout, exchange(&mut line.connection, command)).await {
             Ok(Ok(value)) => match read(value) {
                 Ok(Told { answer, faults }) => {
-                    counts.faults(Fault::Value, faults);
+                    metrics.store_faults(Fault::Value, faults);
                     return Ok(answer);
                 }
                 Err(Garbled) => Fault::Garbled,
             },
             Ok(Err(error)) if is_of_one_key(&error) => {
-                counts.fault(Fault::Refused);
+                metrics.store_faults(Fault::Refused, 1);
                 return Err(StoreLost);
             }
             Ok(Err(error)) if is_reply(&error) => Fault::Refused,
             Ok(Err(_)) => Fault::Connection,
             Err(_) => Fault::Timeout,
         };
-        counts.fault(fault);
+        metrics.store_faults(fault, 1);
         self.drop_line(&line);
         Err(StoreLost)
     }
@@ -169,7 +170,7 @@ impl Link {
             return Err(Unreachable::Timeout);
         }
         *current = Some(line);
-        self.0.counts.connections.inc();
+        self.0.metrics.store_connected();
         Ok(())
     }
 
@@ -230,7 +231,7 @@ impl Link {
         let mut current = self.0.line.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|current| current.driver.id() == line.driver.id()) {
             *current = None;
-            self.0.counts.connections.dec();
+            self.0.metrics.store_disconnected();
             self.0.lost.notify_one();
         }
     }

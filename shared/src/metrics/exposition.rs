@@ -12,7 +12,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// Numbers to be printed. Its `Display` is the whole text, up to `# EOF`; a family without numbers is not in it.
 #[derive(Clone, Debug, Default)]
 pub struct Exposition {
-    series: BTreeMap<Family, BTreeMap<Vec<String>, Reading>>,
+    /// Of each family by its labels' values, which are looked up without a copy.
+    series: BTreeMap<Family, Vec<(Vec<String>, Reading)>>,
     skipped: u64,
 }
 
@@ -27,7 +28,8 @@ impl Exposition {
     /// Adds a field of a hash that [`super::Tally`]s were added up in.
     pub fn field(&mut self, field: &str, number: u64) {
         let Some((family, part, labels)) = field::decode(field) else { return self.skip() };
-        match (self.reading(family, labels), part) {
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        match (self.reading(family, &labels), part) {
             (Reading::Counter(count), Part::Whole) => *count = count.saturating_add(number),
             (Reading::Histogram { sum, .. }, Part::Sum) => *sum = sum.saturating_add(number),
             (Reading::Histogram { buckets, .. }, Part::Bucket(at)) => {
@@ -52,39 +54,70 @@ impl Exposition {
 
     /// Adds a histogram that was counted elsewhere: how many there are in each bucket, without those below it.
     pub fn histogram(&mut self, family: Family, labels: &[&str], counted: &[u64], total: u64) {
-        let Reading::Histogram { buckets, sum, .. } = self.reading(family, owned(labels)) else { return };
+        let Reading::Histogram { buckets, sum, .. } = self.reading(family, labels) else { return };
         for (bucket, count) in buckets.iter_mut().zip(counted) {
             *bucket = bucket.saturating_add(*count);
         }
         *sum = sum.saturating_add(total);
     }
 
-    fn reading(&mut self, family: Family, labels: Vec<String>) -> &mut Reading {
-        self.series.entry(family).or_default().entry(labels).or_insert_with(|| match family.kind() {
-            Kind::Counter => Reading::Counter(0),
-            Kind::Gauge => Reading::Gauge(0),
-            Kind::Histogram(grain) => {
-                Reading::Histogram { grain, buckets: vec![0; grain.bounds().len() + 1], sum: 0 }
+    /// Adds what another has counted.
+    pub fn add(&mut self, other: &Self) {
+        for (family, series) in &other.series {
+            for (labels, reading) in series {
+                let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+                match reading {
+                    Reading::Counter(by) => self.count(*family, &labels, *by),
+                    Reading::Gauge(by) => self.shift(*family, &labels, *by),
+                    Reading::Histogram { buckets, sum, .. } => {
+                        self.histogram(*family, &labels, buckets, *sum);
+                    }
+                }
             }
-        })
+        }
+        self.skipped += other.skipped;
+    }
+
+    fn reading(&mut self, family: Family, labels: &[&str]) -> &mut Reading {
+        let series = self.series.entry(family).or_default();
+        let known = series
+            .binary_search_by(|(known, _)| known.iter().map(String::as_str).cmp(labels.iter().copied()));
+        let at = known.unwrap_or_else(|at| {
+            let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+            series.insert(at, (labels, Reading::new(family.kind())));
+            at
+        });
+        &mut series[at].1
+    }
+}
+
+impl Reading {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Counter => Self::Counter(0),
+            Kind::Gauge => Self::Gauge(0),
+            Kind::Histogram(grain) => {
+                Self::Histogram { grain, buckets: vec![0; grain.bounds().len() + 1], sum: 0 }
+            }
+        }
     }
 }
 
 impl Sink for Exposition {
     fn count(&mut self, family: Family, labels: &[&str], by: u64) {
-        if let Reading::Counter(count) = self.reading(family, owned(labels)) {
+        if let Reading::Counter(count) = self.reading(family, labels) {
             *count = count.saturating_add(by);
         }
     }
 
     fn shift(&mut self, family: Family, labels: &[&str], by: i64) {
-        if let Reading::Gauge(value) = self.reading(family, owned(labels)) {
+        if let Reading::Gauge(value) = self.reading(family, labels) {
             *value = value.saturating_add(by);
         }
     }
 
     fn observe(&mut self, family: Family, labels: &[&str], value: u64) {
-        let Reading::Histogram { grain, buckets, sum } = self.reading(family, owned(labels)) else { return };
+        let Reading::Histogram { grain, buckets, sum } = self.reading(family, labels) else { return };
         if let Some(bucket) = buckets.get_mut(grain.bucket(value)) {
             *bucket = bucket.saturating_add(1);
         }
@@ -204,8 +237,4 @@ impl fmt::Display for Decimal {
             }
         }
     }
-}
-
-fn owned(labels: &[&str]) -> Vec<String> {
-    labels.iter().map(|label| (*label).to_owned()).collect()
 }

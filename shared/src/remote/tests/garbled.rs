@@ -230,7 +230,7 @@ proptest! {
             opening.hear(&answers, at(0));
             let _ = opening.join(&own, at(0));
         }
-        let kept = remote::keep(key(3), &entry(30), Duration::from_secs(60), UnixMillis(1));
+        let kept = remote::keep(key(3), &entry(30), Duration::from_mins(1), UnixMillis(1));
         let window = Window {
             fresh: Duration::MAX, revalidate: Duration::MAX, if_error: Duration::MAX, ttl: Duration::MAX,
         };
