@@ -1,7 +1,9 @@
 //! Objects in virtual time: what many of them say together is what one store says.
 
 mod garbled;
+mod losses;
 mod scene;
+mod together;
 mod world;
 
 use std::collections::BTreeMap;

@@ -301,7 +301,7 @@ impl World {
     /// Nobody was there any more.
     fn give_back(&mut self, ask: Ask<'_>, opened: &Opened) -> Checked {
         let (reservation, keeping) = opened.undone(ask).unwrap();
-        let closing = self.closing(ask.tenant, reservation, Tokens(0), keeping);
+        let closing = Closing { keeping, ..closing(ask.tenant, reservation, Tokens(0)) };
         self.store.close(&closing, self.now, 0);
         self.tell(&remote::give_back(ask, opened, self.now), 0)
     }
@@ -314,7 +314,7 @@ impl World {
         let (tenant, reservation, mut keeping) = self.under_way.swap_remove(at);
         keeping.entry = (self.below(3) > 0).then(|| self.entry());
         let used = self.one_of(&[0, reservation.want.tokens.0, reservation.want.tokens.0, 30, 500]);
-        let mut closing = self.closing(tenant, reservation, Tokens(used), keeping);
+        let mut closing = Closing { keeping, ..closing(tenant, reservation, Tokens(used)) };
         closing.findings = (0..self.below(3)).map(|_| self.finding()).collect();
         closing.abandoned = (0..self.below(6) / 4).map(|_| self.breaker()).collect();
         let roll = self.roll();
@@ -335,7 +335,7 @@ impl World {
         let keeping =
             Keeping { entry: Some(self.entry()), cache: Some((key, second(60))), ..Keeping::default() };
         let nothing = Reservation { scopes: Vec::new(), ..self.reservation("t") };
-        let closing = self.closing("t", nothing, Tokens(0), keeping);
+        let closing = Closing { keeping, ..closing("t", nothing, Tokens(0)) };
         self.store.close(&closing, self.now, 0);
         self.tell(&remote::close(&closing, self.now), 0)?;
         let (entry, wall) = (closing.keeping.entry.unwrap(), self.wall());
@@ -556,38 +556,40 @@ impl World {
             body: body.into(),
         })
     }
+}
 
-    fn closing(&self, tenant: &str, reservation: Reservation, used: Tokens, keeping: Keeping) -> Closing {
-        let caller = Caller {
-            name: String::new(),
-            tenant: tenant.to_owned(),
-            models: Vec::new(),
-            limits: Limits::default(),
-            priority: Priority::default(),
-        };
-        let record = Record {
-            request_id: String::new(),
-            trace_id: String::new(),
-            at: self.wall(),
-            caller: Arc::new(caller),
-            operation: "chat",
-            model: String::new(),
-            route: String::new(),
-            upstream: String::new(),
-            upstream_model: String::new(),
-            response_model: String::new(),
-            streamed: false,
-            cache: None,
-            status: 200,
-            ending: Ending::Complete,
-            usage: Usage::NOTHING,
-            attempts: Vec::new(),
-            fallbacks: 0,
-            took: Duration::ZERO,
-            first_byte: None,
-        };
-        Closing { record, reservation, used, findings: Vec::new(), abandoned: Vec::new(), keeping }
-    }
+/// A call is over, and nothing is to be kept of it.
+pub(super) fn closing(tenant: &str, reservation: Reservation, used: Tokens) -> Closing {
+    let caller = Caller {
+        name: String::new(),
+        tenant: tenant.to_owned(),
+        models: Vec::new(),
+        limits: Limits::default(),
+        priority: Priority::default(),
+    };
+    let record = Record {
+        request_id: String::new(),
+        trace_id: String::new(),
+        at: UnixMillis(0),
+        caller: Arc::new(caller),
+        operation: "chat",
+        model: String::new(),
+        route: String::new(),
+        upstream: String::new(),
+        upstream_model: String::new(),
+        response_model: String::new(),
+        streamed: false,
+        cache: None,
+        status: 200,
+        ending: Ending::Complete,
+        usage: Usage::NOTHING,
+        attempts: Vec::new(),
+        fallbacks: 0,
+        took: Duration::ZERO,
+        first_byte: None,
+    };
+    let keeping = Keeping::default();
+    Closing { record, reservation, used, findings: Vec::new(), abandoned: Vec::new(), keeping }
 }
 
 /// Writes as a storage does that takes no more than it takes.
