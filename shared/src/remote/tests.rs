@@ -5,6 +5,7 @@ mod losses;
 mod scene;
 mod together;
 mod world;
+mod writing;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

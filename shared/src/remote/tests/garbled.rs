@@ -10,7 +10,7 @@ use crate::breaker::{Outcome, Policy};
 use crate::cache::Window;
 use crate::control::{Change, Forced, Order};
 use crate::embedded::Store;
-use crate::fingerprint;
+use crate::fingerprint::{self, Framed};
 use crate::platform::{Ask, Finding, Lease, Recall, Repeat, StoreLost};
 use crate::remote::message::{Answer, Ended, Mend, Question, Taken};
 use crate::remote::{self, Desk, Object, Opening};
@@ -112,6 +112,26 @@ fn spoiled(mut bytes: Vec<u8>, harm: &[(usize, u8)], cut: Option<usize>) -> Vec<
 
 fn harm() -> impl Strategy<Value = Vec<(usize, u8)>> {
     proptest::collection::vec((any::<usize>(), any::<u8>()), 1..4)
+}
+
+/// Whoever changes a form changes its version and the hash of it in here: objects and what they have written outlive
+/// what is deployed.
+#[test]
+fn what_is_said_and_written_stays_as_it_is() {
+    let mut desk = Desk::new(at(0));
+    let answers: Vec<_> = questions().iter().map(|question| desk.answer(question, at(0), 0).answer).collect();
+    let (keys, values): (Vec<_>, Vec<_>) = written().into_iter().unzip();
+    let kept = remote::keep(key(3), &entry(9), Duration::from_mins(1), UnixMillis(1));
+    for (what, bytes, expected) in [
+        ("questions", questions(), "4371e3840eb451f2"),
+        ("answers", answers, "f81be6e50052c278"),
+        ("keys of records", keys.into_iter().map(String::into_bytes).collect(), "48cdda47fc55e9ba"),
+        ("records", values, "06aa0e8e9d490483"),
+        ("an answer in a cache", vec![kept], "84c8ea42fc8f07d6"),
+    ] {
+        let framed = bytes.iter().fold(Framed::new("test"), |framed, bytes| framed.field(what, bytes));
+        assert_eq!(&framed.finish().to_hex()[..16], expected, "{what}");
+    }
 }
 
 #[test]

@@ -1,0 +1,182 @@
+//! When a desk is written, in which batches, and what is lost if it is not.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::scene::{at, caller, entry, key, limits, reservation};
+use super::world::closing;
+use crate::account::Scope;
+use crate::breaker::Gate;
+use crate::config::Limits;
+use crate::control::{Change, Forced, Order, Override};
+use crate::embedded::Store;
+use crate::platform::{Ask, Closing, Keeping, Opened, Repeat, Repeated, Reservation};
+use crate::remote::{self, Answered, Asked, Changes, Desk, Flush, Opening};
+use crate::time::Instant;
+use crate::usage::Tokens;
+
+const SECOND: u64 = 1_000_000;
+
+type Storage = BTreeMap<String, Vec<u8>>;
+
+fn apply(changes: Changes, storage: &mut Storage) {
+    let Changes { puts, deletions } = changes;
+    storage.retain(|key, _| !deletions.contains(key));
+    storage.extend(puts);
+}
+
+/// Writes all there is to write; gives the number of batches.
+fn write(desk: &mut Desk, storage: &mut Storage, now: Instant) -> usize {
+    let mut batches = 0;
+    loop {
+        let changes = desk.changes(now);
+        if changes.is_empty() {
+            return batches;
+        }
+        batches += 1;
+        apply(changes, storage);
+    }
+}
+
+fn tell(desk: &mut Desk, asked: &[Asked], now: Instant) {
+    for asked in asked {
+        remote::done(&desk.answer(&asked.question, now, 0).answer, now).unwrap();
+    }
+}
+
+fn open(desk: &mut Desk, ask: Ask<'_>, now: Instant) -> Opened {
+    let mut opening = Opening::new(ask, None, now);
+    let answers = opening.asked().iter().map(|asked| {
+        let Answered { answer, flush } = desk.answer(&asked.question, now, 0);
+        assert_eq!(flush, Flush::Later);
+        Ok(answer)
+    });
+    let answers: Vec<_> = answers.collect();
+    opening.hear(&answers, now);
+    opening.join(&Store::new(now, 0), now).opened.unwrap()
+}
+
+fn reserve(desk: &mut Desk, reservation: &Reservation, now: Instant) -> Opened {
+    open(desk, Ask { tenant: "t", reservation: Some(reservation), ..Ask::default() }, now)
+}
+
+/// `name` of the tenant, with nine of each.
+fn named(name: u64) -> (Scope, Limits) {
+    (Scope::Caller { tenant: "t".into(), name: format!("{name}") }, limits(9))
+}
+
+#[test]
+fn what_changes_is_due_a_second_later_and_what_has_ended_at_leisure() {
+    let (mut desk, mut storage) = (Desk::new(at(0)), Storage::new());
+    assert_eq!((desk.next_alarm(), desk.changes(at(0))), (None, Changes::default()));
+    let mut expiring = reservation(1, vec![caller("t")]);
+    expiring.want.expires = at(5 * SECOND);
+    expiring.scopes[0].1 = Limits { concurrent: Some(1), ..Limits::default() };
+    reserve(&mut desk, &expiring, at(SECOND));
+    assert_eq!(desk.next_alarm(), Some(at(2 * SECOND)));
+    reserve(&mut desk, &expiring, at(SECOND + 500_000));
+    assert_eq!(desk.next_alarm(), Some(at(2 * SECOND)), "more changes do not put it off");
+    assert_eq!(write(&mut desk, &mut storage, at(2 * SECOND)), 1);
+    assert_eq!(storage.len(), 1);
+    assert_eq!(desk.next_alarm(), Some(at(65 * SECOND)), "a minute behind the end of its hold");
+    let denied = reservation(2, expiring.scopes.clone());
+    assert!(reserve(&mut desk, &denied, at(3 * SECOND)).denied.is_some());
+    assert_eq!(desk.changes(at(3 * SECOND)), Changes::default(), "a denial changes nothing");
+    write(&mut desk, &mut storage, at(65 * SECOND));
+    assert_eq!((storage.len(), desk.next_alarm()), (0, None), "it means nothing any more");
+}
+
+#[test]
+fn batches_are_as_large_as_a_storage_takes_them() {
+    let (mut desk, mut storage) = (Desk::new(at(0)), Storage::new());
+    for name in 0..300 {
+        reserve(&mut desk, &reservation(name, vec![named(name)]), at(0));
+    }
+    assert_eq!(write(&mut desk, &mut storage, at(0)), 3, "128, 128 and 44");
+    assert_eq!(storage.len(), 300);
+    reserve(&mut desk, &reservation(900, vec![named(7)]), at(0));
+    let changes = desk.changes(at(0));
+    assert_eq!((changes.puts.len(), changes.deletions.len()), (1, 0), "what has not changed is not written");
+    apply(changes, &mut storage);
+    let mut again = Desk::restore(storage, at(0));
+    assert_eq!(again.faults(), 0);
+    let left = |desk: &mut Desk, name| {
+        reserve(desk, &reservation(901, vec![named(name)]), at(0)).left.requests.unwrap().remaining
+    };
+    assert_eq!((left(&mut again, 7), left(&mut again, 8), left(&mut again, 300)), (6, 7, 8));
+}
+
+/// With the pieces of one in one batch, no half of an answer is ever read.
+#[test]
+fn an_answer_longer_than_a_value_is_written_in_pieces_that_come_and_go_together() {
+    let (mut desk, mut storage) = (Desk::new(at(0)), Storage::new());
+    let repeat = Repeat { key: key(1), request: key(2) };
+    let nothing = reservation(1, Vec::new());
+    let ask = Ask { tenant: "t", reservation: Some(&nothing), repeat: Some(&repeat), ..Ask::default() };
+    assert_eq!(open(&mut desk, ask, at(0)).repeated, Some(Repeated::First));
+    write(&mut desk, &mut storage, at(0));
+    assert_eq!(storage.len(), 1, "somebody uses the key");
+    let mut again = Desk::restore(storage.clone(), at(SECOND));
+    assert_eq!(open(&mut again, ask, at(SECOND)).repeated, Some(Repeated::Running));
+    // Others change at the same time, so that it does not fit into the first batch.
+    for name in 0..100 {
+        reserve(&mut desk, &reservation(name + 10, vec![named(name)]), at(0));
+    }
+    let keeping = Keeping {
+        entry: Some(entry(4 << 20)),
+        repeat: Some((repeat, Duration::from_mins(1))),
+        ..Keeping::default()
+    };
+    let closing = Closing { keeping, ..closing("t", nothing.clone(), Tokens(0)) };
+    tell(&mut desk, &remote::close(&closing, at(0)), at(0));
+    assert_eq!(write(&mut desk, &mut storage, at(0)), 2);
+    assert_eq!(storage.len(), 100 + 33);
+    let mut again = Desk::restore(storage.clone(), at(SECOND));
+    assert_eq!(again.faults(), 0);
+    let expected = Repeated::Answered { entry: entry(4 << 20), age: Duration::from_secs(1) };
+    assert_eq!(open(&mut again, ask, at(SECOND)).repeated, Some(expected));
+    let mut halved = storage.clone();
+    let piece = halved.keys().find(|key| key.ends_with(":17")).unwrap().clone();
+    halved.remove(&piece);
+    assert_eq!(Desk::restore(halved, at(0)).faults(), 1);
+    write(&mut again, &mut storage, at(61 * SECOND));
+    assert_eq!(storage.keys().filter(|key| key.starts_with("key:")).count(), 0, "its life is over");
+}
+
+#[test]
+fn a_batch_that_was_not_written_is_written_with_the_next() {
+    let (mut desk, mut storage) = (Desk::new(at(0)), Storage::new());
+    reserve(&mut desk, &reservation(1, vec![named(1)]), at(0));
+    write(&mut desk, &mut storage, at(0));
+    reserve(&mut desk, &reservation(2, vec![named(1)]), at(0));
+    let lost = desk.changes(at(0));
+    assert_eq!(desk.next_alarm(), Some(at(860 * SECOND)), "it is taken for written");
+    desk.unwritten(at(5 * SECOND));
+    assert_eq!(desk.next_alarm(), Some(at(6 * SECOND)));
+    assert_eq!(desk.changes(at(6 * SECOND)), lost);
+    apply(lost, &mut storage);
+    assert_eq!(desk.changes(at(6 * SECOND)), Changes::default());
+}
+
+#[test]
+fn an_order_is_written_before_it_is_confirmed() {
+    let (mut desk, mut storage) = (Desk::new(at(0)), Storage::new());
+    let force = Change::Force { forced: Forced::Open, lasting: None };
+    for (change, gate) in [
+        (force, Gate::Forced(Override { forced: Forced::Open, until: None })),
+        (Change::Release, Gate::Closed),
+    ] {
+        let order = Order { breaker: "a/m".into(), change };
+        let Answered { answer, flush } = desk.answer(&remote::control(&order, at(0)).question, at(0), 0);
+        assert_eq!(flush, Flush::First);
+        assert_eq!(remote::obeyed(&order, &answer, at(0)).unwrap().unwrap().gate, gate);
+        assert_eq!(write(&mut desk, &mut storage, at(0)), 1);
+        let breakers = ["a/m".to_owned()];
+        let ask = Ask { breakers: &breakers, ..Ask::default() };
+        let mut again = Desk::restore(storage.clone(), at(9_999 * SECOND));
+        assert_eq!(open(&mut again, ask, at(9_999 * SECOND)).gates, [gate]);
+    }
+    let unknown = Order { breaker: "b".into(), change: Change::Release };
+    desk.answer(&remote::control(&unknown, at(0)).question, at(0), 0);
+    assert_eq!(desk.changes(at(0)), Changes::default(), "there was nothing to release");
+}
