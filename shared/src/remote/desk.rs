@@ -164,7 +164,12 @@ impl Desk {
         }
         if let Some(demand) = &part.demand {
             let is_replaced = part.refresh.is_some() && !said.is_due;
-            let extent = if is_answered || is_replaced { Extent::Place } else { demand.extent };
+            let extent = match demand.extent {
+                _ if is_answered || is_replaced => Extent::Place,
+                // Who knows the key knows that nothing was answered to it.
+                Extent::Either if part.repeat.is_some() && part.refresh.is_none() => Extent::Whole,
+                extent => extent,
+            };
             said.reserved = self.reserve(demand, extent, now);
             if said.reserved.taken == Taken::Nothing {
                 return said;
