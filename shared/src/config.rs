@@ -60,6 +60,9 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
     pub kind: StoreKind,
+    /// How long an answer of whoever keeps the state is waited for before it counts as lost; nothing is waited
+    /// for where that is the process. `None`: as long as is usual there.
+    pub timeout: Option<Duration>,
     /// Bytes of answers that are kept in the process. Default 256 MiB.
     pub cache: u64,
     /// In millionths: what one process admits of a limit whose policy is `local` while the store is lost.
@@ -69,7 +72,7 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { kind: StoreKind::Embedded, cache: 256 << 20, local_share: 250_000 }
+        Self { kind: StoreKind::Embedded, timeout: None, cache: 256 << 20, local_share: 250_000 }
     }
 }
 

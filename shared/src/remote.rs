@@ -43,7 +43,7 @@ pub use self::close::{close, give_back};
 pub use self::desk::{Answered, Changes, Desk, Flush};
 pub use self::kept::{keep, recall};
 pub use self::object::Object;
-pub use self::open::{Joined, Opening};
+pub use self::open::{Abandoned, Joined, Opening};
 
 /// What an object is asked: the bytes it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -35,7 +35,7 @@ const weir = {
     { type: "CompiledWasm", path: join(worker, "index_bg.wasm"), contents: readFileSync(join(worker, "index_bg.wasm")) },
   ],
   bindings: given.bindings ?? {},
-  durableObjects: given.durableObjects ?? {},
+  durableObjects: { DESKS: { className: "Desk", useSQLite: true } },
   kvNamespaces: given.kvNamespaces ?? [],
   queueProducers: given.queueProducers ?? {},
   queueConsumers: given.queueConsumers ?? {},

@@ -29,3 +29,39 @@ export function send(url, method, head, body, signal) {
 export function answer(status, head, body) {
   return new Response(body, { status, headers: headers(head) });
 }
+
+/** Asks an object. Resolves to an `ArrayBuffer`. */
+export async function ask(desks, name, question) {
+  const answer = await desks.get(desks.idFromName(name)).fetch("https://desk.invalid/", { method: "POST", body: question });
+  if (!answer.ok) throw new Error(`the object answers ${answer.status}`);
+  return answer.arrayBuffer();
+}
+
+/** Looks into the cache. Resolves to an `ArrayBuffer`, or to nothing. */
+export async function look(url) {
+  const kept = await caches.default.match(url);
+  return kept?.arrayBuffer();
+}
+
+export async function keep(url, bytes, seconds) {
+  await caches.default.put(url, new Response(bytes, { headers: { "cache-control": `max-age=${seconds}` } }));
+}
+
+/** Resolves to an `ArrayBuffer`, or to null. */
+export function lookInKv(kv, key) {
+  return kv.get(key, "arrayBuffer");
+}
+
+export function keepInKv(kv, key, bytes, seconds) {
+  return kv.put(key, bytes, { expirationTtl: seconds });
+}
+
+/** Resolves to a text, or to null: what KV has had for at most so many seconds. */
+export function readText(kv, key, seconds) {
+  return kv.get(key, { type: "text", cacheTtl: seconds });
+}
+
+/** Sends what `text` says in JSON. */
+export function post(queue, text) {
+  return queue.send(JSON.parse(text), { contentType: "json" });
+}

@@ -7,6 +7,8 @@
 #![cfg(target_arch = "wasm32")]
 
 mod answer;
+mod cache;
+mod desk;
 mod fetch;
 mod gone;
 mod head;
@@ -14,6 +16,8 @@ mod incoming;
 mod isolate;
 mod js;
 mod log;
+mod objects;
+mod opening;
 mod platform;
 mod serve;
 mod settings;

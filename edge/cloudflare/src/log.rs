@@ -18,6 +18,24 @@ pub(crate) fn warning(what: &dyn Display) {
     web_sys::console::warn_1(&line(&json!({ "message": "configuration", "why": why })));
 }
 
+/// An object found values that were not what their key says.
+pub(crate) fn unreadable(count: u64) {
+    web_sys::console::warn_1(&line(&json!({ "message": "values that cannot be read", "count": count })));
+}
+
+/// An object has no alarm, and writes when it is asked next.
+pub(crate) fn unwound(fault: &dyn Display) {
+    let why = fault.to_string();
+    web_sys::console::warn_1(&line(&json!({ "message": "no alarm is set", "why": why })));
+}
+
+/// Not every object has learnt how a call ended: what it holds, it holds until that expires.
+pub(crate) fn unsettled(request_id: &str) {
+    web_sys::console::warn_1(&line(
+        &json!({ "message": "not settled everywhere", "request_id": request_id }),
+    ));
+}
+
 pub(crate) fn event(event: &Event<'_>) {
     match event {
         Event::Started { .. }

@@ -1,31 +1,47 @@
 //! The isolate as the core's platform.
 
+use std::cell::RefMut;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use http::request::Parts;
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::future_to_promise;
 use weir::breaker::Report;
 use weir::config::Upstream;
 use weir::control::{Entry, Listing, Order, Unheeded};
+use weir::embedded::Store;
 use weir::flight::Flights;
 use weir::metrics;
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Event, Finding, Lease, Opened, Overheard, Payload, Peer, Piece, Platform, Renewed,
-    SendFault, StoreLost,
+    Ask, Closing, Event, Finding, Held, Keeping, Lease, Opened, Overheard, Payload, Peer, Piece, Platform,
+    Renewed, SendFault, StoreLost,
 };
+use weir::remote::{self, Asked};
 use weir::time::{Instant, UnixMillis};
+use worker::Context;
 
+use crate::cache::Cache;
 use crate::fetch::{self, Download};
 use crate::incoming::Incoming;
 use crate::isolate::Isolate;
 use crate::log;
+use crate::objects::Objects;
+use crate::opening;
 use crate::sleep::Sleep;
 
-/// One request's handle to its isolate.
+/// One request's handle to its isolate, and to what lies outside of it.
 #[derive(Clone)]
-pub(crate) struct Edge(Rc<Isolate>);
+pub(crate) struct Edge(Rc<Visit>);
+
+struct Visit {
+    isolate: Rc<Isolate>,
+    objects: Objects,
+    cache: Cache,
+    context: Context,
+}
 
 /// Says who calls: the platform puts the address there, and lets no client do so.
 pub(crate) fn introduce(head: &mut Parts) {
@@ -36,13 +52,55 @@ pub(crate) fn introduce(head: &mut Parts) {
 }
 
 impl Edge {
-    pub(crate) fn new(isolate: Rc<Isolate>) -> Self {
-        Self(isolate)
+    pub(crate) fn new(isolate: Rc<Isolate>, objects: Objects, context: Context) -> Self {
+        let cache = Cache { patience: objects.patience };
+        Self(Rc::new(Visit { isolate, objects, cache, context }))
+    }
+
+    pub(crate) fn isolate(&self) -> &Isolate {
+        &self.0.isolate
+    }
+
+    pub(crate) fn objects(&self) -> &Objects {
+        &self.0.objects
+    }
+
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.0.cache
+    }
+
+    /// Tells objects what no call has to wait for.
+    pub(crate) fn tell(&self, asked: &[Asked]) {
+        if !asked.is_empty() {
+            let told = self.objects().ask(asked);
+            self.outlive(async move { drop(told.await) });
+        }
+    }
+
+    /// Goes on behind the answer and without the client, for as long as the platform allows.
+    pub(crate) fn outlive(&self, work: impl Future<Output = ()> + 'static) {
+        let promise = future_to_promise(async move {
+            work.await;
+            Ok(JsValue::UNDEFINED)
+        });
+        // A request that is over cannot be prolonged; the work has begun all the same.
+        let _ = AsRef::<worker::worker_sys::Context>::as_ref(&self.0.context).wait_until(&promise);
+    }
+
+    /// What the isolate keeps by itself.
+    fn own(&self) -> RefMut<'_, Store> {
+        self.isolate().store.borrow_mut()
+    }
+
+    /// Asks for something that is granted or not; `None` where the object is lost.
+    async fn granted(&self, asked: &Asked) -> Option<bool> {
+        let answer = self.objects().ask_one(asked).await.ok()?;
+        remote::granted(&answer, now()).ok()
     }
 }
 
 /// Milliseconds since 1970. In production the clock stands still between two waits.
-fn millis() -> u64 {
+pub(crate) fn millis() -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -71,7 +129,7 @@ impl Platform for Edge {
     }
 
     fn roll(&self) -> u64 {
-        self.0.roll()
+        self.isolate().roll()
     }
 
     fn sleep(&self, span: Duration) -> Self::Sleep {
@@ -79,24 +137,29 @@ impl Platform for Edge {
     }
 
     async fn open(&self, ask: Ask<'_>) -> Result<Opened, StoreLost> {
-        Ok(self.0.store.borrow_mut().open(ask, self.now()))
+        opening::open(self, ask).await
     }
 
     fn open_locally(&self, ask: Ask<'_>) -> Opened {
-        self.0.store.borrow_mut().open(ask, self.now())
+        self.own().open(ask, now())
     }
 
     async fn withdraw_retry(&self, breaker: &str) -> bool {
-        self.0.store.borrow_mut().withdraw_retry(breaker, self.now())
+        let granted = self.granted(&remote::withdraw_retry(breaker, now())).await;
+        granted.unwrap_or_else(|| self.own().withdraw_retry(breaker, now()))
     }
 
     async fn lease_probe(&self, breaker: &str, id: u64) -> bool {
-        self.0.store.borrow_mut().lease_probe(breaker, id, self.now())
+        let granted = self.granted(&remote::lease_probe(breaker, id, now())).await;
+        granted.unwrap_or_else(|| self.own().lease_probe(breaker, id, now()))
     }
 
     async fn report_probe(&self, finding: Finding, id: u64) {
-        let report = Report { id, now: self.now(), roll: self.roll() };
-        self.0.store.borrow_mut().report_probe(&finding, report);
+        let answer = self.objects().ask_one(&remote::report_probe(&finding, id, now())).await;
+        if answer.and_then(|answer| remote::done(&answer, now())).is_err() {
+            let report = Report { id, now: now(), roll: self.roll() };
+            self.own().report_probe(&finding, report);
+        }
     }
 
     /// The platform does not say when it has connected, so the upstream's connect timeout has nothing to bound.
@@ -109,30 +172,54 @@ impl Platform for Edge {
     }
 
     async fn close(&self, closing: Closing) {
-        self.0.store.borrow_mut().close(&closing, self.now(), self.roll());
-        self.0.record(&closing.record);
+        self.isolate().record(&closing.record);
         log::record(&closing.record);
+        let Keeping { entry, cache, .. } = &closing.keeping;
+        if let (Some(entry), Some((key, life))) = (entry, cache) {
+            // Before its lease goes back: who waits for it looks for it then.
+            self.cache().keep(*key, entry, *life).await;
+        }
+        if closing.reservation.held == Held::Locally {
+            self.own().close(&closing, now(), self.roll());
+        }
+        let answers = self.objects().ask(&remote::close(&closing, now())).await;
+        let is_done = |answer: Result<Vec<u8>, StoreLost>| {
+            answer.and_then(|answer| remote::done(&answer, now())).is_ok()
+        };
+        if answers.into_iter().all(is_done) {
+            return;
+        }
+        log::unsettled(&closing.record.request_id);
+        if closing.reservation.held == Held::InStore {
+            // Breakers that nobody can ask are the isolate's own.
+            let report = Report { id: closing.reservation.want.id, now: now(), roll: self.roll() };
+            closing.findings.iter().for_each(|finding| self.own().report_probe(finding, report));
+        }
     }
 
     async fn control(&self, order: &Order) -> Result<Entry, Unheeded> {
-        Ok(self.0.store.borrow_mut().control(order, self.now())?)
+        let answer = self.objects().ask_one(&remote::control(order, now())).await?;
+        Ok(remote::obeyed(order, &answer, now())??)
     }
 
     async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost> {
-        Ok(self.0.store.borrow().breakers(names, self.now()))
+        let answers = self.objects().ask(&remote::listing(names, now())).await;
+        remote::listed(names, &answers, now())
     }
 
-    /// What is kept is kept for the isolate, and no request of it can wake another.
+    /// No request can wake another, in this isolate or elsewhere.
     fn is_one_of_several(&self) -> bool {
         true
     }
 
-    async fn renew(&self, lease: Lease, id: u64, piece: Option<&Piece>) -> Result<Renewed, StoreLost> {
-        Ok(self.0.store.borrow_mut().renew(&lease, id, piece, self.now()))
+    /// Nobody elsewhere listens: an answer that is waited for is found in the cache.
+    async fn renew(&self, lease: Lease, id: u64, _: Option<&Piece>) -> Result<Renewed, StoreLost> {
+        let answer = self.objects().ask_one(&remote::renew(&lease, id, now())).await?;
+        remote::renewed(&answer, now())
     }
 
-    async fn overhear(&self, lease: Lease, id: u64, from: u64) -> Result<Overheard, StoreLost> {
-        Ok(self.0.store.borrow_mut().overhear(&lease, id, from, self.now()))
+    async fn overhear(&self, _: Lease, _: u64, _: u64) -> Result<Overheard, StoreLost> {
+        Ok(Overheard::Nothing)
     }
 
     /// One request of an isolate must not wake another: its I/O would be done in the other's name, and fail.
@@ -145,14 +232,14 @@ impl Platform for Edge {
     }
 
     fn observe(&self, event: Event<'_>) {
-        metrics::event(&event, &mut *self.0.metrics.borrow_mut());
+        metrics::event(&event, &mut *self.isolate().metrics.borrow_mut());
         log::event(&event);
         let now = self.now();
         match event {
-            Event::Started { upstream } => self.0.store.borrow_mut().start(upstream),
-            Event::Over { upstream } => self.0.store.borrow_mut().finish(upstream),
+            Event::Started { upstream } => self.own().start(upstream),
+            Event::Over { upstream } => self.own().finish(upstream),
             Event::Answered { upstream, after, failure } => {
-                self.0.store.borrow_mut().sample(upstream, after, failure.is_some(), now);
+                self.own().sample(upstream, after, failure.is_some(), now);
             }
             Event::Retried { .. }
             | Event::FellBack { .. }

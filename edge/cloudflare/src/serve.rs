@@ -8,7 +8,6 @@ use futures_util::future::{Either, select};
 use http::{HeaderValue, Method, StatusCode, header};
 use js_sys::Uint8Array;
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::future_to_promise;
 use web_sys::{Request, Response};
 use weir::metrics::{self, Family, Sink as _};
 use weir::refusal::Refusal;
@@ -17,6 +16,7 @@ use worker::{Context, Env, event};
 use crate::gone::gone;
 use crate::incoming::Incoming;
 use crate::isolate::Isolate;
+use crate::objects::Objects;
 use crate::platform::{self, Edge};
 use crate::{answer, head, js, log};
 
@@ -25,10 +25,10 @@ const METRICS: &str = "/metrics";
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
-    serve(&request, &env, &context).await.map_err(worker::Error::from)
+    serve(&request, &env, context).await.map_err(worker::Error::from)
 }
 
-async fn serve(request: &Request, env: &Env, context: &Context) -> Result<Response, JsValue> {
+async fn serve(request: &Request, env: &Env, context: Context) -> Result<Response, JsValue> {
     let isolate = Isolate::here();
     let Some(mut parts) = head::parse_request(&js::request_head(request)) else {
         return refused(&Refusal::Ambiguous { problem: "a path that is none" });
@@ -46,15 +46,14 @@ async fn serve(request: &Request, env: &Env, context: &Context) -> Result<Respon
     let upload = Incoming::of_request(request, &parts.headers);
     platform::introduce(&mut parts);
     let gauge = InFlight::of(&isolate);
-    let edge = Edge::new(isolate);
+    let objects = Objects::new(env, &config);
+    let edge = Edge::new(isolate, objects, context);
     let (answer, settlement) = weir::handle(&edge, config, http::Request::from_parts(parts, upload));
     // It outlives a client that leaves, by as much as the platform allows.
-    let settled = future_to_promise(async move {
+    edge.outlive(async move {
         let _gauge = gauge;
         settlement.run().await;
-        Ok(JsValue::UNDEFINED)
     });
-    AsRef::<worker::worker_sys::Context>::as_ref(context).wait_until(&settled)?;
     match select(pin!(answer), pin!(gone(request.signal()))).await {
         Either::Left((answer, _)) => answer::print(answer),
         // Nobody reads it. The answer's future is dropped, which is how the core learns that the client has left.

@@ -1,9 +1,12 @@
 //! The configuration of this Worker, from its bindings.
 
 use js_sys::Reflect;
+use wasm_bindgen::JsValue;
 use weir::Config;
 use weir::config::{Document, Format, Loaded, StoreKind, Surroundings};
 use worker::Env;
+
+use crate::objects;
 
 /// The text binding that holds the document, TOML or JSON.
 const DOCUMENT: &str = "WEIR_CONFIG";
@@ -14,7 +17,7 @@ struct Bindings<'a>(&'a Env);
 impl Surroundings for Bindings<'_> {
     /// Secrets and text bindings alike.
     fn env(&self, name: &str) -> Option<String> {
-        Reflect::get(self.0, &name.into()).ok()?.as_string()
+        binding(self.0, name).as_string()
     }
 
     fn file(&self, _: &str) -> Result<String, String> {
@@ -26,8 +29,19 @@ impl Surroundings for Bindings<'_> {
     }
 }
 
+/// Undefined where there is none of this name.
+pub(crate) fn binding(env: &Env, name: &str) -> JsValue {
+    Reflect::get(env, &name.into()).unwrap_or_default()
+}
+
 /// Reads and checks the document; in words what is wrong with it.
 pub(crate) fn load(env: &Env) -> Result<Loaded, String> {
+    if binding(env, objects::BINDING).is_undefined() {
+        return Err(format!(
+            "there is no binding {} to Durable Objects: they keep what is counted",
+            objects::BINDING
+        ));
+    }
     let bindings = Bindings(env);
     let text = bindings.env(DOCUMENT).ok_or_else(|| format!("there is no text binding {DOCUMENT}"))?;
     let format = if text.trim_start().starts_with('{') { Format::Json } else { Format::Toml };

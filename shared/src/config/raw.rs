@@ -128,8 +128,8 @@ pub(super) struct Store {
     /// With `kind = "redis"`: whose keys they are. Gateways with the same one share all limits, breakers and
     /// answers. Default `default`.
     pub(super) namespace: Option<String>,
-    /// With `kind = "redis"`: how long a reply is waited for before the store counts as lost, up to `10s`.
-    /// Default `250ms`.
+    /// How long a reply is waited for before the store counts as lost, up to `10s`. Default `250ms` of a Redis,
+    /// `1s` of a Durable Object; where the process keeps the state nothing is waited for.
     pub(super) timeout: Option<Time>,
     /// Bytes of all the answers that one process keeps for its routes, up to `64GiB`; `0` keeps none. A Redis
     /// has bounds of its own (`maxmemory`). Default `256MiB`.

@@ -34,6 +34,22 @@ pub struct Joined {
     pub mends: Vec<Asked>,
 }
 
+/// What was asked and is joined already, or never will be: answers that are still to come may have to be taken back.
+#[derive(Debug)]
+pub struct Abandoned(Vec<Leg>);
+
+impl Abandoned {
+    /// As [`Opening::belated`].
+    pub fn belated(&self, object: &Object, answer: &[u8], now: Instant) -> Option<Asked> {
+        belated(&self.0, object, answer, now)
+    }
+}
+
+fn belated(legs: &[Leg], object: &Object, answer: &[u8], now: Instant) -> Option<Asked> {
+    let leg = legs.iter().find(|leg| leg.object == *object)?;
+    leg.mend(&leg.said(answer, now)?, Taken::Nothing, now)
+}
+
 /// What one object is asked.
 #[derive(Debug)]
 struct Leg {
@@ -95,8 +111,17 @@ impl<'a> Opening<'a> {
     /// What an answer of `object` calls for that came too late to be heard, if anything: what it has reserved is
     /// nobody's.
     pub fn belated(&self, object: &Object, answer: &[u8], now: Instant) -> Option<Asked> {
-        let leg = self.legs.iter().find(|leg| leg.object == *object)?;
-        leg.mend(&leg.said(answer, now)?, Taken::Nothing, now)
+        belated(&self.legs, object, answer, now)
+    }
+
+    /// What has to be taken back of what was heard, where nobody is there any more to have it joined.
+    pub fn take_back(&self, now: Instant) -> Vec<Asked> {
+        self.mends(Taken::Nothing, now)
+    }
+
+    /// What remains of it where nobody waits any more.
+    pub fn abandon(&mut self) -> Abandoned {
+        Abandoned(std::mem::take(&mut self.legs))
     }
 
     fn ask_more(&mut self, legs: usize, now: Instant) {
@@ -155,8 +180,7 @@ impl<'a> Opening<'a> {
         let part = &mut self.leg(Object::tenant(tenant)).part;
         part.demand =
             reservation.map(|reservation| Demand { want: reservation.want, scopes: Vec::new(), extent });
-        (part.repeat, part.follows, part.anew) = (repeat.copied(), follows, anew);
-        part.refresh = refresh;
+        (part.repeat, part.follows, part.anew, part.refresh) = (repeat.copied(), follows, anew, refresh);
         part.lease = lease.map(|lease| (*lease, awaited));
     }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::check_name;
 use super::credential::text;
-use super::{check_name, positive};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::raw::{self, BaseUrl};
@@ -14,9 +14,6 @@ use crate::secret::Secret;
 
 /// Where the document says nothing.
 const TIMEOUT: Duration = Duration::from_millis(250);
-
-/// A request waits for the store twice; longer is not worth the wait.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whose keys they are where nobody says.
 const NAMESPACE: &str = "default";
@@ -30,10 +27,8 @@ pub(super) fn redis(
     surroundings: &dyn Surroundings,
     report: &mut Report<'_>,
 ) -> Option<Redis> {
-    let timeout = positive(store.timeout, TIMEOUT, &path.key("timeout"), report);
-    if timeout > LONGEST_TIMEOUT {
-        report.fault(&path.key("timeout"), "must be at most 10s");
-    }
+    // What is wrong with it is told where it is read for every kind.
+    let timeout = store.timeout.map_or(TIMEOUT, |time| time.0);
     let namespace = store.namespace.clone().unwrap_or_else(|| NAMESPACE.into());
     check_name(&namespace, &path.key("namespace"), report);
     let path = path.key("url");

@@ -219,7 +219,8 @@ fn faults_of_a_store_are_told_and_no_password() {
             more("[store]\nkind = \"redis\"\nurl = \"redis://h\"\nnamespace = \"A}\"\ntimeout = \"11s\""),
             "12: store.namespace: not a name|13: store.timeout: must be at most 10s",
         ),
-        (more("[store]\ntimeout = \"1s\""), "10: store.timeout: only the kind \"redis\" has one"),
+        (more("[store]\ntimeout = \"11s\""), "10: store.timeout: must be at most 10s"),
+        (more("[store]\nnamespace = \"a\""), "10: store.namespace: only the kind \"redis\" has one"),
         (
             more("[limits.default]\nrequests = \"999999937/d\""),
             "10: limits.default.requests: cannot be counted exactly",

@@ -1,0 +1,149 @@
+//! An object: what isolates share of one tenant, one route or one upstream, counted in memory by the core's own steps
+//! and written behind the answers.
+//!
+//! Nothing but the storage is awaited once a question is read, so the platform lets no other in between, and counts
+//! are exact. What has changed is written a second later by an alarm, in batches; an operator's order before it is
+//! confirmed. An object that begins anew reads everything before it is asked anything.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::try_join;
+use js_sys::{Map, Object, Reflect, Uint8Array};
+use wasm_bindgen::JsCast as _;
+use weir::remote::{self, Answered, Changes, Flush};
+use weir::time::Instant;
+use worker::durable::{ListOptions, SetAlarmOptions, Storage};
+use worker::{DurableObject, Env, Error, Request, Response, State, durable_object};
+
+use crate::isolate::Isolate;
+use crate::log;
+use crate::platform::now;
+
+/// Keys that are read at once.
+const PAGE: usize = 1000;
+
+#[durable_object(alarm)]
+#[derive(Debug)]
+pub struct Desk {
+    state: State,
+    /// `None` until what was written is read.
+    kept: Rc<RefCell<Option<remote::Desk>>>,
+    /// When the alarm rings that is set.
+    alarm: Cell<Option<Instant>>,
+}
+
+impl DurableObject for Desk {
+    fn new(state: State, _: Env) -> Self {
+        let kept = Rc::<RefCell<Option<remote::Desk>>>::default();
+        let (read, storage) = (Rc::clone(&kept), state.storage());
+        // Begun by the call; nothing is delivered before it is over, and one that fails ends the object.
+        let _reading = state.block_concurrency_while(async move {
+            let restored = remote::Desk::restore(read_all(&storage).await?, now());
+            if restored.faults() > 0 {
+                log::unreadable(restored.faults());
+            }
+            read.replace(Some(restored));
+            Ok(())
+        });
+        Self { state, kept, alarm: Cell::default() }
+    }
+
+    async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
+        let question = request.bytes().await?;
+        let Answered { answer, flush } =
+            self.with(|desk| desk.answer(&question, now(), Isolate::here().roll()))?;
+        match flush {
+            Flush::First => self.flush().await?,
+            Flush::Later => {}
+        }
+        self.wind();
+        Response::from_bytes(answer)
+    }
+
+    /// One that fails is rung again by the platform.
+    async fn alarm(&self) -> worker::Result<Response> {
+        self.alarm.set(None);
+        self.flush().await?;
+        self.wind();
+        Response::empty()
+    }
+}
+
+impl Desk {
+    fn with<T>(&self, work: impl FnOnce(&mut remote::Desk) -> T) -> worker::Result<T> {
+        self.kept.borrow_mut().as_mut().map(work).ok_or_else(|| Error::from("nothing is read yet"))
+    }
+
+    /// Writes all that has changed.
+    async fn flush(&self) -> worker::Result<()> {
+        loop {
+            let changes = self.with(|desk| desk.changes(now()))?;
+            if changes.is_empty() {
+                return Ok(());
+            }
+            if let Err(fault) = write(&self.state.storage(), changes).await {
+                self.with(|desk| desk.unwritten(now()))?;
+                return Err(fault);
+            }
+        }
+    }
+
+    /// Sets the alarm for the next batch, unless one rings before.
+    fn wind(&self) {
+        let Ok(Some(due)) = self.with(|desk| desk.next_alarm()) else { return };
+        if self.alarm.get().is_some_and(|set| set <= due) {
+            return;
+        }
+        self.alarm.set(Some(due));
+        let (storage, wait) = (self.state.storage(), due.since(now()));
+        self.state.wait_until(async move {
+            // No answer waits for it to be on disk: it is as good as the batch that it is for.
+            let unconfirmed =
+                SetAlarmOptions { allow_unconfirmed: Some(true), allow_concurrency: Some(true) };
+            let wait = wait.max(Duration::from_millis(1));
+            if let Err(fault) = storage.set_alarm_with_options(wait, unconfirmed).await {
+                log::unwound(&fault);
+            }
+        });
+    }
+}
+
+/// All of them or none: the platform writes as one what is asked for without a pause.
+async fn write(storage: &Storage, changes: Changes) -> worker::Result<()> {
+    let values = Object::new();
+    for (key, value) in &changes.puts {
+        Reflect::set(&values, &key.into(), &Uint8Array::from(value.as_slice()))?;
+    }
+    let puts =
+        async { if changes.puts.is_empty() { Ok(()) } else { storage.put_multiple_raw(values).await } };
+    let deletions = async {
+        if changes.deletions.is_empty() {
+            return Ok(());
+        }
+        storage.delete_multiple(changes.deletions.iter().map(String::as_str).collect()).await.map(drop)
+    };
+    try_join(puts, deletions).await.map(drop)
+}
+
+async fn read_all(storage: &Storage) -> worker::Result<Vec<(String, Vec<u8>)>> {
+    let mut entries: Vec<(String, Vec<u8>)> = Vec::new();
+    loop {
+        let last = entries.last().map(|(key, _)| format!("{key}\0"));
+        let options = ListOptions::new().limit(PAGE);
+        let options = match &last {
+            Some(last) => options.start(last),
+            None => options,
+        };
+        let page: Map = storage.list_with_options(options).await?;
+        page.for_each(&mut |value, key| {
+            if let (Some(key), Ok(value)) = (key.as_string(), value.dyn_into::<Uint8Array>()) {
+                entries.push((key, value.to_vec()));
+            }
+        });
+        if (page.size() as usize) < PAGE {
+            return Ok(entries);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The objects that keep what isolates share, as they are asked: all at the same time, and none for long.
+
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use js_sys::Uint8Array;
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::JsFuture;
+use weir::Config;
+use weir::platform::StoreLost;
+use weir::remote::{Asked, Object};
+use worker::Env;
+
+use crate::sleep::Sleep;
+use crate::{js, settings};
+
+/// The binding of the objects' namespace.
+pub(crate) const BINDING: &str = "DESKS";
+
+/// Whoever asks, and how long an answer is waited for.
+pub(crate) struct Objects {
+    pub(crate) namespace: JsValue,
+    pub(crate) patience: Duration,
+}
+
+/// How long an answer is waited for where the document does not say.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Objects {
+    pub(crate) fn new(env: &Env, config: &Config) -> Self {
+        let patience = config.store.timeout.unwrap_or(PATIENCE);
+        Self { namespace: settings::binding(env, BINDING), patience }
+    }
+
+    /// Sends every question now. What is answered is known when [`Answers`] resolves.
+    pub(crate) fn ask(&self, asked: &[Asked]) -> Answers {
+        let legs = asked.iter().map(|asked| (asked.object.clone(), self.send(asked))).collect();
+        Answers { legs, patience: Sleep::new(self.patience) }
+    }
+
+    /// Asks one.
+    pub(crate) async fn ask_one(&self, asked: &Asked) -> Result<Vec<u8>, StoreLost> {
+        self.ask(std::slice::from_ref(asked)).await.pop().unwrap_or(Err(StoreLost))
+    }
+
+    fn send(&self, asked: &Asked) -> Said {
+        let question = Uint8Array::from(asked.question.as_slice());
+        match js::ask(&self.namespace, &asked.object.name(), &question) {
+            Ok(promise) => Said::Promised(JsFuture::from(promise)),
+            Err(_) => Said::Told(Err(StoreLost)),
+        }
+    }
+}
+
+/// What an object has said, or a promise of it.
+enum Said {
+    Promised(JsFuture),
+    Told(Result<Vec<u8>, StoreLost>),
+}
+
+/// What the objects say, in the order they were asked. Who does not say it in time is lost.
+pub(crate) struct Answers {
+    legs: Vec<(Object, Said)>,
+    patience: Sleep,
+}
+
+/// What an object has said or will say, and nobody has been told.
+pub(crate) struct Untold {
+    pub(crate) object: Object,
+    said: Said,
+}
+
+impl Answers {
+    /// Nobody was asked.
+    pub(crate) fn none() -> Self {
+        Self { legs: Vec::new(), patience: Sleep::new(Duration::ZERO) }
+    }
+
+    pub(crate) fn untold(&mut self) -> Vec<Untold> {
+        let legs = mem::take(&mut self.legs).into_iter();
+        let is_untold = |(_, said): &(Object, Said)| !matches!(said, Said::Told(Err(StoreLost)));
+        legs.filter(is_untold).map(|(object, said)| Untold { object, said }).collect()
+    }
+}
+
+impl Untold {
+    /// However long it takes.
+    pub(crate) async fn answer(self) -> Result<Vec<u8>, StoreLost> {
+        match self.said {
+            Said::Told(answer) => answer,
+            Said::Promised(promise) => read(promise.await),
+        }
+    }
+}
+
+impl Future for Answers {
+    type Output = Vec<Result<Vec<u8>, StoreLost>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut is_waiting = false;
+        for (_, said) in &mut self.legs {
+            let Said::Promised(answer) = said else { continue };
+            match Pin::new(answer).poll(cx) {
+                Poll::Ready(answer) => *said = Said::Told(read(answer)),
+                Poll::Pending => is_waiting = true,
+            }
+        }
+        // The timer is set only where somebody has to be waited for.
+        if is_waiting && Pin::new(&mut self.patience).poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let given = self.legs.iter_mut().map(|(_, said)| match said {
+            Said::Told(answer) => mem::replace(answer, Err(StoreLost)),
+            // It stays untold.
+            Said::Promised(_) => Err(StoreLost),
+        });
+        Poll::Ready(given.collect())
+    }
+}
+
+fn read(answer: Result<JsValue, JsValue>) -> Result<Vec<u8>, StoreLost> {
+    answer.map(|buffer| Uint8Array::new(&buffer).to_vec()).map_err(|_| StoreLost)
+}
