@@ -1,6 +1,6 @@
 //! Weir as a Cloudflare Worker: the shell around the core, in the words of workerd.
 //!
-//! It carries bytes and decides nothing. Every answer comes from [`weir::handle`]; what is here turns a native
+//! It carries bytes and decides nothing. Every answer comes from `weir::handle`; what is here turns a native
 //! `Request` into the core's, the core's answer into a native `Response`, and the platform's promises into
 //! timers, `fetch` and objects. Crossing from Rust to JavaScript costs more than what is done on either side, so
 //! heads cross as one text and bodies as one buffer, where they are whole.
