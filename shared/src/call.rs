@@ -208,7 +208,7 @@ impl Call {
         match &self.model_span {
             Some(_) if self.sent.as_deref() == Some(model) => {}
             Some(span) => edits.push((span.clone(), json::quote(model))),
-            None => members.push(member("model", &json::quote(model))),
+            None => members.push(format!("\"model\":{}", json::quote(model))),
         }
         if let Some((span, text)) = &self.usage_edit {
             edits.push((span.clone(), (*text).to_owned()));
@@ -223,10 +223,10 @@ impl Call {
         mut members: Vec<String>,
         mut edits: Vec<(Range<usize>, String)>,
     ) -> Vec<(Range<usize>, String)> {
-        for Given { field, value, instead_of } in &self.given {
-            match instead_of {
-                Some(null) => edits.push((null.clone(), value.clone())),
-                None => members.push(member(field, value)),
+        for given in &self.given {
+            match &given.instead_of {
+                Some(null) => edits.push((null.clone(), given.value.clone())),
+                None => members.push(given.member()),
             }
         }
         if !members.is_empty() {
@@ -236,10 +236,6 @@ impl Call {
         }
         edits
     }
-}
-
-fn member(key: &str, value: &str) -> String {
-    format!("\"{key}\":{value}")
 }
 
 pub(crate) fn utf8(body: &[u8]) -> Result<&str, Refusal> {

@@ -1,11 +1,11 @@
 //! What was decided for one request, and why: the answer to `x-weir-explain: 1`.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::HeaderValue;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::call::Given;
 use crate::config::{Config, Pick};
@@ -22,9 +22,9 @@ pub(crate) struct Explanation {
     route: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pick: Option<&'static str>,
-    /// What the client left to the gateway.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    defaults: BTreeMap<&'static str, serde_json::Value>,
+    /// What the client left to the gateway: an object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    defaults: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     candidates: Vec<Named>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -88,9 +88,9 @@ impl Explanation {
     }
 
     pub(crate) fn filled(&mut self, given: &[Given]) {
-        let given =
-            given.iter().filter_map(|given| Some((given.field, serde_json::from_str(&given.value).ok()?)));
-        self.defaults = given.collect();
+        let members: Vec<String> = given.iter().map(Given::member).collect();
+        let object = || RawValue::from_string(format!("{{{}}}", members.join(","))).ok();
+        self.defaults = if members.is_empty() { None } else { object() };
     }
 
     pub(crate) fn planned(&mut self, config: &Config, plan: &Plan) {

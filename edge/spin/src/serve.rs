@@ -14,7 +14,7 @@ use spin_sdk::http::{Fields, IncomingRequest, OutgoingResponse, ResponseOutparam
 use spin_sdk::wit::wasi::http0_2_0::types::Method as WasiMethod;
 use weir::metrics;
 use weir::refusal::Refusal;
-use weir::{Aborted, Body, Config, Platform as _};
+use weir::{Aborted, Body, Config};
 
 use crate::clock::Sleep;
 use crate::document;
@@ -78,7 +78,7 @@ pub(crate) async fn serve(request: IncomingRequest, out: ResponseOutparam) {
 
 /// Prints what all instances have counted, and how breakers stand.
 async fn print(shell: &Shell, config: &Config, out: ResponseOutparam) {
-    let (Ok(mut exposition), Ok(listing)) = (shell.sums(), shell.breakers(&[]).await) else {
+    let (Ok(mut exposition), Ok(listing)) = (shell.sums(), shell.listing(&[])) else {
         return refuse(&Refusal::StoreLost, out).await;
     };
     metrics::breakers(&config.upstreams, &listing, &mut exposition);

@@ -49,6 +49,11 @@ impl Shell {
         self.0.store.sums(self.moment())
     }
 
+    /// The breakers of these names, and those that are not closed.
+    pub(crate) fn listing(&self, names: &[String]) -> Result<Listing, StoreLost> {
+        self.0.store.breakers(names, || self.moment())
+    }
+
     /// Tells what was counted since the books were closed, or without any.
     pub(crate) fn finish(&self) {
         let tally = self.0.tally.take();
@@ -136,7 +141,7 @@ impl Platform for Shell {
     }
 
     async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost> {
-        self.0.store.breakers(names, || self.moment())
+        self.listing(names)
     }
 
     /// Each request has an instance of its own.

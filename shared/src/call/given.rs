@@ -26,6 +26,13 @@ pub struct Given {
     pub(super) instead_of: Option<Range<usize>>,
 }
 
+impl Given {
+    /// As it stands in an object.
+    pub(crate) fn member(&self) -> String {
+        format!("\"{}\":{}", self.field, self.value)
+    }
+}
+
 impl Call {
     /// Puts in what the client leaves to the gateway. A `null` says nothing, and what cannot be read says something.
     pub fn fill(&mut self, operation: Operation, defaults: &Defaults) {

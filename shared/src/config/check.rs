@@ -74,7 +74,8 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     let names = Names::new(&upstreams);
     let upstreams = upstream::upstreams(upstreams, surroundings, report);
     let written = routes.len();
-    let defaults = defaults::defaults(&raw.defaults, &root.key("defaults"), surroundings, report);
+    let defaults =
+        defaults::defaults(&raw.defaults.unwrap_or_default(), &root.key("defaults"), surroundings, report);
     let context = route::Context { names: &names, store: &store, defaults, surroundings };
     let mut routes = route::routes(routes, &context, report);
     let all_known = written > 0 && routes.len() == written && report.is_whole(&root.key("route"));

@@ -66,8 +66,7 @@ pub(super) struct Gateway {
     #[serde(default)]
     pub(super) alias: BTreeMap<String, String>,
     /// What calls are given that leave it to the gateway; a route's own `defaults` stand in place of these.
-    #[serde(default)]
-    pub(super) defaults: Defaults,
+    pub(super) defaults: Option<Defaults>,
     /// Which models lead where. An exact name is tried before a pattern, a long pattern before a short one;
     /// the order in the document does not matter.
     #[schemars(required)]

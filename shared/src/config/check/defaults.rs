@@ -1,7 +1,5 @@
 //! What calls are given that leave it to the gateway.
 
-use std::str::FromStr;
-
 use super::credential::check_variable;
 use super::temperature::checked;
 use crate::config::fault::{Problem, shown};
@@ -12,7 +10,7 @@ use crate::config::source::Surroundings;
 use crate::defaults::{Defaults, InChat, Longest};
 
 /// More than any model says in one answer.
-const LONGEST: u64 = 10_000_000;
+const LONGEST: u32 = 10_000_000;
 
 pub(super) fn defaults(
     raw: &raw::Defaults,
@@ -32,10 +30,9 @@ pub(super) fn defaults(
     for (name, setting, in_chat) in names {
         let path = path.key(name);
         let Some(tokens) = value(setting.as_ref(), &path, surroundings, report) else { continue };
-        if (1..=LONGEST).contains(&tokens) {
-            longest = Some(Longest { tokens, in_chat });
-        } else {
-            report.fault(&path, format!("must be 1 to {LONGEST}"));
+        match whole(tokens).filter(|tokens| (1..=LONGEST).contains(tokens)) {
+            Some(tokens) => longest = Some(Longest { tokens: tokens.into(), in_chat }),
+            None => report.fault(&path, format!("must be a whole number, 1 to {LONGEST}")),
         }
     }
     let path = path.key("temperature");
@@ -46,12 +43,12 @@ pub(super) fn defaults(
 
 /// The number, or `None` where there is none or after a fault. What a variable holds is not shown: it may be
 /// another one's.
-fn value<T: Copy + FromStr>(
-    setting: Option<&Setting<T>>,
+fn value(
+    setting: Option<&Setting>,
     path: &Path,
     surroundings: &dyn Surroundings,
     report: &mut Report<'_>,
-) -> Option<T> {
+) -> Option<f64> {
     let FromVariable { env, default } = match setting? {
         Setting::Number(number) => return Some(*number),
         Setting::Variable(variable) => variable,
@@ -64,7 +61,7 @@ fn value<T: Copy + FromStr>(
     if let Some(text) = surroundings.env(name).filter(|text| !text.is_empty()) {
         let number = text.parse().ok();
         if number.is_none() {
-            report.fault(path, format!("the variable {} holds no such number", shown(name)));
+            report.fault(path, format!("the variable {} holds no number", shown(name)));
         }
         return number;
     }
@@ -74,4 +71,16 @@ fn value<T: Copy + FromStr>(
         report.fault(path, problem.hint("set it, or add a default"));
     }
     *default
+}
+
+fn whole(number: f64) -> Option<u32> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a cast saturates, and what it changes is refused"
+    )]
+    let whole = number as u32;
+    #[expect(clippy::float_cmp, reason = "whole numbers of this size are doubles")]
+    let is_whole = f64::from(whole) == number;
+    is_whole.then_some(whole)
 }

@@ -7,44 +7,29 @@ use serde::de::value::MapAccessDeserializer;
 
 use super::spelled::{Spelled, spelled};
 
-/// A number, or where it is found.
+/// A number, or where it is found. Whole numbers that matter are far below those that a double cannot tell apart; two
+/// types for two kinds of numbers would be read by twice the code, which counts in a component.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
-pub(in crate::config) enum Setting<T> {
+pub(in crate::config) enum Setting {
     /// The number itself.
-    Number(T),
+    Number(f64),
     /// The environment variable that holds it.
-    Variable(FromVariable<T>),
+    Variable(FromVariable),
 }
 
 /// An environment variable (on Spin a variable, on a Worker a variable or secret) that holds a number.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::config) struct FromVariable<T> {
+pub(in crate::config) struct FromVariable {
     /// Its name.
     #[schemars(required)]
     pub(in crate::config) env: Option<String>,
     /// What holds if it is not set.
-    pub(in crate::config) default: Option<T>,
+    pub(in crate::config) default: Option<f64>,
 }
 
-impl<'de> Spelled<'de> for Setting<u64> {
-    const EXPECTED: &'static str = "a whole number or { env = \"NAME\" }";
-
-    fn from_text(_: &str) -> Result<Self, &'static str> {
-        Err("expected a whole number or { env = \"NAME\" }, found a text")
-    }
-
-    fn from_number(number: u64) -> Option<Self> {
-        Some(Self::Number(number))
-    }
-
-    fn from_table<A: MapAccess<'de>>(table: A) -> Result<Self, A::Error> {
-        FromVariable::deserialize(MapAccessDeserializer::new(table)).map(Self::Variable)
-    }
-}
-
-impl<'de> Spelled<'de> for Setting<f64> {
+impl<'de> Spelled<'de> for Setting {
     const EXPECTED: &'static str = "a number or { env = \"NAME\" }";
 
     fn from_text(_: &str) -> Result<Self, &'static str> {
@@ -65,4 +50,4 @@ impl<'de> Spelled<'de> for Setting<f64> {
     }
 }
 
-spelled!(Setting<u64>, Setting<f64>);
+spelled!(Setting);

@@ -69,14 +69,14 @@ fn a_variable_that_holds_no_number_is_a_fault_and_is_not_shown() {
         (
             &[("MAX_TOKENS", "CANARY"), ("TEMPERATURE", "CANARY")],
             vec![
-                format!("{tokens}the variable \"MAX_TOKENS\" holds no such number"),
-                format!("{temperature}the variable \"TEMPERATURE\" holds no such number"),
+                format!("{tokens}the variable \"MAX_TOKENS\" holds no number"),
+                format!("{temperature}the variable \"TEMPERATURE\" holds no number"),
             ],
         ),
         (
-            &[("MAX_TOKENS", "0"), ("TEMPERATURE", "inf")],
+            &[("MAX_TOKENS", "0.5"), ("TEMPERATURE", "inf")],
             vec![
-                format!("{tokens}must be 1 to 10000000"),
+                format!("{tokens}must be a whole number, 1 to 10000000"),
                 format!("{temperature}must be 0 to 2, with at most six decimals"),
             ],
         ),
@@ -103,20 +103,20 @@ fn what_is_wrong_with_defaults_is_told() {
     let gateway = |text: &str| format!("{LEAST}[defaults]\n{text}");
     let route = |text: &str| format!("{LEAST}defaults = {text}");
     for (text, expected) in [
-        (gateway("max_tokens = 0"), "10: defaults.max_tokens: must be 1 to 10000000"),
-        (gateway("max_completion_tokens = 0"), "10: defaults.max_completion_tokens: must be 1 to 10000000"),
-        (gateway("max_tokens = 10000001"), "10: defaults.max_tokens: must be 1 to 10000000"),
+        (gateway("max_tokens = 0"), "10: defaults.max_tokens: must be a whole number, 1 to 10000000"),
+        (
+            gateway("max_completion_tokens = 0"),
+            "10: defaults.max_completion_tokens: must be a whole number, 1 to 10000000",
+        ),
+        (gateway("max_tokens = 10000001"), "10: defaults.max_tokens: must be a whole number, 1 to 10000000"),
         (
             gateway("max_tokens = -1"),
-            "10: defaults.max_tokens: expected a whole number or { env = \"NAME\" }, found a number below zero",
+            "10: defaults.max_tokens: expected a number or { env = \"NAME\" }, found a number below zero",
         ),
-        (
-            gateway("max_tokens = 1.5"),
-            "10: defaults.max_tokens: expected a whole number or { env = \"NAME\" }, found a number with a fraction",
-        ),
+        (gateway("max_tokens = 1.5"), "10: defaults.max_tokens: must be a whole number, 1 to 10000000"),
         (
             gateway("max_tokens = \"4096\""),
-            "10: defaults.max_tokens: expected a whole number or { env = \"NAME\" }, found a text",
+            "10: defaults.max_tokens: expected a number or { env = \"NAME\" }, found a text",
         ),
         (gateway("temperature = 2.1"), "10: defaults.temperature: must be 0 to 2, with at most six decimals"),
         (
