@@ -23,7 +23,7 @@ const COMPONENT: &str = "application/vnd.wasm.content.layer.v1+wasm";
 const LOCKED_LABEL: &str = "com.fermyon.spin.lockedAppDigest";
 
 /// The annotation of an index by which tools find an image.
-const REFERENCE: &str = "org.opencontainers.image.ref.name";
+pub(crate) const REFERENCE: &str = "org.opencontainers.image.ref.name";
 
 /// Why there is no layout.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub enum Failed {
     Manifest(String),
     /// It cannot be said in the words of the specification.
     Spec(OciSpecError),
+    /// What was found is no layout of one image, or not a whole one.
+    Layout(String),
     Io(io::Error),
 }
 
@@ -40,7 +42,8 @@ impl fmt::Display for Failed {
         match self {
             Self::Manifest(why) => write!(f, "the manifest cannot be an image: {why}"),
             Self::Spec(error) => write!(f, "no image: {error}"),
-            Self::Io(error) => write!(f, "cannot write the image: {error}"),
+            Self::Layout(why) => write!(f, "no layout: {why}"),
+            Self::Io(error) => write!(f, "cannot read or write the image: {error}"),
         }
     }
 }

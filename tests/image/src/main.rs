@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use weir_image::{Failed, Layout};
+use weir_image::{Failed, Found, Layout};
 
 /// Writes the Spin component as an OCI layout.
 #[derive(Debug, Parser)]
@@ -45,5 +45,10 @@ fn run(cli: &Cli) -> Result<String, Failed> {
         fs::remove_dir_all(&cli.out)?;
     }
     layout.write(&cli.out)?;
+    let expected = Found { tag: cli.tag.clone(), digest: layout.digest().to_owned() };
+    let found = Found::read(&cli.out)?;
+    if found != expected {
+        return Err(Failed::Layout(format!("{expected:?} was written, and {found:?} is there")));
+    }
     Ok(format!("{}: {} {}", cli.out.display(), cli.tag, layout.digest()))
 }

@@ -1,14 +1,12 @@
 //! The layout as others would read it: through the specification's own types, and blob by blob.
 #![expect(clippy::unwrap_used, reason = "a fault in a test's own data fails the test")]
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use oci_spec::image::{ImageIndex, ImageManifest, OciLayout};
+use oci_spec::image::ImageManifest;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
-use weir_image::{Failed, Layout};
+use weir_image::{Failed, Found, Layout};
 
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
@@ -60,24 +58,47 @@ fn the_same_input_has_the_same_digest_and_another_has_another() {
 fn every_blob_lies_under_its_digest_and_none_is_missing() {
     let home = tempfile::tempdir().unwrap();
     let directory = home.path().join("image");
-    layout(MANIFEST, COMPONENT).write(&directory).unwrap();
+    let layout = layout(MANIFEST, COMPONENT);
+    layout.write(&directory).unwrap();
+    let expected = Found { tag: "0.1.0".to_owned(), digest: layout.digest().to_owned() };
+    assert_eq!(Found::read(&directory).unwrap(), expected);
 
-    assert_eq!(OciLayout::from_file(directory.join("oci-layout")).unwrap().image_layout_version(), "1.0.0");
-    let index = ImageIndex::from_file(directory.join("index.json")).unwrap();
-    let named = index.manifests().first().unwrap();
-    assert_eq!(named.annotations().as_ref().unwrap()["org.opencontainers.image.ref.name"], "0.1.0");
-    let image = ImageManifest::from_reader(blob(&directory, named.digest().as_ref()).as_slice()).unwrap();
-    let mut described = vec![named, image.config()];
-    described.extend(image.layers());
-    for descriptor in &described {
-        let bytes = blob(&directory, descriptor.digest().as_ref());
-        assert_eq!(format!("sha256:{:x}", Sha256::digest(&bytes)), descriptor.digest().to_string());
-        assert_eq!(u64::try_from(bytes.len()).unwrap(), descriptor.size());
+    let blobs = directory.join("blobs/sha256");
+    let names = fs::read_dir(&blobs).unwrap().map(|it| it.unwrap().path()).collect::<Vec<_>>();
+    assert_eq!(names.len(), 4);
+    for path in names {
+        let bytes = fs::read(&path).unwrap();
+        let refused = || Found::read(&directory).map_err(|failed| failed.to_string()).unwrap_err();
+        fs::remove_file(&path).unwrap();
+        assert!(refused().contains("cannot read"), "{path:?}");
+        fs::write(&path, [&bytes[..], b" "].concat()).unwrap();
+        assert!(refused().contains("holds something else"), "{path:?}");
+        fs::write(&path, bytes).unwrap();
     }
-    let names: BTreeSet<String> = described.iter().map(|it| it.digest().digest().to_owned()).collect();
-    let files = fs::read_dir(directory.join("blobs/sha256")).unwrap();
-    let files: BTreeSet<String> = files.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(files, names);
+    assert_eq!(Found::read(&directory).unwrap(), expected);
+}
+
+#[test]
+fn what_is_no_layout_of_one_image_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("image");
+    layout(MANIFEST, COMPONENT).write(&directory).unwrap();
+    for (file, part, instead, says) in [
+        ("oci-layout", "1.0.0", "1.1.0", "version 1.1.0 of the layout"),
+        ("index.json", "ref.name", "ref.nam", "the image has no name"),
+        ("index.json", "\"size\":", "\"size\":1", "bytes"),
+        ("index.json", "\"manifests\":[", "\"manifests\":[],\"x\":[", "0 images in the index"),
+        ("blobs/sha256/stray", "", "stray", "nothing names the blob stray"),
+    ] {
+        let path = directory.join(file);
+        let before = fs::read_to_string(&path).unwrap_or_default();
+        fs::write(&path, before.replacen(part, instead, 1)).unwrap();
+        let told = Found::read(&directory).map_err(|failed| failed.to_string()).unwrap_err();
+        assert!(told.contains(says), "{file}: {told}");
+        if before.is_empty() { fs::remove_file(&path).unwrap() } else { fs::write(&path, before).unwrap() }
+    }
+    assert!(Found::read(&directory).is_ok());
+    assert!(matches!(Found::read(home.path()), Err(Failed::Spec(_) | Failed::Io(_))));
 }
 
 #[test]

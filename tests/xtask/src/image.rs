@@ -1,5 +1,7 @@
 //! The component as an OCI layout in the target directory: no registry, no daemon, the same digests everywhere.
 
+use std::{fs, path::Path};
+
 use crate::{
     component,
     step::{Failure, Outcome, Tally},
@@ -8,13 +10,23 @@ use crate::{
 
 const MANIFEST: &str = "edge/spin/spin.toml";
 
-/// Builds the component and writes its image beside it.
+/// Writes the image of the component that is built already, twice: each time what was written is read back and must
+/// hold, and a second process must make the same of the same.
 pub(crate) fn write(workspace: &Workspace) -> Outcome {
-    component::check(workspace)?;
     let built = component::artefact()?;
-    let out = built.with_file_name("image");
+    let [first, second] = ["image", "image-again"].map(|name| built.with_file_name(name));
+    // An index has the manifest's digest, and the manifest those of all that it names.
+    if write_to(workspace, &built, &first)? != write_to(workspace, &built, &second)? {
+        let places = format!("{} and {}", first.display(), second.display());
+        return Err(Failure::new(format!("one component has two images: {places}")));
+    }
+    Ok(Tally::PASSED)
+}
+
+/// Gives the index.
+fn write_to(workspace: &Workspace, built: &Path, out: &Path) -> Result<Vec<u8>, Failure> {
     let manifest = workspace.path(MANIFEST);
-    let text = std::fs::read_to_string(&manifest)
+    let text = fs::read_to_string(&manifest)
         .map_err(|error| Failure::new(format!("cannot read {MANIFEST}: {error}")))?;
     workspace
         .cargo()
@@ -22,11 +34,12 @@ pub(crate) fn write(workspace: &Workspace) -> Outcome {
         .args(["--tag", version(&text)?, "--manifest"])
         .args([&manifest])
         .args(["--component"])
-        .args([&built])
+        .args([built])
         .args(["--out"])
-        .args([&out])
+        .args([out])
         .run()?;
-    Ok(Tally::PASSED)
+    let index = out.join("index.json");
+    fs::read(&index).map_err(|error| Failure::new(format!("cannot read {}: {error}", index.display())))
 }
 
 /// The application's version, which is the image's tag.

@@ -105,6 +105,7 @@ impl Task {
                 Step::new("docs", docs::check),
                 Step::new("portable", portable::check),
                 Step::new("component", component::check),
+                Step::new("image", image::write),
                 Step::new("k8s", |workspace| k8s::check(workspace, k8s::Goldens::Compare)),
                 Step::new("worker", worker::check),
                 Step::new("test", suite::run),
@@ -119,7 +120,9 @@ impl Task {
             Self::Docs => vec![Step::new("docs", docs::check)],
             Self::Portable => vec![Step::new("portable", portable::check)],
             Self::Component => vec![Step::new("component", component::check)],
-            Self::Image => vec![Step::new("image", image::write)],
+            Self::Image => {
+                vec![Step::new("component", component::check), Step::new("image", image::write)]
+            }
             Self::K8s { renew } => {
                 let goldens = if *renew { k8s::Goldens::Renew } else { k8s::Goldens::Compare };
                 vec![
