@@ -47,6 +47,47 @@ fn the_native_image_is_one_static_binary_of_nobodys() {
     }
 }
 
+/// What the Containerfile copies and builds is there, and its build is one that CI makes.
+#[test]
+fn the_native_image_is_built_of_what_is_there() {
+    let text = tree::text("k8s/images/Containerfile").unwrap();
+    let kept = tree::text("k8s/images/Containerfile.dockerignore").unwrap();
+    let kept: Vec<&str> = kept.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let reads = |path: &str| kept.iter().any(|kept| path == *kept || path.starts_with(&format!("{kept}/")));
+    for path in &kept {
+        assert!(tree::path(path).exists(), "{path} is kept, and is not there");
+    }
+
+    let steps = |verb: &'static str| text.lines().filter_map(move |line| line.strip_prefix(verb));
+    let copied: Vec<&str> = steps("COPY ").filter(|step| !step.starts_with("--from")).collect();
+    assert_eq!(copied, [". ."], "another path: check that it is there");
+
+    // Cargo reads every member of the workspace, whatever it is to build.
+    let workspace: toml::Table = tree::text("Cargo.toml").unwrap().parse().unwrap();
+    let members = workspace["workspace"]["members"].as_array().unwrap();
+    for member in ["Cargo.toml", "Cargo.lock"].into_iter().chain(members.iter().filter_map(|it| it.as_str()))
+    {
+        assert!(reads(member), "{member} is not in the context");
+    }
+
+    let build = steps("RUN cargo ").next().unwrap();
+    let words: Vec<&str> = build.split(' ').collect();
+    let behind = |flag: &str| words.iter().skip_while(|word| **word != flag).nth(1).copied().unwrap();
+    let (package, binary) = (behind("--package"), behind("--bin"));
+    let manifest: toml::Table = tree::text("devserver/Cargo.toml").unwrap().parse().unwrap();
+    assert_eq!(manifest["package"]["name"].as_str(), Some(package));
+    assert_eq!(manifest["bin"][0]["name"].as_str(), Some(binary));
+    assert_eq!(build, format!("build --locked --release --package {package} --bin {binary}"));
+    let in_ci = tree::text("tests/xtask/src/clients.rs").unwrap();
+    assert!(in_ci.contains(&format!(
+        "[\"build\", \"--locked\", \"--package\", \"{package}\", \"--bin\", \"{binary}\"]"
+    )));
+    let from_build = steps("COPY --from=build ").collect::<Vec<_>>();
+    assert_eq!(from_build, [format!("/weir/target/release/{binary} /{binary}")]);
+    assert_eq!(steps("ENTRYPOINT ").collect::<Vec<_>>(), [format!("[\"/{binary}\"]")]);
+    assert_eq!(steps("WORKDIR ").collect::<Vec<_>>(), ["/weir"]);
+}
+
 #[test]
 fn the_external_secret_makes_what_the_pods_name() {
     let objects = |path: &str| weir_k8s_tests::documents(&tree::text(path).unwrap()).unwrap();
