@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::scene::{at, caller, entry, key, limits, reservation};
 use super::world::closing;
 use crate::account::Scope;
-use crate::breaker::Gate;
+use crate::breaker::{Gate, Outcome, Policy};
 use crate::config::Limits;
 use crate::control::{Change, Forced, Order, Override};
 use crate::embedded::Store;
-use crate::platform::{Ask, Closing, Keeping, Opened, Repeat, Repeated, Reservation};
+use crate::platform::{Ask, Closing, Finding, Keeping, Opened, Repeat, Repeated, Reservation};
 use crate::remote::{self, Answered, Asked, Changes, Desk, Flush, Opening};
 use crate::time::Instant;
 use crate::usage::Tokens;
@@ -179,4 +179,63 @@ fn an_order_is_written_before_it_is_confirmed() {
     let unknown = Order { breaker: "b".into(), change: Change::Release };
     desk.answer(&remote::control(&unknown, at(0)).question, at(0), 0);
     assert_eq!(desk.changes(at(0)), Changes::default(), "there was nothing to release");
+}
+
+/// A change that is not written is one that a next life does not know.
+#[test]
+fn each_step_writes_what_it_changes_and_nothing_else() {
+    let finding = |outcome| Finding { breaker: "a".into(), policy: Policy::default(), outcome };
+    let opens = Outcome::RateLimited { retry_after: Some(Duration::from_secs(1)) };
+    let report = |outcome| remote::report_probe(&finding(outcome), 1, at(0));
+    let forced = Order {
+        breaker: "b".into(),
+        change: Change::Force { forced: Forced::Closed, lasting: Some(Duration::from_secs(9)) },
+    };
+    let counted = reservation(1, vec![caller("t")]);
+    let repeat = Repeat { key: key(1), request: key(2) };
+    let breakers = ["a".to_owned()];
+    let opening = |ask: Ask<'_>| Opening::new(ask, None, at(0)).asked().to_vec();
+    let whole = Ask {
+        tenant: "t",
+        breakers: &breakers,
+        reservation: Some(&counted),
+        repeat: Some(&repeat),
+        ..Ask::default()
+    };
+    let over = |keeping, findings, abandoned| {
+        let closing = closing("t", counted.clone(), Tokens(3));
+        remote::close(&Closing { findings, abandoned, keeping, ..closing }, at(0))
+    };
+    let life = Duration::from_mins(1);
+    let answered = Keeping { entry: Some(entry(9)), repeat: Some((repeat, life)), ..Keeping::default() };
+    let nothing = Keeping::default;
+    let steps: [(&str, u64, Vec<Asked>, &[&str]); 13] = [
+        ("nothing has happened", 2, vec![], &[]),
+        ("a look", 2, opening(Ask { reservation: None, ..whole }), &[]),
+        ("a retry", 2, vec![remote::withdraw_retry("a", at(0))], &["retries"]),
+        ("a call", 2, opening(whole), &["account", "key", "retries"]),
+        ("its like, that waits for it", 2, opening(whole), &["retries"]),
+        ("its end", 2, over(answered, vec![], vec![]), &["account", "key"]),
+        ("a failure", 2, over(nothing(), vec![finding(Outcome::Failure)], vec![]), &["account", "breaker"]),
+        ("a report that opens it", 2, vec![report(opens)], &["breaker"]),
+        ("a retry that is not to be had", 2, vec![remote::withdraw_retry("a", at(0))], &[]),
+        ("an order", 2, vec![remote::control(&forced, at(0))], &["order"]),
+        ("a probe", 4, vec![remote::lease_probe("a", 1, at(0))], &["breaker"]),
+        ("a probe that is another's", 4, vec![remote::lease_probe("a", 2, at(0))], &[]),
+        (
+            "a probe that came to nothing",
+            4,
+            over(nothing(), vec![], vec!["a".into()]),
+            &["account", "breaker"],
+        ),
+    ];
+    let mut desk = Desk::new(at(0));
+    for (what, second, asked, expected) in steps {
+        for asked in asked {
+            desk.answer(&asked.question, at(second * SECOND), 0);
+        }
+        let changes = desk.changes(at(second * SECOND));
+        let kinds: Vec<_> = changes.puts.iter().filter_map(|(key, _)| key.split(':').next()).collect();
+        assert_eq!((kinds, changes.deletions), (expected.to_vec(), vec![]), "{what}");
+    }
 }
