@@ -1,8 +1,8 @@
-//! `weir check` and `weir schema`.
+//! `weir check`, `weir prepare` and `weir schema`.
 
 use http::Uri;
 
-use crate::cli::{Check, Failed, say};
+use crate::cli::{Check, Failed, Prepare, complain, say};
 use crate::document::{self, Machine};
 
 /// Tells all faults and warnings of a file; fails if there is a fault.
@@ -15,6 +15,16 @@ pub(crate) fn check(flags: &Check) -> Result<(), Failed> {
     let config = &loaded.config;
     let (upstreams, routes) = (config.upstreams.len(), config.routes.len());
     say(format_args!("{}: good; {upstreams} upstreams, {routes} routes", flags.file.display()));
+    Ok(())
+}
+
+/// Prints a file as a component reads it fast. Warnings go where they do not end up in it.
+pub(crate) fn prepare(flags: &Prepare) -> Result<(), Failed> {
+    let prepared = document::prepare(&flags.file).map_err(|e| Failed(e.to_string()))?;
+    for warning in &prepared.warnings {
+        complain(&Failed(format!("warning: {warning}")));
+    }
+    say(prepared.text.trim_end());
     Ok(())
 }
 

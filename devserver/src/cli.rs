@@ -26,6 +26,7 @@ Examples:
   weir                                  try it: simulated provider, no account, no key
   weir serve --config weir.toml         serve your own upstreams
   weir check weir.toml                  everything that is wrong with a file, at once
+  weir prepare weir.toml > weir.ready   the same for a Spin component, which reads it with every request
   weir key new --name team-a            a key, and the lines to paste into weir.toml
   weir schema > weir.schema.json        completion and checks in your editor";
 
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Check a configuration and tell everything that is wrong with it.
     Check(Check),
+    /// Print a configuration as a Spin component reads it in a few microseconds.
+    Prepare(Prepare),
     /// Print the JSON Schema of weir.toml.
     Schema,
     /// Keys that callers show.
@@ -99,6 +102,13 @@ pub(crate) struct Hosting {
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// The file to check.
+    #[arg(default_value = "weir.toml")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Prepare {
+    /// The file to prepare: it stays what is edited, and this is done again whenever it or Weir has changed.
     #[arg(default_value = "weir.toml")]
     pub(crate) file: PathBuf,
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use weir::Config;
-use weir::config::{Document, Faults, Format, Loaded, Surroundings};
+use weir::config::{Document, Faults, Format, Loaded, Prepared, Surroundings};
 
 /// What the gateway serves when it is given no file.
 const BUILT_IN: &str = include_str!("../default.toml");
@@ -50,12 +50,30 @@ pub(crate) fn load(file: Option<&Path>, machine: &impl Surroundings) -> Result<L
         let built_in = Document { name: "built-in", text: BUILT_IN, format: Format::Toml };
         return Config::load(&built_in, machine).map_err(Unloadable::Faulty);
     };
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Unloadable::Unreadable(format!("{}: {e}", path.display())))?;
-    let is_json = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
-    let format = if is_json { Format::Json } else { Format::Toml };
-    let document = Document { name: &path.display().to_string(), text: &text, format };
+    let text = read(path)?;
+    let document = Document { name: &path.display().to_string(), text: &text, format: format(path, &text) };
     Config::load(&document, machine).map_err(Unloadable::Faulty)
+}
+
+/// Checks a file for a place that is not this machine.
+pub(crate) fn prepare(path: &Path) -> Result<Prepared, Unloadable> {
+    let text = read(path)?;
+    let document = Document { name: &path.display().to_string(), text: &text, format: format(path, &text) };
+    Config::prepare(&document).map_err(Unloadable::Faulty)
+}
+
+fn read(path: &Path) -> Result<String, Unloadable> {
+    std::fs::read_to_string(path).map_err(|e| Unloadable::Unreadable(format!("{}: {e}", path.display())))
+}
+
+/// By the file's ending, unless it was prepared.
+fn format(path: &Path, text: &str) -> Format {
+    let is_json = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+    match Format::of(text) {
+        Format::Prepared => Format::Prepared,
+        Format::Toml | Format::Json if is_json => Format::Json,
+        Format::Toml | Format::Json => Format::Toml,
+    }
 }
 
 #[cfg(test)]

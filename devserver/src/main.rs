@@ -38,6 +38,7 @@ fn main() -> ExitCode {
             None => serve::serve(flags),
         },
         Command::Check(flags) => check::check(&flags),
+        Command::Prepare(flags) => check::prepare(&flags),
         Command::Schema => check::print_schema(),
         Command::Key { command: KeyCommand::New(flags) } => keys::print_new(&flags),
     };

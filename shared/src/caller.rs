@@ -67,6 +67,23 @@ impl KeyHash {
         self.0.ct_eq(&Self::of(key).0).into()
     }
 
+    /// As four numbers.
+    pub(crate) fn to_words(self) -> [u64; 4] {
+        let mut words = [0; 4];
+        for (word, bytes) in words.iter_mut().zip(self.0.as_chunks::<8>().0) {
+            *word = u64::from_be_bytes(*bytes);
+        }
+        words
+    }
+
+    pub(crate) fn from_words(words: [u64; 4]) -> Self {
+        let mut hash = [0; 32];
+        for (bytes, word) in hash.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+            *bytes = word.to_be_bytes();
+        }
+        Self(hash)
+    }
+
     /// As [`KeyHash::parse`] reads it.
     pub fn to_text(self) -> String {
         use std::fmt::Write as _;
@@ -86,6 +103,10 @@ impl Keyring {
     pub fn new(mut keys: Vec<(KeyHash, Arc<Caller>)>) -> Self {
         keys.sort_by_key(|(hash, _)| *hash);
         Self(keys)
+    }
+
+    pub(crate) fn into_keys(self) -> Vec<(KeyHash, Arc<Caller>)> {
+        self.0
     }
 
     pub fn is_empty(&self) -> bool {

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use self::check::Loaded;
+pub use self::check::{Loaded, Prepared};
 pub use self::fault::{Fault, Faults};
 pub(crate) use self::raw::duration;
 pub use self::raw::schema;

@@ -49,9 +49,7 @@ impl fmt::Display for Unloadable {
 /// Reads and checks the document.
 pub(crate) fn load(surroundings: &dyn Surroundings) -> Result<Loaded, Unloadable> {
     let (name, text) = find(surroundings).ok_or(Unloadable::Missing)?;
-    // No TOML begins like this, and every configuration in JSON does.
-    let format = if text.trim_start().starts_with('{') { Format::Json } else { Format::Toml };
-    let document = Document { name, text: &text, format };
+    let document = Document { name, text: &text, format: Format::of(&text) };
     let loaded = Config::load(&document, surroundings).map_err(Unloadable::Faulty)?;
     let redis = match &loaded.config.store.kind {
         StoreKind::Redis(place) => place.clone(),
@@ -111,12 +109,20 @@ mod tests {
         format!("{UPSTREAM}store = {{ kind = \"redis\", url = \"redis://toml\" }}\n")
     }
 
+    /// With the line break that a file ends with.
+    fn prepared() -> String {
+        let text = with_redis();
+        let document = Document { name: "weir.toml", text: &text, format: Format::Toml };
+        Config::prepare(&document).unwrap().text
+    }
+
     #[test]
     fn a_document_comes_from_the_variable_or_else_from_a_file() {
         let redis_url = ("REDIS_URL", "redis://variable".to_owned());
         for (label, here, host) in [
             ("variable", vec![("CONFIG", with_redis()), ("/weir.toml", UPSTREAM.into())], "toml"),
             ("variable in JSON", vec![("CONFIG", IN_JSON.into())], "json"),
+            ("variable, prepared", vec![("CONFIG", prepared())], "toml"),
             ("file", vec![("/weir.toml", with_redis())], "toml"),
             ("file in JSON", vec![("/weir.json", IN_JSON.into())], "json"),
             ("a store of the variable's", vec![("CONFIG", UPSTREAM.into()), redis_url.clone()], "variable"),
@@ -136,6 +142,10 @@ mod tests {
             (vec![], "no configuration: set the variable `config`"),
             (vec![("CONFIG", "rout = 1".to_owned())], "rout"),
             (vec![("CONFIG", "{".to_owned())], "config"),
+            (
+                vec![("CONFIG", prepared().replace("a.example", "b.example"))],
+                "config: a prepared document that was",
+            ),
             (vec![("CONFIG", UPSTREAM.to_owned())], "[store] kind = \"redis\""),
             (
                 vec![("CONFIG", UPSTREAM.to_owned()), ("REDIS_URL", "http://u:secret@h".to_owned())],

@@ -12,6 +12,7 @@ mod credential;
 mod defaults;
 mod key;
 mod limits;
+mod prepared;
 mod redis;
 mod route;
 mod server;
@@ -22,11 +23,13 @@ mod upstream;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+pub use self::prepared::Prepared;
+pub(super) use self::prepared::is_one as is_prepared;
 use self::upstream::Names;
 use super::fault::{Fault, Faults, Problem};
 use super::path::Path;
 use super::report::Report;
-use super::source::{Document, Surroundings};
+use super::source::{Document, Format, Surroundings};
 use super::{Auth, Config, Route, UpstreamId, raw, source};
 use crate::caller::Keyring;
 
@@ -43,6 +46,9 @@ impl Config {
     ///
     /// A credential that is not to be found is a warning: its upstream cannot be used, the others can.
     pub fn load(document: &Document<'_>, surroundings: &dyn Surroundings) -> Result<Loaded, Faults> {
+        if document.format == Format::Prepared {
+            return prepared::load(document, surroundings);
+        }
         let (tree, mut report) = source::read(document)?;
         let Some(raw) = raw::parse(tree, &mut report) else { return Err(report.into_faults()) };
         let config = check(raw, surroundings, &mut report);

@@ -22,7 +22,7 @@ use serde_json::Value;
 pub(super) use self::cache::{Cache, CacheTable};
 pub(super) use self::concurrency::{Adaptive, CallLimit, Concurrency, ConcurrencyTable, Unlimited};
 pub(super) use self::defaults::Defaults;
-pub(super) use self::reference::{ApiKey, BaseUrl, Target, TargetTable};
+pub(super) use self::reference::{ApiKey, BaseUrl, FromEnv, Target, TargetTable};
 pub(super) use self::setting::{FromVariable, Setting};
 pub(super) use self::tree::parse;
 pub(crate) use self::unit::duration;
@@ -117,7 +117,7 @@ pub(super) struct Server {
 }
 
 /// Where state is kept, and how much of it.
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Store {
     /// Default `embedded`.

@@ -110,7 +110,7 @@ impl<'a> Report<'a> {
     fn place(&self, path: &Path, problem: Problem) -> Fault {
         Fault {
             document: self.document.to_owned(),
-            line: Some(self.lines.line(path)),
+            line: self.lines.line(path),
             path: path.to_string(),
             problem: problem.text,
             hint: problem.hint,

@@ -10,6 +10,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::check::is_prepared;
 use super::fault::{Fault, Faults};
 use super::path::Path;
 use super::report::Report;
@@ -44,6 +45,20 @@ impl fmt::Debug for Document<'_> {
 pub enum Format {
     Toml,
     Json,
+    /// What [`Config::prepare`](super::Config::prepare) has written.
+    Prepared,
+}
+
+impl Format {
+    /// Of a text that comes without a name. No TOML begins as the others do, and every configuration in JSON is an
+    /// object.
+    pub fn of(text: &str) -> Self {
+        match text.trim_start().starts_with('{') {
+            _ if is_prepared(text) => Self::Prepared,
+            true => Self::Json,
+            false => Self::Toml,
+        }
+    }
 }
 
 /// What a document may refer to, as the shell finds it.
@@ -62,14 +77,17 @@ pub trait Surroundings {
 pub(super) enum Lines<'a> {
     Toml(toml::Lines<'a>),
     Json(json::Lines<'a>),
+    /// Its lines are nobody's.
+    Prepared,
 }
 
 impl Lines<'_> {
     /// The line of `path`, or of the nearest thing above it that is there. Counted from 1.
-    pub(super) fn line(&self, path: &Path) -> usize {
+    pub(super) fn line(&self, path: &Path) -> Option<usize> {
         match self {
-            Self::Toml(lines) => lines.line(path),
-            Self::Json(lines) => lines.line(path),
+            Self::Toml(lines) => Some(lines.line(path)),
+            Self::Json(lines) => Some(lines.line(path)),
+            Self::Prepared => None,
         }
     }
 }
@@ -82,6 +100,7 @@ pub(super) fn read<'a>(document: &Document<'a>) -> Result<(Value, Report<'a>), F
     let read = match document.format {
         Format::Toml => toml::read(document.text).map(|(tree, lines)| (tree, Lines::Toml(lines))),
         Format::Json => json::read(document.text).map(|(tree, lines)| (tree, Lines::Json(lines))),
+        Format::Prepared => Err(Broken { offset: 0, problem: "it is prepared already".into() }),
     };
     let (tree, lines) =
         read.map_err(|broken| unreadable(document, line_of(document.text, broken.offset), broken.problem))?;

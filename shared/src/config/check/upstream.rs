@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{address, breaker, check_name, concurrency, credential, positive};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
+use crate::config::raw::{ApiKey, BaseUrl};
 use crate::config::report::Report;
 use crate::config::source::Surroundings;
 use crate::config::{Credential, Dialect, Timeouts, Upstream, UpstreamId, raw};
@@ -124,18 +125,28 @@ fn base_url(
         }
         return None;
     };
-    let text = credential::text(reference, &path, surroundings, report)?;
+    address((reference, raw.api_key.as_ref()), &path, surroundings, report)
+}
+
+/// Where an upstream's API begins, and where its key is.
+pub(super) fn address(
+    (reference, api_key): (&BaseUrl, Option<&ApiKey>),
+    path: &Path,
+    surroundings: &dyn Surroundings,
+    report: &mut Report<'_>,
+) -> Option<http::Uri> {
+    let text = credential::text(reference, path, surroundings, report)?;
     match address::parse(&text) {
         Ok(uri) => {
             let is_plain = uri.scheme() == Some(&http::uri::Scheme::HTTP);
-            if is_plain && raw.api_key.is_some() && !address::is_private(&uri) {
+            if is_plain && api_key.is_some() && !address::is_private(&uri) {
                 let problem = Problem::new("the key goes over the network unencrypted");
-                report.warn(&path, problem.hint("use https://"));
+                report.warn(path, problem.hint("use https://"));
             }
             Some(uri)
         }
         Err(problem) => {
-            report.fault(&path, problem);
+            report.fault(path, problem);
             None
         }
     }

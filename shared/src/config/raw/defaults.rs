@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::setting::Setting;
 
 /// What calls are given that leave it to the gateway: chat, completions and responses, each in its own words.
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Defaults {
     /// Tokens of the longest answer, 1 to 10000000, for calls that name none in any way: `max_tokens` of chat and

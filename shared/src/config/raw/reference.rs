@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use super::spelled::{Spelled, spelled};
 
 /// An address, or where it is found.
-#[derive(JsonSchema)]
+#[derive(Clone, JsonSchema)]
 #[schemars(untagged)]
 pub(in crate::config) enum BaseUrl {
     /// The address itself.
@@ -18,7 +18,7 @@ pub(in crate::config) enum BaseUrl {
 }
 
 /// An environment variable (on Spin a variable, on a Worker a secret).
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct FromEnv {
     /// Its name.
@@ -29,7 +29,7 @@ pub(in crate::config) struct FromEnv {
 }
 
 /// Where a credential is found: `{ env = "NAME" }` or `{ file = "PATH" }`. Never the credential itself.
-#[derive(JsonSchema)]
+#[derive(Clone, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(in crate::config) struct ApiKey {
     /// The environment variable (on Spin the variable, on a Worker the secret) that holds it.

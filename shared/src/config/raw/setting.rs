@@ -9,7 +9,7 @@ use super::spelled::{Spelled, spelled};
 
 /// A number, or where it is found. Whole numbers that matter are far below those that a double cannot tell apart; two
 /// types for two kinds of numbers would be read by twice the code, which counts in a component.
-#[derive(JsonSchema)]
+#[derive(Clone, JsonSchema)]
 #[schemars(untagged)]
 pub(in crate::config) enum Setting {
     /// The number itself.
@@ -19,7 +19,7 @@ pub(in crate::config) enum Setting {
 }
 
 /// An environment variable (on Spin a variable, on a Worker a variable or secret) that holds a number.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct FromVariable {
     /// Its name.

@@ -32,6 +32,21 @@ async fn a_good_file_is_said_to_be_good() {
 }
 
 #[tokio::test]
+async fn a_file_is_prepared_once_and_served_by_as_it_is() {
+    let document = SIMULATED
+        .replace("dialect = \"simulated\"", "dialect = \"openai\"\nbase_url = \"https://a.example\"");
+    let (code, prepared, err) = run_on("prepare", "weir.toml", &document).await;
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(prepared.starts_with("weir-prepared "), "{prepared}");
+    let (code, out, err) = run_on("check", "weir.ready", &prepared).await;
+    assert!(code == 0 && out.contains("1 upstreams, 1 routes"), "{out}{err}");
+    let (code, out, err) = run_on("check", "weir.ready", &prepared.replace("a.example", "b.example")).await;
+    assert!(code == 1 && out.is_empty() && err.contains("was changed or cut; run `weir prepare`"), "{err}");
+    let (code, out, err) = run_on("prepare", "weir.toml", SIMULATED).await;
+    assert!(code == 1 && out.is_empty() && err.contains("no simulated provider here"), "{err}");
+}
+
+#[tokio::test]
 async fn the_example_is_good() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../devserver/weir.example.toml");
     let (code, _, err) = run(&["check", example]).await;

@@ -1,0 +1,321 @@
+//! A document that has been checked already, for a shell that would have to check it with every request.
+//!
+//! A Spin component is a new instance for each request: it read and checked the whole document each time, which
+//! takes longer than all else it does for a cache hit. [`Config::prepare`] does that once and writes down what
+//! came of it; [`Config::load`] reads it back ([`Format::Prepared`]) and does no more than what only the place it
+//! runs at can say: credentials, and addresses that stand in variables. None of those is in the prepared text.
+//!
+//! It belongs to the version that wrote it, and is not meant to be read or edited: it says its version and a sum
+//! of its bytes, and what does not match is refused. The document stays what people write.
+
+mod shapes;
+mod words;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::{Loaded, check, credential, defaults, store, upstream};
+use crate::breaker;
+use crate::caller::{Caller, KeyHash, Keyring};
+use crate::config::fault::{Fault, Faults, Problem};
+use crate::config::path::Path;
+use crate::config::raw::{self, ApiKey, BaseUrl, Setting};
+use crate::config::report::Report;
+use crate::config::source::{self, Document, Lines, Surroundings};
+use crate::config::{
+    Auth, Config, Credential, Dialect, Limits, Route, Server, Timeouts, Upstream, UpstreamId,
+};
+use crate::overload::Concurrency;
+use words::{Reader, Shape, Writer};
+
+/// What a prepared document begins with.
+const MARK: &str = "weir-prepared ";
+
+/// Where the simulated provider would be, and what a variable would hold.
+const STAND_IN: (&str, &str, &str) = ("redis://stand-in.invalid", "https://stand-in.invalid/v1", "stand-in");
+
+/// Of how it is written, and of the package: another reads something else into the same words, or means something
+/// else by them.
+const VERSION: u64 = words::sum_of(&[
+    include_str!("prepared/shapes.rs").as_bytes(),
+    include_str!("prepared/words.rs").as_bytes(),
+    env!("CARGO_PKG_VERSION").as_bytes(),
+]);
+
+/// A document that [`Config::load`] reads fast.
+#[derive(Debug)]
+pub struct Prepared {
+    /// UTF-8 in two lines; it holds no secret.
+    pub text: String,
+    /// By line of the document.
+    pub warnings: Vec<Fault>,
+}
+
+/// A [`Config`] without what its surroundings say.
+struct Draft {
+    listen: SocketAddr,
+    auth: Auth,
+    explain: bool,
+    server: Server,
+    upstreams: Vec<UpstreamDraft>,
+    aliases: BTreeMap<String, String>,
+    routes: Vec<Route>,
+    passthrough: Option<UpstreamId>,
+    keys: Vec<(KeyHash, Arc<Caller>)>,
+    defaults: DefaultsDraft,
+    limits: Limits,
+    store: raw::Store,
+    admin: Option<KeyHash>,
+}
+
+/// What calls are given that leave it to the gateway, with numbers and variables as they were written.
+#[derive(Default)]
+struct DefaultsDraft {
+    gateway: raw::Defaults,
+    /// By the route's pattern, of those that have their own.
+    by_route: BTreeMap<String, raw::Defaults>,
+}
+
+/// An [`Upstream`] without its credential, and with its address as it was written.
+struct UpstreamDraft {
+    name: String,
+    dialect: Dialect,
+    base_url: BaseUrl,
+    api_key: Option<ApiKey>,
+    timeouts: Timeouts,
+    breaker: breaker::Policy,
+    breaker_per_model: bool,
+    concurrency: Option<Concurrency>,
+}
+
+/// Surroundings in which everything that is referred to is there.
+struct StandIn<'a> {
+    /// The variable that holds the address of a Redis.
+    redis: Option<&'a str>,
+    /// Those that hold an upstream's.
+    addresses: Vec<&'a str>,
+    /// Those that hold a number.
+    numbers: Vec<&'a str>,
+}
+
+impl Surroundings for StandIn<'_> {
+    fn env(&self, name: &str) -> Option<String> {
+        let (redis, address, secret) = STAND_IN;
+        let value = match name {
+            _ if self.redis == Some(name) => redis,
+            _ if self.addresses.contains(&name) => address,
+            _ if self.numbers.contains(&name) => "1",
+            _ => secret,
+        };
+        Some(value.to_owned())
+    }
+
+    fn file(&self, _: &str) -> Result<String, String> {
+        let (_, _, secret) = STAND_IN;
+        Ok(secret.to_owned())
+    }
+
+    fn simulated(&self) -> Option<http::Uri> {
+        None
+    }
+}
+
+/// Whether a text is one that was prepared, by whatever version.
+pub(in crate::config) fn is_one(text: &str) -> bool {
+    text.starts_with(MARK)
+}
+
+impl Config {
+    /// Checks a document for a place that is not this one: whatever it refers to is taken to be there. On failure
+    /// with all its faults. There is no simulated provider where a prepared document is wanted.
+    pub fn prepare(document: &Document<'_>) -> Result<Prepared, Faults> {
+        let (tree, mut report) = source::read(document)?;
+        let Some(raw) = raw::parse(tree, &mut report) else { return Err(report.into_faults()) };
+        let (store, references) = (raw.store.clone().unwrap_or_default(), references(&raw));
+        let addresses = references.iter().filter_map(|(base_url, _)| variable(base_url.as_ref()));
+        let addresses: Vec<String> = addresses.map(ToOwned::to_owned).collect();
+        let defaults = DefaultsDraft::of(&raw);
+        let surroundings = StandIn {
+            redis: variable(store.url.as_ref()),
+            addresses: addresses.iter().map(String::as_str).collect(),
+            numbers: defaults.variables().collect(),
+        };
+        let config = check(raw, &surroundings, &mut report);
+        let upstreams = config.upstreams.into_iter().zip(references);
+        let upstreams: Option<Vec<_>> = upstreams.map(|(upstream, of)| draft(upstream, of)).collect();
+        let Some(upstreams) = upstreams.filter(|_| report.is_clean()) else {
+            return Err(report.into_faults());
+        };
+        let Config {
+            listen, auth, explain, server, aliases, routes, passthrough, keys, limits, admin, ..
+        } = config;
+        let keys = keys.into_keys();
+        let draft = Draft {
+            listen,
+            auth,
+            explain,
+            server,
+            upstreams,
+            aliases,
+            routes,
+            passthrough,
+            keys,
+            defaults,
+            limits,
+            store,
+            admin,
+        };
+        let mut body = Writer::default();
+        draft.write(&mut body);
+        let body = body.into_text();
+        let sum = words::sum_of(&[body.as_bytes()]);
+        let text = format!("{MARK}{VERSION:016x} {sum:016x}\n{body}\n");
+        Ok(Prepared { text, warnings: report.into_warnings() })
+    }
+}
+
+/// What was prepared, at the place it was prepared for.
+pub(super) fn load(document: &Document<'_>, surroundings: &dyn Surroundings) -> Result<Loaded, Faults> {
+    let draft = read(document.text).map_err(|problem| {
+        let Problem { text: problem, hint } = problem;
+        let document = document.name.to_owned();
+        Faults::new(vec![Fault { document, line: None, path: String::new(), problem, hint }], None)
+    })?;
+    let Draft { listen, auth, explain, server, upstreams, aliases, mut routes, .. } = draft;
+    let Draft { passthrough, keys, defaults, limits, store, admin, .. } = draft;
+    let mut report = Report::new(document.name, Lines::Prepared);
+    let store = store::store(&store, surroundings, &mut report);
+    let path = Path::ROOT.key("upstream");
+    let upstreams = upstreams.into_iter().filter_map(|draft| {
+        let path = path.key(&draft.name);
+        furnished(draft, &path, surroundings, &mut report)
+    });
+    let upstreams: Vec<Upstream> = upstreams.collect();
+    defaults.give(&mut routes, surroundings, &mut report);
+    if !report.is_clean() {
+        return Err(report.into_faults());
+    }
+    let config = Config {
+        listen,
+        auth,
+        explain,
+        server,
+        upstreams,
+        aliases,
+        routes,
+        passthrough,
+        keys: Keyring::new(keys),
+        limits,
+        store,
+        admin,
+    };
+    Ok(Loaded { config, warnings: report.into_warnings() })
+}
+
+fn read(text: &str) -> Result<Draft, Problem> {
+    let again = "run `weir prepare` of the version that is deployed on the document";
+    let damaged = || Problem::new("a prepared document that was changed or cut").hint(again);
+    let (head, body) = text.trim_end().split_once('\n').ok_or_else(damaged)?;
+    let (version, sum) = head.strip_prefix(MARK).and_then(|head| head.split_once(' ')).ok_or_else(damaged)?;
+    let hex = |digits: &str| u64::from_str_radix(digits, 16).ok();
+    if hex(version) != Some(VERSION) {
+        return Err(Problem::new("prepared by another version of Weir").hint(again));
+    }
+    if hex(sum) != Some(words::sum_of(&[body.as_bytes()])) {
+        return Err(damaged());
+    }
+    let mut reader = Reader::new(body);
+    let draft = Draft::read(&mut reader);
+    if reader.is_right() && draft.is_sound() { Ok(draft) } else { Err(damaged()) }
+}
+
+/// Where each upstream, in the order of their names, says its address and its key are.
+fn references(raw: &raw::Gateway) -> Vec<(Option<BaseUrl>, Option<ApiKey>)> {
+    let upstreams = raw.upstream.iter().flatten();
+    upstreams.map(|(_, upstream)| (upstream.base_url.clone(), upstream.api_key.clone())).collect()
+}
+
+fn variable(reference: Option<&BaseUrl>) -> Option<&str> {
+    match reference? {
+        BaseUrl::Env(from) => from.env.as_deref(),
+        BaseUrl::Text(_) => None,
+    }
+}
+
+/// `None` where it has no address, which is a fault that was told.
+fn draft(
+    upstream: Upstream,
+    (base_url, api_key): (Option<BaseUrl>, Option<ApiKey>),
+) -> Option<UpstreamDraft> {
+    let Upstream { name, dialect, timeouts, breaker, breaker_per_model, concurrency, .. } = upstream;
+    let base_url = base_url?;
+    Some(UpstreamDraft {
+        name,
+        dialect,
+        base_url,
+        api_key,
+        timeouts,
+        breaker,
+        breaker_per_model,
+        concurrency,
+    })
+}
+
+fn furnished(
+    draft: UpstreamDraft,
+    path: &Path,
+    surroundings: &dyn Surroundings,
+    report: &mut Report<'_>,
+) -> Option<Upstream> {
+    let UpstreamDraft { name, dialect, base_url, api_key, timeouts, .. } = draft;
+    let UpstreamDraft { breaker, breaker_per_model, concurrency, .. } = draft;
+    let references = (&base_url, api_key.as_ref());
+    let base_url = upstream::address(references, &path.key("base_url"), surroundings, report)?;
+    let credential = match &api_key {
+        Some(reference) => credential::credential(reference, &path.key("api_key"), surroundings, report),
+        None => Credential::None,
+    };
+    Some(Upstream { name, dialect, base_url, credential, timeouts, breaker, breaker_per_model, concurrency })
+}
+
+impl DefaultsDraft {
+    fn of(raw: &raw::Gateway) -> Self {
+        let routes = raw.route.iter().flatten();
+        let by_route = routes.filter_map(|route| Some((route.model.clone()?, route.defaults.clone()?)));
+        Self { gateway: raw.defaults.clone().unwrap_or_default(), by_route: by_route.collect() }
+    }
+
+    /// Names of those that hold a number.
+    fn variables(&self) -> impl Iterator<Item = &str> {
+        let all = self.by_route.values().chain([&self.gateway]);
+        let settings = all.flat_map(|raw| [&raw.max_tokens, &raw.max_completion_tokens, &raw.temperature]);
+        settings.filter_map(|setting| match setting.as_ref()? {
+            Setting::Variable(variable) => variable.env.as_deref(),
+            Setting::Number(_) => None,
+        })
+    }
+
+    fn give(&self, routes: &mut [Route], surroundings: &dyn Surroundings, report: &mut Report<'_>) {
+        let gateway = defaults::defaults(&self.gateway, &Path::ROOT.key("defaults"), surroundings, report);
+        let path = Path::ROOT.key("route");
+        for route in routes {
+            let pattern = route.pattern.as_str();
+            route.defaults = self.by_route.get(pattern).map_or(gateway, |own| {
+                defaults::defaults(own, &path.key(pattern).key("defaults"), surroundings, report)
+            });
+        }
+    }
+}
+
+impl Draft {
+    /// Every upstream that is named is there: no place in a list is out of it.
+    fn is_sound(&self) -> bool {
+        let targets = self.routes.iter().flat_map(|route| route.to.iter().chain(&route.fallback));
+        let mut named = targets.map(|target| target.upstream).chain(self.passthrough);
+        named.all(|UpstreamId(at)| at < self.upstreams.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;
