@@ -27,6 +27,7 @@
 
 mod between;
 mod close;
+mod denials;
 mod desk;
 mod kept;
 mod message;
@@ -40,6 +41,7 @@ pub use self::between::{
     withdraw_retry,
 };
 pub use self::close::{close, give_back};
+pub use self::denials::Denials;
 pub use self::desk::{Answered, Changes, Desk, Flush};
 pub use self::kept::{keep, recall};
 pub use self::object::Object;

@@ -1,7 +1,7 @@
 //! Before the upstream call: one ask, split over the objects and joined again.
 
 use super::message::{Answer, Demand, Extent, Mend, No, Part, Question, Said, Taken};
-use super::{Asked, Object};
+use super::{Asked, Denials, Object};
 use crate::account::{Denied, Left, Want};
 use crate::breaker::Gate;
 use crate::cache::Freshness;
@@ -13,8 +13,9 @@ use crate::usage::Tokens;
 
 /// An ask on its way: asked, heard, asked again if there is more to ask, and joined.
 ///
-/// There is one round trip; a second one only for a call that has waited for another's answer. While it waits, it asks
-/// nobody but its tenant's object, and once it is to make the call itself, the others.
+/// There is one round trip, and a second one for two sorts of calls only: one that has waited for another's answer asks
+/// nobody but its tenant's object until it is to make the call itself, and one of a caller that was denied a moment ago
+/// asks upstreams' objects once it is let in ([`Denials`]).
 #[derive(Debug)]
 pub struct Opening<'a> {
     ask: Ask<'a>,
@@ -74,6 +75,15 @@ impl<'a> Opening<'a> {
         opening
     }
 
+    /// Asks upstreams' objects only once the others let the call in, if it is of somebody who was denied a moment ago.
+    #[must_use]
+    pub fn heeding(mut self, denials: &Denials, now: Instant) -> Self {
+        if denials.has(self.ask, now) {
+            self.ask_more(self.counting().min(self.asked.len()), now);
+        }
+        self
+    }
+
     /// What is to be sent, all at the same time; nothing where [`Self::join`] is to follow.
     pub fn asked(&self) -> &[Asked] {
         &self.asked
@@ -83,19 +93,34 @@ impl<'a> Opening<'a> {
     pub fn hear(&mut self, answers: &[Result<Vec<u8>, StoreLost>], now: Instant) {
         let legs = self.legs.iter().skip(self.said.len()).take(self.asked.len()).enumerate();
         let said: Vec<_> = legs.map(|(at, leg)| leg.said(answers.get(at)?.as_deref().ok()?, now)).collect();
-        let goes_on = said.first().is_some_and(|said| match said {
-            Some(said) => !self.stops(said.repeated.as_ref(), said.leased),
-            None => !self.legs[0].is_essential(),
-        });
         self.said.extend(said);
-        self.ask_more(if goes_on { self.legs.len() - self.said.len() } else { 0 }, now);
+        self.ask_more(if self.goes_on() { self.legs.len() - self.said.len() } else { 0 }, now);
+    }
+
+    /// Whether what was heard lets the call in, so far.
+    fn goes_on(&self) -> bool {
+        let mut opened = Opened { recalled: self.recalled.clone(), ..Opened::default() };
+        // Who is denied is told what is left in all of its scopes.
+        let is_counted = self.said.len() >= self.counting();
+        !self.is_lost()
+            && (self.join_reserved(&mut opened).is_some() || (opened.denied.is_some() && !is_counted))
+    }
+
+    /// How many there are before the upstreams' objects.
+    fn counting(&self) -> usize {
+        self.legs.iter().take_while(|leg| leg.part.gates.is_empty()).count()
+    }
+
+    /// Whether somebody has not answered without whom the call cannot be counted.
+    fn is_lost(&self) -> bool {
+        let mut legs = self.legs.iter().zip(&self.said);
+        legs.any(|(leg, said)| said.is_none() && leg.is_essential())
     }
 
     /// Joins what was heard; `own` is what the isolate keeps by itself.
     pub fn join(&self, own: &Store, now: Instant) -> Joined {
-        let mut legs = self.legs.iter().zip(&self.said);
         let are_lost = !self.said.is_empty() && self.said.iter().all(Option::is_none);
-        if are_lost || !legs.all(|(leg, said)| said.is_some() || !leg.is_essential()) {
+        if are_lost || self.is_lost() {
             return Joined { opened: Err(StoreLost), mends: self.mends(Taken::Nothing, now) };
         }
         let mut opened = Opened { recalled: self.recalled.clone(), ..Opened::default() };

@@ -7,7 +7,7 @@ use crate::account::{Scope, Want};
 use crate::config::Limits;
 use crate::embedded::Store;
 use crate::platform::{Ask, Closing, Reservation};
-use crate::remote::{self, Asked, Desk, Opening};
+use crate::remote::{self, Asked, Denials, Desk, Object, Opening};
 use crate::roll::{STEP, scramble};
 use crate::usage::Tokens;
 
@@ -138,6 +138,36 @@ fn nothing_stays_reserved_of_who_was_denied() {
         };
         assert_eq!(network.open(&reservations(90_000, tokens_alone)[..100]).len(), 100, "seed {seed}");
     }
+}
+
+/// One tenant's flood is not everybody's.
+#[test]
+fn a_flood_of_who_is_denied_does_not_come_to_the_objects_of_upstreams() {
+    let (mut network, mut denials) = (Network::default(), Denials::default());
+    let (own, breakers) = (Store::new(at(0), 0), ["a".to_owned(), "b/m".to_owned()]);
+    let (mut let_in, mut at_upstreams) = (0, 0);
+    for id in 0..CALLS {
+        let reservation = reservation(id, vec![tenant("t", 9), route(1000)]);
+        let ask = Ask { tenant: "t", breakers: &breakers, reservation: Some(&reservation), ..Ask::default() };
+        let mut opening = Opening::new(ask, None, at(0)).heeding(&denials, at(0));
+        let mut asked = Vec::new();
+        while !opening.asked().is_empty() {
+            asked.extend_from_slice(opening.asked());
+            let heard: Vec<_> =
+                opening.asked().to_vec().iter().map(|asked| Ok(network.send(asked))).collect();
+            opening.hear(&heard, at(0));
+        }
+        let joined = opening.join(&own, at(0));
+        let opened = joined.opened.unwrap();
+        denials.note(ask, &opened, at(0));
+        let_in += u64::from(opened.denied.is_none());
+        assert!(opened.denied.is_some() || opened.gates.len() == 2);
+        asked.extend(joined.mends);
+        let upstreams = asked.iter().filter(|asked| matches!(asked.object, Object::Upstream(_)));
+        at_upstreams += upstreams.count();
+    }
+    // Two for each that is let in, and for the first that is denied two and what they take back.
+    assert_eq!((let_in, at_upstreams), (9, 9 * 2 + 4));
 }
 
 fn closing(reservation: Reservation) -> Closing {

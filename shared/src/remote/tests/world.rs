@@ -22,7 +22,7 @@ use crate::overload::Priority;
 use crate::platform::{
     Ask, Closing, Keeping, Leased, Opened, Recall, Release, Renewed, Repeated, Reservation, StoreLost,
 };
-use crate::remote::{self, Asked, Desk, Opening};
+use crate::remote::{self, Asked, Denials, Desk, Opening};
 use crate::roll::STEP;
 use crate::time::{Instant, UnixMillis};
 use crate::usage::{Tokens, Usage};
@@ -47,6 +47,7 @@ pub(super) struct World {
     /// What the isolate keeps by itself: nothing.
     own: Store,
     pub(super) desks: BTreeMap<String, Desk>,
+    denials: Denials,
     cache: BTreeMap<Fingerprint, Vec<u8>>,
     storage: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     spread: Spread,
@@ -70,6 +71,7 @@ impl World {
             store: Store::new(now, 64 << 20),
             own: Store::new(now, 0),
             desks: BTreeMap::new(),
+            denials: Denials::default(),
             cache: BTreeMap::new(),
             storage: BTreeMap::new(),
             spread,
@@ -212,7 +214,8 @@ impl World {
         let ours = self.store.open(ask, self.now);
         let kept =
             ask.recall.and_then(|recall| remote::recall(recall, self.cache.get(&recall.key)?, self.wall()));
-        let mut opening = Opening::new(ask, kept, self.now);
+        let was_denied = self.denials.has(ask, self.now);
+        let mut opening = Opening::new(ask, kept, self.now).heeding(&self.denials, self.now);
         if opening.asked().is_empty() {
             self.note("nobody asked");
         }
@@ -226,10 +229,13 @@ impl World {
         if rounds > 1 {
             self.note("asked once more");
         }
-        if rounds > 2 || (rounds > 1 && ask.awaited.is_none()) {
+        if rounds > 2 || (rounds > 1 && ask.awaited.is_none() && !was_denied) {
             return Err(format!("{rounds} round trips"));
         }
         let joined = opening.join(&self.own, self.now);
+        if let Ok(opened) = &joined.opened {
+            self.denials.note(ask, opened, self.now);
+        }
         let theirs = joined.opened.map_err(|StoreLost| "lost")?;
         if !joined.mends.is_empty() {
             self.note("mended");
