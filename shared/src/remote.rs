@@ -8,8 +8,9 @@
 //! An object answers by itself ([`Desk`]), with the very steps that a process runs.
 //!
 //! - All or nothing: each object reserves as if it were alone, and says what it could have had instead. Where one
-//!   refuses what others have reserved, they are told to take it back. Until they are, a call of somebody else may be
-//!   denied that would not have been; never is one let through that a single store would have denied.
+//!   refuses what others have reserved, they are told to take it back. Until they are, or until it expires where the
+//!   isolate has ended first, a call of somebody else may be denied that would not have been. None is let through that
+//!   a single store would have denied, as long as no object has forgotten what it counted: [`Desk`] says when one does.
 //! - The cache is not in here: the shell looks into it first ([`recall`]), and the tenant's object says only who
 //!   fetches a new answer. What is fresh asks no upstream's object, and no object at all where nothing is limited,
 //!   repeated or led.

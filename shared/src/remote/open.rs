@@ -35,21 +35,9 @@ pub struct Joined {
     pub mends: Vec<Asked>,
 }
 
-/// What was asked and is joined already, or never will be: answers that are still to come may have to be taken back.
+/// What was asked and is joined already, or never will be.
 #[derive(Debug)]
 pub struct Abandoned(Vec<Leg>);
-
-impl Abandoned {
-    /// As [`Opening::belated`].
-    pub fn belated(&self, object: &Object, answer: &[u8], now: Instant) -> Option<Asked> {
-        belated(&self.0, object, answer, now)
-    }
-}
-
-fn belated(legs: &[Leg], object: &Object, answer: &[u8], now: Instant) -> Option<Asked> {
-    let leg = legs.iter().find(|leg| leg.object == *object)?;
-    leg.mend(&leg.said(answer, now)?, Taken::Nothing, now)
-}
 
 /// What one object is asked.
 #[derive(Debug)]
@@ -131,12 +119,6 @@ impl<'a> Opening<'a> {
             opened.gates = self.gates(own, now);
         }
         Joined { opened: Ok(opened), mends: self.mends(stays.unwrap_or(Taken::Nothing), now) }
-    }
-
-    /// What an answer of `object` calls for that came too late to be heard, if anything: what it has reserved is
-    /// nobody's.
-    pub fn belated(&self, object: &Object, answer: &[u8], now: Instant) -> Option<Asked> {
-        belated(&self.legs, object, answer, now)
     }
 
     /// What has to be taken back of what was heard, where nobody is there any more to have it joined.
@@ -325,6 +307,15 @@ impl<'a> Opening<'a> {
     fn mends(&self, stays: Taken, now: Instant) -> Vec<Asked> {
         let legs = self.legs.iter().zip(&self.said);
         legs.filter_map(|(leg, said)| leg.mend(said.as_ref()?, stays, now)).collect()
+    }
+}
+
+impl Abandoned {
+    /// What an answer of `object` calls for that came too late to be heard, if anything: what it has reserved is
+    /// nobody's.
+    pub fn belated(&self, object: &Object, answer: &[u8], now: Instant) -> Option<Asked> {
+        let leg = self.0.iter().find(|leg| leg.object == *object)?;
+        leg.mend(&leg.said(answer, now)?, Taken::Nothing, now)
     }
 }
 

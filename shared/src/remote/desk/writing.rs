@@ -23,7 +23,7 @@ impl Desk {
             records.entry(record.to_owned()).or_default().insert(part, value);
         }
         for (key, parts) in records {
-            let bytes: Vec<u8> = parts.values().flatten().copied().collect();
+            let bytes = parts.values().map(Vec::as_slice).collect::<Vec<_>>().concat();
             let record = Record::read(&bytes).ok().filter(|record| record.name().key() == key);
             if let Some(record) = record {
                 desk.shelf.found(&record.name(), parts.len(), &bytes, record.ends(now));

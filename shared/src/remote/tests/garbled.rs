@@ -241,10 +241,10 @@ proptest! {
             }).collect();
             let object = opening.asked()[at_leg].object.clone();
             let answer = spoiled(answers[at_leg].clone().unwrap(), &harm, cut);
-            opening.belated(&object, &answer, at(0));
-            answers[at_leg] = Ok(answer);
+            answers[at_leg] = Ok(answer.clone());
             opening.hear(&answers, at(0));
             let _ = opening.join(&own, at(0));
+            let _ = opening.abandon().belated(&object, &answer, at(0));
             let mut opening = Opening::new(ask, None, at(0));
             answers[at_leg] = Ok(rubbish.clone());
             opening.hear(&answers, at(0));

@@ -56,7 +56,8 @@ impl Bureau {
             opening.hear(&answers, at(0));
         }
         let joined = opening.join(own, at(0));
-        let belated = late.and_then(|answer| opening.belated(lost, &answer, at(0)));
+        let abandoned = opening.abandon();
+        let belated = late.and_then(|answer| abandoned.belated(lost, &answer, at(0)));
         (joined, belated)
     }
 
