@@ -1,15 +1,17 @@
 //! Before the upstream call: one ask, split over the objects and joined again.
 
-use super::message::{Answer, Demand, Extent, Mend, No, Part, Question, Said, Taken};
+mod leg;
+
+use self::leg::Leg;
+use super::message::{Demand, Extent, Part, Question, Said, Taken};
 use super::{Asked, Denials, Object};
-use crate::account::{Denied, Left, Want};
+use crate::account::{Denied, Left};
 use crate::breaker::Gate;
 use crate::cache::Freshness;
 use crate::embedded::Store;
 use crate::fingerprint::Fingerprint;
 use crate::platform::{Ask, Leased, Opened, Recalled, Repeated, StoreLost};
 use crate::time::Instant;
-use crate::usage::Tokens;
 
 /// An ask on its way: asked, heard, asked again if there is more to ask, and joined.
 ///
@@ -38,15 +40,6 @@ pub struct Joined {
 /// What was asked and is joined already, or never will be.
 #[derive(Debug)]
 pub struct Abandoned(Vec<Leg>);
-
-/// What one object is asked.
-#[derive(Debug)]
-struct Leg {
-    object: Object,
-    part: Part,
-    /// Where its scopes stand in the reservation.
-    at: Vec<usize>,
-}
 
 impl<'a> Opening<'a> {
     /// Splits `ask`. `recalled` is what the cache has of [`Ask::recall`]: [`super::recall`].
@@ -316,75 +309,5 @@ impl Abandoned {
     pub fn belated(&self, object: &Object, answer: &[u8], now: Instant) -> Option<Asked> {
         let leg = self.0.iter().find(|leg| leg.object == *object)?;
         leg.mend(&leg.said(answer, now)?, Taken::Nothing, now)
-    }
-}
-
-impl Leg {
-    /// Whether limits or an idempotency key hang on it.
-    fn is_essential(&self) -> bool {
-        !self.at.is_empty() || self.part.repeat.is_some()
-    }
-
-    /// What the object says, if it is an answer to what it was asked.
-    fn said(&self, answer: &[u8], now: Instant) -> Option<Said> {
-        let Ok(Answer::Opened(said)) = Answer::read(answer, now) else { return None };
-        let Part { repeat, refresh, lease, demand, .. } = &self.part;
-        let Said { repeated, leased, is_due, reserved, .. } = &*said;
-        let is_answer = repeat.is_some() == repeated.is_some()
-            && (lease.is_some() || leased.is_none())
-            && (refresh.is_some() || !is_due)
-            && (demand.is_some() || reserved.taken == Taken::Nothing);
-        is_answer.then_some(*said)
-    }
-
-    /// What the object has to take back, if no more than `stays` is to stay.
-    fn mend(&self, said: &Said, stays: Taken, now: Instant) -> Option<Asked> {
-        let taken = said.reserved.taken;
-        let is_undone = taken != Taken::Nothing && stays == Taken::Nothing;
-        let is_less = taken > stays;
-        let deposited = if stays == Taken::Whole { 0 } else { said.deposited };
-        if !is_less && deposited == 0 {
-            return None;
-        }
-        let (want, scopes) = match &self.part.demand {
-            Some(demand) => (demand.want, demand.scopes.clone()),
-            None => (Want { id: 0, tokens: Tokens(0), expires: now }, Vec::new()),
-        };
-        let is_first = said.repeated == Some(Repeated::First);
-        let is_own = said.leased == Some(Leased::Own);
-        let mend = Mend {
-            want,
-            scopes,
-            taken,
-            stays: stays.min(taken),
-            repeat: self.part.repeat.filter(|_| is_undone && is_first),
-            lease: self.part.lease.filter(|_| is_undone && is_own).map(|(lease, _)| lease),
-            refresh: self.part.refresh.filter(|_| is_less && taken == Taken::Whole && said.is_due),
-            deposited,
-        };
-        Some(Question::Mend(mend).to(self.object.clone(), now))
-    }
-}
-
-impl super::message::Reserved {
-    /// Why not so much.
-    fn no(&self, wanted: Taken) -> Option<No> {
-        match wanted {
-            Taken::Nothing => None,
-            Taken::Place => self.no_place,
-            Taken::Whole => self.no_whole,
-        }
-    }
-
-    /// What is left if so much of it stays. Requests and tokens are counted apart.
-    fn left(&self, stays: Taken) -> Left {
-        match stays.min(self.taken) {
-            Taken::Nothing => self.before,
-            Taken::Place => match self.taken {
-                Taken::Whole => Left { requests: self.after.requests, tokens: self.before.tokens },
-                Taken::Nothing | Taken::Place => self.after,
-            },
-            Taken::Whole => self.after,
-        }
     }
 }
