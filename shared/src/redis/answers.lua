@@ -8,7 +8,7 @@ local REFRESH_LEASE = 60000000
 
 -- What is kept, on which terms it may be given.
 local function recall(wanted)
-  local kept = redis.call('HMGET', wanted.key, 'key', 'since', 'until', 'refreshing')
+  local kept = redis.call('HMGET', wanted.key, 'key', 'since', 'until', 'refreshing', 'meta', 'body')
   if not kept[1] then return end
   if kept[1] ~= wanted.name then return fault() end
   local age = math.max(now - tonumber(kept[2]), 0)
@@ -23,7 +23,15 @@ local function recall(wanted)
   if not freshness or tonumber(kept[3]) <= now then return end
   local refreshing = tonumber(kept[4] or nil)
   local refresh = freshness == 'revalidate' and (not refreshing or refreshing <= now)
-  return { age = age, freshness = freshness, refresh = refresh, is_stale = age >= wanted.ttl }
+  return {
+    age = age,
+    freshness = freshness,
+    refresh = refresh,
+    is_given = freshness ~= 'if-error' and not refresh,
+    is_stale = age >= wanted.ttl,
+    meta = kept[5] or '',
+    body = kept[6] or '',
+  }
 end
 
 -- What is known of an idempotency key, and the age of its answer.
@@ -38,6 +46,15 @@ local function repeated(wanted)
   if kept[2] ~= wanted.request then return 'conflict' end
   if kept[4] then return 'running' end
   return 'answered', math.max(now - tonumber(kept[5]), 0)
+end
+
+local function put_found(found)
+  put(found.freshness)
+  put(found.age)
+  put(found.refresh and 1 or 0)
+  put(found.is_stale and 1 or 0)
+  put(found.meta)
+  put(found.body)
 end
 
 local function put_entry(name)

@@ -144,6 +144,14 @@ local function put_left(scopes, kind)
   put(over_rounded_up(tightest.debt, tightest.rate.drain))
 end
 
+local function put_denied(scopes, refusal, reserved)
+  put(1)
+  for _, part in ipairs(refusal) do put(part) end
+  put(reserved)
+  put_left(scopes, 'r')
+  put_left(scopes, 't')
+end
+
 -- Takes a reservation without tokens back as if it had never been made.
 local function undo(scopes, id)
   for _, scope in ipairs(scopes) do

@@ -1,27 +1,12 @@
--- The one operation before the upstream call: Store::open of embedded.rs. Everything is read before anything
--- is written, so that a value of the wrong type leaves nothing half done.
+-- The one operation before the upstream call: Store::open of embedded.rs, as far as hit.lua has not done it.
+-- Everything is read before anything is written, so that a value of the wrong type leaves nothing half done.
 
-local id, follows, anew = text(), is_said(), is_said()
-local cached, again
-if is_said() then
-  cached = { key = key(), name = text() }
-  cached.fresh, cached.revalidate, cached.if_error, cached.ttl = number(), number(), number(), number()
-end
-if is_said() then
-  again = { key = key(), name = text(), request = text() }
-end
 local lease
 if is_said() then
   lease = { key = key(), name = text(), span = number(), form = text(), awaited = text() }
 end
-local tokens, hold, scopes, budget = 0, 0, {}, nil
-local reserves = is_said()
-if reserves then
-  tokens, hold, budget = number(), number(), key()
-  scopes = read_scopes()
-end
-local present
-if is_said() then present = key() end
+local budget
+if reserves then budget = key() end
 local control, breakers = nil, {}
 for at = 1, number() do
   control = control or key()
@@ -29,13 +14,13 @@ for at = 1, number() do
 end
 
 -- It was opened before, to no use.
-if anew and reserves then
+if anew then
   undo(scopes, id)
   if again then keep_repeated(again, nil, id) end
   if present then leave(present, id) end
+  if cached then found = recall(cached) end
 end
 
-local found = cached and recall(cached)
 local known, age = 'none', nil
 if again then known, age = repeated(again) end
 put(known)
@@ -62,7 +47,7 @@ if fetches and known ~= 'answered' and not follows then
   refusal = denied(scopes, tokens)
   -- Who may not fetch a new one may still have the old one.
   if refusal and found and found.refresh then
-    found.refresh, fetches, reserved = false, false, 0
+    found.refresh, found.is_given, fetches, reserved = false, true, false, 0
     refusal = denied(scopes, 0)
   end
 else
@@ -70,11 +55,7 @@ else
   refusal = denied(scopes, 0)
 end
 if reserves and refusal then
-  put(1)
-  for _, part in ipairs(refusal) do put(part) end
-  put(reserved)
-  put_left(scopes, 'r')
-  put_left(scopes, 't')
+  put_denied(scopes, refusal, reserved)
   return reply
 end
 put(0)
@@ -87,11 +68,7 @@ put_left(scopes, 'r')
 put_left(scopes, 't')
 put(reserves and reserved or 0)
 if found then
-  put(found.freshness)
-  put(found.age)
-  put(found.refresh and 1 or 0)
-  put(found.is_stale and 1 or 0)
-  put_entry(cached.key)
+  put_found(found)
 else
   put('none')
 end
@@ -99,7 +76,7 @@ if known == 'answered' then
   put(age)
   put_entry(again.key)
 end
-if known ~= 'answered' and (not found or found.freshness == 'if-error' or found.refresh) then
+if known ~= 'answered' and not (found and found.is_given) then
   for _, breaker in ipairs(breakers) do put_gate(control, breaker) end
 end
 

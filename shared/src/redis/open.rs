@@ -35,17 +35,19 @@ impl Codec {
             command.text(&repeat.key.to_hex());
             command.text(&repeat.request.to_hex());
         }
+        self.present(&mut command, ask.reservation);
+        if let Some(reservation) = command.part(ask.reservation) {
+            command.number(reservation.want.tokens.0);
+            command.say(Word::Span(reservation.want.expires.since(moment.now)));
+            self.scopes(&mut command, reservation);
+        }
         if let Some(lease) = command.part(ask.lease) {
             self.lease(&mut command, lease);
             command.say(ask.awaited.map_or(Word::Text(""), Word::Id));
         }
-        if let Some(reservation) = command.part(ask.reservation) {
-            command.number(reservation.want.tokens.0);
-            command.say(Word::Span(reservation.want.expires.since(moment.now)));
+        if ask.reservation.is_some() {
             command.key(&self.keys.retries());
-            self.scopes(&mut command, reservation);
         }
-        self.present(&mut command, ask.reservation);
         command.length(ask.breakers.len());
         for (at, name) in ask.breakers.iter().enumerate() {
             if at == 0 {

@@ -26,20 +26,21 @@ script!(
     [
         "base.lua",
         "limit.lua",
+        "answers.lua",
+        "hit.lua",
         "retry.lua",
         "breaker.lua",
-        "answers.lua",
         "lease.lua",
         "counters.lua",
         "open.lua"
     ],
-    "600f041d349f222926afba1d78ce21ab0ba54d70"
+    "6e48f1ecd5e03ba943af3ac25d54b1e9c8ba1044"
 );
 script!(
     CLOSE,
     "close",
     ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "lease.lua", "counters.lua", "close.lua"],
-    "432e3ead316a706cc450cbeaf86da9a73c6d6607"
+    "82b9cbd5036fb3068cd860db54a618702171691d"
 );
 script!(
     WITHDRAW,
