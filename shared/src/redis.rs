@@ -20,6 +20,7 @@ mod entry;
 mod keys;
 mod lease;
 mod open;
+mod packed;
 mod reply;
 mod script;
 #[cfg(test)]
@@ -28,9 +29,9 @@ mod words;
 
 use self::counters::Present;
 use self::keys::Keys;
+use self::packed::{Packed, Word};
 use self::reply::Reader;
 pub use self::script::Script;
-use self::words::Word;
 pub use self::words::Words;
 use crate::time::Instant;
 
@@ -40,7 +41,9 @@ use crate::time::Instant;
 pub struct Command {
     pub script: &'static Script,
     pub keys: Words,
-    pub arguments: Words,
+    said: Packed,
+    /// What is long, and goes as it is.
+    bytes: Words,
     nonce: u64,
 }
 
@@ -101,23 +104,31 @@ impl Codec {
     }
 
     fn command(&self, script: &'static Script, moment: Moment) -> Command {
-        let mut arguments = Words::default();
-        arguments.push(Word::Id(moment.nonce));
+        let mut said = Packed::default();
+        said.push(Word::Id(moment.nonce));
         match self.clock {
-            Clock::Server => arguments.push(Word::Text("")),
-            Clock::Sender => arguments.push(Word::Count(moment.now.as_micros())),
+            Clock::Server => said.push(Word::Text("")),
+            Clock::Sender => said.push(Word::Count(moment.now.as_micros())),
         }
-        Command { script, keys: Words::default(), arguments, nonce: moment.nonce }
+        Command { script, keys: Words::default(), said, bytes: Words::default(), nonce: moment.nonce }
     }
 }
 
 impl Command {
+    pub fn arguments(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.said.as_bytes()).chain(self.bytes.iter())
+    }
+
     fn key(&mut self, key: &str) {
-        self.keys.push(Word::Text(key));
+        self.keys.push(key.as_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.bytes.push(bytes);
     }
 
     fn say(&mut self, word: Word<'_>) {
-        self.arguments.push(word);
+        self.said.push(word);
     }
 
     fn text(&mut self, text: &str) {

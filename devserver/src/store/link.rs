@@ -256,7 +256,7 @@ async fn send(
 ) -> Result<Value, RedisError> {
     let mut packed = redis::cmd(verb);
     packed.arg(script).arg(command.keys.len());
-    for word in command.keys.iter().chain(command.arguments.iter()) {
+    for word in command.keys.iter().chain(command.arguments()) {
         packed.arg(word);
     }
     let value = connection.send_packed_command(&packed).await?.extract_error()?;

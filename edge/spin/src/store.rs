@@ -166,7 +166,7 @@ fn exchange(connection: &Connection, command: &Command) -> Result<Value, Error> 
 }
 
 fn parameters(script: &str, command: &Command) -> Vec<RedisParameter> {
-    let words = command.keys.iter().chain(command.arguments.iter());
+    let words = command.keys.iter().chain(command.arguments());
     let keys = i64::try_from(command.keys.len()).unwrap_or(i64::MAX);
     [RedisParameter::Binary(script.as_bytes().to_vec()), RedisParameter::Int64(keys)]
         .into_iter()

@@ -6,7 +6,8 @@
 local EXACT = 9007199254740991
 local HOUR = 3600000000
 
-local keys_read, words_read = 0, 0
+local words = cmsgpack.unpack(ARGV[1])
+local keys_read, words_read, bytes_read = 0, 0, 1
 
 local function key()
   keys_read = keys_read + 1
@@ -15,11 +16,15 @@ end
 
 local function text()
   words_read = words_read + 1
-  return ARGV[words_read]
+  return words[words_read]
 end
 
-local function number()
-  return tonumber(text())
+local number = text
+
+-- What is long, and goes as it is.
+local function bytes()
+  bytes_read = bytes_read + 1
+  return ARGV[bytes_read]
 end
 
 local function is_said()
@@ -42,7 +47,7 @@ end
 -- clock.
 local now = number()
 local spare = 3600000
-if not now then
+if now == '' then
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
   spare = 1000

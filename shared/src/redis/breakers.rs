@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::words::Word;
+use super::packed::Word;
 use super::{Codec, Command, Garbled, Moment, Told, Value, script};
 use crate::breaker::Gate;
 use crate::control::{Change, Entry, Full, Listing, Order};

@@ -4,7 +4,7 @@ local id, roll = text(), text()
 local reserved, used = number(), number()
 local scopes = read_scopes()
 local cached, again, entry
-if is_said() then entry = { meta = text(), body = text() } end
+if is_said() then entry = { meta = text(), body = bytes() } end
 if is_said() then cached = { key = key(), name = text(), life = number() } end
 if is_said() then again = { key = key(), name = text(), request = text(), life = number() } end
 local lease

@@ -1,7 +1,7 @@
 //! After the last byte.
 
 use super::counters::Present;
-use super::words::Word;
+use super::packed::Word;
 use super::{Codec, Command, Garbled, Moment, Told, Value, entry, script};
 use crate::breaker::{OnRateLimit, Outcome};
 use crate::metrics::Tally;
@@ -130,7 +130,7 @@ impl Codec {
         let is_wanted = cache.is_some() || repeat.is_some();
         if let Some(entry) = command.part(entry.as_ref().filter(|_| is_wanted)) {
             command.text(&entry::meta(entry));
-            command.say(Word::Bytes(&entry.body));
+            command.bytes(&entry.body);
         }
         if let Some((key, life)) = command.part(cache.as_ref()) {
             command.key(&self.keys.hashed("cache", *key));

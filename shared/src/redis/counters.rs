@@ -3,7 +3,7 @@
 //! Which shell wants it says so once ([`Codec::counting`]); the commands of the others are as they were. A request
 //! costs no command more than its `open` and its `close`, but one that is refused ([`Codec::tell`]).
 
-use super::words::Word;
+use super::packed::Word;
 use super::{Codec, Command, Garbled, Moment, Told, Value, script};
 use crate::metrics::{Exposition, Family, Sink as _, Tally};
 use crate::platform::Reservation;

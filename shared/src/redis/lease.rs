@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
+use super::packed::Word;
 use super::reply::Reader;
-use super::words::Word;
 use super::{Codec, Command, Garbled, Moment, Told, Value, script};
 use crate::fingerprint::Fingerprint;
 use crate::platform::{Lease, Mark, Overheard, Piece, Renewed};
@@ -17,16 +17,16 @@ impl Codec {
         if let Some(piece) = command.part(piece) {
             command.key(&self.keys.hashed("said", lease.key));
             if let Some(head) = command.part(piece.head.as_ref()) {
-                command.say(Word::Bytes(head));
+                command.bytes(head);
             }
-            command.say(Word::Bytes(&piece.bytes));
+            command.bytes(&piece.bytes);
             let (mark, notice) = match &piece.end {
                 None => ("", None),
                 Some(Mark::Complete) => ("complete", None),
                 Some(Mark::Cut { notice }) => ("cut", notice.as_deref()),
             };
             command.text(mark);
-            command.say(Word::Bytes(notice.unwrap_or_default()));
+            command.bytes(notice.unwrap_or_default());
         }
         command
     }

@@ -1,7 +1,7 @@
 -- The steps of limit.rs and account.rs.
 --
--- An account is a hash with a field for each rate, `r1` … of requests and `t1` … of tokens: "debt unit at",
--- in units of the rate and in milliseconds. Its holds are a sorted set: call, and when it is held no more.
+-- An account is a hash with a field for each rate, `r1` … of requests and `t1` … of tokens: debt, unit and time in
+-- MessagePack, in units of the rate and in milliseconds. Its holds are a sorted set: call, and when it is held no more.
 
 local function read_rates()
   local rates = {}
@@ -32,9 +32,9 @@ end
 local function run_off(kept, rate)
   local debt, unit, at = 0, 0, 0
   if kept then
-    local a, b, c = string.match(kept, '^(%d+) (%d+) (%d+)$')
-    if a then
-      debt, unit, at = tonumber(a), tonumber(b), tonumber(c)
+    local is_read, a, b, c, more = pcall(cmsgpack.unpack, kept)
+    if is_read and type(a) == 'number' and type(b) == 'number' and type(c) == 'number' and not more then
+      debt, unit, at = a, b, c
     else
       fault()
     end
@@ -51,7 +51,7 @@ local function run_off(kept, rate)
 end
 
 local function meter(rate, debt, at)
-  return whole(debt) .. ' ' .. whole(rate.unit) .. ' ' .. whole(at)
+  return cmsgpack.pack(debt, rate.unit, at)
 end
 
 local function remaining(rate, debt)

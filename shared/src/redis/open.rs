@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::keys::of_scope;
+use super::packed::Word;
 use super::reply::Reader;
-use super::words::Word;
 use super::{Codec, Command, Garbled, Moment, Told, Value, entry, script};
 use crate::account::{CONCURRENT_WAIT, Denied, Left, Measure, Scope};
 use crate::cache::{Entry, Freshness};

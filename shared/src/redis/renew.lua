@@ -5,8 +5,8 @@ local held = { key = key(), name = text(), span = number(), form = text() }
 local piece
 if is_said() then
   piece = { key = key() }
-  if is_said() then piece.head = text() end
-  piece.bytes, piece.mark, piece.notice = text(), text(), text()
+  if is_said() then piece.head = bytes() end
+  piece.bytes, piece.mark, piece.notice = bytes(), text(), bytes()
 end
 put(renew(held, id, piece))
 return reply

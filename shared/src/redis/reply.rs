@@ -5,7 +5,7 @@ use std::vec::IntoIter;
 
 use bytes::Bytes;
 
-use super::words::hex;
+use super::packed::hex;
 use super::{Garbled, Told, Value};
 use crate::breaker::Gate;
 use crate::control::{Forced, Override};

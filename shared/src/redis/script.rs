@@ -34,44 +34,44 @@ script!(
         "counters.lua",
         "open.lua"
     ],
-    "6e48f1ecd5e03ba943af3ac25d54b1e9c8ba1044"
+    "1727c61ded2c9f86f26622ce243b4f7a5f7502a8"
 );
 script!(
     CLOSE,
     "close",
     ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "lease.lua", "counters.lua", "close.lua"],
-    "82b9cbd5036fb3068cd860db54a618702171691d"
+    "614ceb743eb1b836aeed9379cade970701571984"
 );
 script!(
     WITHDRAW,
     "withdraw",
     ["base.lua", "retry.lua", "breaker.lua", "withdraw.lua"],
-    "ac9fb58d54e73dca9a1e90b5142264301e0ee79a"
+    "5b9c6467be80c78348f455a2231dcf44c3952493"
 );
-script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "16dff39b9618dc7254c76ab3264eacf7ebcbd618");
+script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "c38e2853b8160765d54abd89ea55545833f3b26c");
 script!(
     CONTROL,
     "control",
     ["base.lua", "breaker.lua", "control.lua"],
-    "fa83ab40e7f08e1a1d8150ced20eebbe5ec7a3b1"
+    "6dcca75b0386a060a998b0f84fc34cb45bcefd53"
 );
-script!(NAMES, "names", ["base.lua", "names.lua"], "f144fdf7e3f1b82bc06fc2781e299e98364b5465");
+script!(NAMES, "names", ["base.lua", "names.lua"], "5ac00849a8c14fc705a0ae674bc72f1dda48313c");
 script!(
     LISTING,
     "listing",
     ["base.lua", "breaker.lua", "listing.lua"],
-    "4d25518050046204cc551f1d31319b62e6fa0927"
+    "bccf881f7caa2d7e68f8a6582ea8d576c15105df"
 );
 
-script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "9dc2b945b5df8ef75ad4b24a411b82c10500ef56");
+script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "3a8b565ea6453805bc20f993b13737ec3e4c06d5");
 script!(
     OVERHEAR,
     "overhear",
     ["base.lua", "lease.lua", "overhear.lua"],
-    "b673ca9783894b6620b8e0053b686f4a4942c135"
+    "ec65d7970e1daed126476803f12f10ff46ed6762"
 );
-script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "ce33312a1ce0d4a583fe1e0b8f3d37086c9e03d9");
-script!(SUMS, "sums", ["base.lua", "sums.lua"], "e78446f77fce31bf4e2b13b34b48280b4912bbe9");
+script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "939ff3032ecdba070e3f5ff13b45d24e66c5d969");
+script!(SUMS, "sums", ["base.lua", "sums.lua"], "068b2c00f4b98c83ecba44bb05717434f945a811");
 
 #[cfg(test)]
 pub(super) const ALL: [&Script; 11] =

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use sha1::{Digest as _, Sha1};
 
 use super::script::ALL;
-use super::words::Word;
 use super::*;
 use crate::cache::{Entry, Form};
 use crate::endpoint::Operation;
@@ -38,32 +37,26 @@ fn scripts_are_known_by_their_sha1() {
 
 #[test]
 fn words_are_what_a_script_can_read() {
-    let mut words = Words::default();
-    for word in [
-        Word::Text(""),
-        Word::Bytes(b"\0\r\n\xff"),
-        Word::Count(0),
-        Word::Count(1_234_567),
-        Word::Count(u64::MAX),
-        Word::Span(Duration::from_millis(5)),
-        Word::Span(Duration::MAX),
-        Word::Id(0xab),
-        Word::None,
-    ] {
-        words.push(word);
-    }
-    let expected: [&[u8]; 9] = [
-        b"",
-        b"\0\r\n\xff",
-        b"0",
-        b"1234567",
-        b"9007199254740991",
-        b"5000",
-        b"9007199254740991",
-        b"00000000000000ab",
-        b"-1",
+    let long = "x".repeat(40);
+    let mut packed = Packed::default();
+    let words: [(Word<'_>, &[u8]); 10] = [
+        (Word::Text(""), b"\xa0"),
+        (Word::Text("ab"), b"\xa2ab"),
+        (Word::Text(&long), &[b"\xdb\0\0\0\x28", long.as_bytes()].concat()),
+        (Word::Count(0), b"\0"),
+        (Word::Count(128), b"\xce\0\0\0\x80"),
+        (Word::Count(u64::MAX), b"\xcf\0\x1f\xff\xff\xff\xff\xff\xff"),
+        (Word::Span(Duration::from_millis(5)), b"\xce\0\0\x13\x88"),
+        (Word::Span(Duration::MAX), b"\xcf\0\x1f\xff\xff\xff\xff\xff\xff"),
+        (Word::Id(0xab), b"\xb000000000000000ab"),
+        (Word::None, b"\xff"),
     ];
-    assert_eq!(words.iter().collect::<Vec<_>>(), expected);
+    let mut expected = b"\xdd\0\0\0\x0a".to_vec();
+    for (word, bytes) in words {
+        packed.push(word);
+        expected.extend_from_slice(bytes);
+    }
+    assert_eq!(packed.as_bytes(), expected);
 }
 
 /// What clients choose is in no key, whatever they choose; what is in it, no client chooses.

@@ -56,7 +56,7 @@ impl Connection {
         let count = command.keys.len().to_string();
         let head = [verb.as_bytes(), script.as_bytes(), count.as_bytes()];
         let words: Vec<&[u8]> =
-            head.into_iter().chain(command.keys.iter()).chain(command.arguments.iter()).collect();
+            head.into_iter().chain(command.keys.iter()).chain(command.arguments()).collect();
         self.write(&words);
     }
 
