@@ -3,6 +3,8 @@
 -- An account is a hash with a field for each rate, `r1` … of requests and `t1` … of tokens: debt, unit and time in
 -- MessagePack, in units of the rate and in milliseconds. Its holds are a sorted set: call, and when it is held no more.
 
+local here = over(now, 1000)
+
 local function read_rates()
   local rates = {}
   for at = 1, number() do
@@ -42,7 +44,6 @@ local function run_off(kept, rate)
   if unit ~= rate.unit then
     if unit > 0 then debt = math.min(over_rounded_up(debt, unit) * rate.unit, EXACT) end
   end
-  local here = over(now, 1000)
   if here > at then
     debt = math.max(debt - (here - at) * rate.drain, 0)
     at = here
@@ -64,9 +65,9 @@ local function load_meters(scope, kind, rates)
   local fields = {}
   for at = 1, #rates do fields[at] = kind .. at end
   local kept, meters = redis.call('HMGET', scope.account, unpack(fields)), {}
-  for at, rate in ipairs(rates) do
-    local debt, when = run_off(kept[at], rate)
-    meters[at] = { rate = rate, debt = debt, at = when, field = fields[at] }
+  for at = 1, #rates do
+    local debt, when = run_off(kept[at], rates[at])
+    meters[at] = { rate = rates[at], debt = debt, at = when, field = fields[at] }
   end
   return meters
 end
@@ -84,12 +85,15 @@ end
 -- Which of the meters does not have `amount`: its place, what is used, and the wait in milliseconds, -1 for
 -- ever.
 local function refusing(meters, amount)
-  for at, meter in ipairs(meters) do
+  for at = 1, #meters do
+    local meter = meters[at]
     local rate, wanted = meter.rate, units(meter.rate, amount)
-    local used = rate.count - remaining(rate, meter.debt)
-    if wanted > rate.capacity then return at, used, -1 end
     local after = meter.debt + wanted
-    if after > rate.capacity then return at, used, over_rounded_up(after - rate.capacity, rate.drain) end
+    if wanted > rate.capacity then
+      return at, rate.count - remaining(rate, meter.debt), -1
+    elseif after > rate.capacity then
+      return at, rate.count - remaining(rate, meter.debt), over_rounded_up(after - rate.capacity, rate.drain)
+    end
   end
 end
 
@@ -97,31 +101,38 @@ end
 local function denied(scopes, tokens)
   for place, scope in ipairs(scopes) do
     if scope.most >= 0 and scope.held >= scope.most then return { place, 0, 0, scope.held, 0 } end
-    for kind, meters in ipairs({ scope.r, scope.t }) do
-      local at, used, wait = refusing(meters, kind == 1 and 1 or tokens)
-      if at then return { place, kind, at, used, wait } end
-    end
+    local at, used, wait = refusing(scope.r, 1)
+    if at then return { place, 1, at, used, wait } end
+    at, used, wait = refusing(scope.t, tokens)
+    if at then return { place, 2, at, used, wait } end
   end
 end
 
 local function take(meters, amount)
-  for _, meter in ipairs(meters) do
-    meter.debt = meter.debt + units(meter.rate, amount)
+  for at = 1, #meters do
+    meters[at].debt = meters[at].debt + units(meters[at].rate, amount)
   end
 end
 
-local function keep_meters(scope, meters)
-  for _, it in ipairs(meters) do
-    redis.call('HSET', scope.account, it.field, meter(it.rate, it.debt, it.at))
-    extend(scope.account, over_rounded_up(it.debt, it.rate.drain))
+-- Writes them all at once, and lets the account live until the last of them has run off.
+local function keep_meters(scope, ...)
+  local fields, life = {}, 0
+  for _, meters in ipairs({ ... }) do
+    for at = 1, #meters do
+      local it = meters[at]
+      fields[#fields + 1], fields[#fields + 2] = it.field, meter(it.rate, it.debt, it.at)
+      life = math.max(life, over_rounded_up(it.debt, it.rate.drain))
+    end
   end
+  if #fields == 0 then return end
+  redis.call('HSET', scope.account, unpack(fields))
+  extend(scope.account, life)
 end
 
 -- Writes what was taken down.
 local function keep_scopes(scopes, id, hold)
   for _, scope in ipairs(scopes) do
-    keep_meters(scope, scope.r)
-    keep_meters(scope, scope.t)
+    keep_meters(scope, scope.r, scope.t)
     if scope.most >= 0 then
       redis.call('ZREMRANGEBYSCORE', scope.holds, '-inf', whole(now))
       redis.call('ZADD', scope.holds, whole(now + hold), id)
@@ -133,7 +144,9 @@ end
 local function put_left(scopes, kind)
   local tightest, least
   for _, scope in ipairs(scopes) do
-    for _, meter in ipairs(scope[kind]) do
+    local meters = scope[kind]
+    for at = 1, #meters do
+      local meter = meters[at]
       local left = remaining(meter.rate, meter.debt)
       if not least or left < least then tightest, least = meter, left end
     end

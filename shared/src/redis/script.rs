@@ -34,13 +34,13 @@ script!(
         "counters.lua",
         "open.lua"
     ],
-    "1727c61ded2c9f86f26622ce243b4f7a5f7502a8"
+    "deeb612ca5b10621b113a45b4383b27398e73d80"
 );
 script!(
     CLOSE,
     "close",
     ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "lease.lua", "counters.lua", "close.lua"],
-    "614ceb743eb1b836aeed9379cade970701571984"
+    "6557bcaab17ac6b1617deeb61427038460e913a5"
 );
 script!(
     WITHDRAW,
