@@ -10,6 +10,7 @@
 
 mod cluster;
 mod component;
+mod custom_kind;
 mod metrics;
 mod object;
 mod operators;
@@ -24,6 +25,7 @@ mod yaml;
 
 pub use cluster::Cluster;
 pub use component::Component;
+pub use custom_kind::CustomKind;
 pub use metrics::Metrics;
 pub use object::Object;
 pub use settings::Settings;
