@@ -32,6 +32,18 @@ pub struct Policy {
     pub coalesce: bool,
     /// Bytes of the longest answer that is kept. Default 4 MiB.
     pub max_entry: u64,
+    pub place: Place,
+}
+
+/// Where a Worker keeps answers. Elsewhere they are kept with everything else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// In the cache of the data centre that the call has come to.
+    #[default]
+    Edge,
+    /// There, and in KV, where every data centre finds them after a while.
+    Kv,
 }
 
 /// Who may be given an answer that somebody else has asked for.
@@ -55,6 +67,7 @@ impl Default for Policy {
             stale_if_error: Duration::ZERO,
             coalesce: true,
             max_entry: 4 << 20,
+            place: Place::Edge,
         }
     }
 }

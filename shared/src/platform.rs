@@ -19,7 +19,7 @@ pub(crate) use self::lease::MOST_OVERHEARD;
 pub use self::lease::{Lease, Leased, Mark, Overheard, Piece, Release, Renewed};
 use crate::account::{Denied, Left, Scope, Want};
 use crate::breaker::{Gate, Outcome, Policy};
-use crate::cache::{Entry, Freshness, Window};
+use crate::cache::{Entry, Freshness, Place, Window};
 use crate::config::{Condition, Limits, Upstream, UpstreamId};
 use crate::control::{self, Listing, Order, Unheeded};
 use crate::fingerprint::Fingerprint;
@@ -147,6 +147,7 @@ pub struct Ask<'a> {
 pub struct Recall {
     pub key: Fingerprint,
     pub window: Window,
+    pub place: Place,
 }
 
 /// An answer that is kept.
@@ -189,6 +190,8 @@ pub struct Keeping {
     /// Only ever a complete one. Without it the keys are free again.
     pub entry: Option<Arc<Entry>>,
     pub cache: Option<(Fingerprint, Duration)>,
+    /// Where it is to be kept for the cache.
+    pub place: Place,
     pub repeat: Option<(Repeat, Duration)>,
     /// A lease that goes back, if it is still the call's own.
     pub lease: Option<(Lease, Release)>,
@@ -255,6 +258,7 @@ impl Opened {
         let is_first = self.repeated == Some(Repeated::First);
         let keeping = Keeping {
             entry: None,
+            place: ask.recall.map(|recall| recall.place).unwrap_or_default(),
             cache: ask.recall.filter(|_| refreshes).map(|recall| (recall.key, Duration::ZERO)),
             repeat: ask.repeat.filter(|_| is_first).map(|repeat| (*repeat, Duration::ZERO)),
             lease: ask

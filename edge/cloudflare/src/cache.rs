@@ -1,4 +1,8 @@
-//! Answers that are kept for whoever asks the same, in the cache of the place where this runs.
+//! Answers that are kept for whoever asks the same: in the cache of the data centre where this runs, and where the route
+//! says so in KV as well.
+//!
+//! KV shows nowhere at once what is written, and may show for a minute that there is nothing, so the near cache comes
+//! first: who waits next door for an answer finds it there.
 //!
 //! What is kept says itself what it is, since when and for how long ([`weir::remote::keep`]), and is believed only
 //! where it names the key that was asked for. A cache that does not answer in time has nothing.
@@ -7,37 +11,61 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
-use weir::cache::Entry;
+use weir::cache::{Entry, Place};
 use weir::fingerprint::Fingerprint;
 use weir::platform::{Recall, Recalled};
 use weir::remote;
 use weir::time::UnixMillis;
+use worker::Env;
 
-use crate::js;
 use crate::platform::millis;
 use crate::sleep::Sleep;
+use crate::{js, settings};
+
+/// The binding of the KV namespace, which need not be there.
+pub(crate) const BINDING: &str = "CACHE";
+
+/// KV keeps nothing for less.
+const LEAST_LIFE: Duration = Duration::from_mins(1);
 
 /// Where answers are kept, and how long it is waited for.
 pub(crate) struct Cache {
-    pub(crate) patience: Duration,
+    kv: JsValue,
+    patience: Duration,
 }
 
 impl Cache {
-    pub(crate) async fn recall(&self, recall: &Recall) -> Option<Recalled> {
-        let bytes = self.bounded(js::look(&url(&recall.key))).await?;
-        if bytes.is_undefined() {
-            return None;
-        }
-        remote::recall(recall, &Uint8Array::new(&bytes).to_vec(), UnixMillis(millis()))
+    pub(crate) fn new(env: &Env, patience: Duration) -> Self {
+        Self { kv: settings::binding(env, BINDING), patience }
     }
 
-    pub(crate) async fn keep(&self, key: Fingerprint, entry: &Arc<Entry>, life: Duration) {
+    pub(crate) async fn recall(&self, recall: &Recall) -> Option<Recalled> {
+        let near = self.bounded(js::look(&url(&recall.key))).await;
+        let near = near.and_then(|kept| read(recall, &kept));
+        if near.is_some() || recall.place == Place::Edge {
+            return near;
+        }
+        let far = self.bounded(js::look_in_kv(&self.kv, &recall.key.to_hex())).await?;
+        read(recall, &far)
+    }
+
+    /// For as long as an answer of this `place` is given.
+    pub(crate) async fn keep(&self, place: Place, key: Fingerprint, entry: &Arc<Entry>, life: Duration) {
         let bytes = remote::keep(key, entry, life, UnixMillis(millis()));
-        self.bounded(js::keep(&url(&key), &Uint8Array::from(bytes.as_slice()), seconds(life))).await;
+        let bytes = Uint8Array::from(bytes.as_slice());
+        let near = self.bounded(js::keep(&url(&key), &bytes, seconds(life)));
+        match place {
+            Place::Edge => near.await,
+            Place::Kv => {
+                let life = seconds(life.max(LEAST_LIFE));
+                let far = self.bounded(js::keep_in_kv(&self.kv, &key.to_hex(), &bytes, life));
+                join(near, far).await.0
+            }
+        };
     }
 
     async fn bounded(&self, promise: Result<Promise, JsValue>) -> Option<JsValue> {
@@ -47,6 +75,14 @@ impl Cache {
             Either::Right(_) => None,
         }
     }
+}
+
+/// `None` where there is nothing, and where what there is does not say that it is what was asked for.
+fn read(recall: &Recall, kept: &JsValue) -> Option<Recalled> {
+    if kept.is_undefined() || kept.is_null() {
+        return None;
+    }
+    remote::recall(recall, &Uint8Array::new(kept).to_vec(), UnixMillis(millis()))
 }
 
 /// Nothing is ever fetched from there. What may be given to whom is part of the key.

@@ -46,3 +46,22 @@ export async function look(url) {
 export async function keep(url, bytes, seconds) {
   await caches.default.put(url, new Response(bytes, { headers: { "cache-control": `max-age=${seconds}` } }));
 }
+
+/** Resolves to an `ArrayBuffer`, or to null. */
+export function lookInKv(kv, key) {
+  return kv.get(key, "arrayBuffer");
+}
+
+export function keepInKv(kv, key, bytes, seconds) {
+  return kv.put(key, bytes, { expirationTtl: seconds });
+}
+
+/** Resolves to a text, or to null: what KV has had for at most so many seconds. */
+export function readText(kv, key, seconds) {
+  return kv.get(key, { type: "text", cacheTtl: seconds });
+}
+
+/** Sends what `text` says in JSON. */
+export function post(queue, text) {
+  return queue.send(JSON.parse(text), { contentType: "json" });
+}

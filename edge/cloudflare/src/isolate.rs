@@ -12,7 +12,7 @@ use weir::metrics::{self, Exposition, Family, Sink as _};
 use weir::roll;
 use worker::Env;
 
-use crate::platform::now;
+use crate::platform::{millis, now};
 use crate::{js, log, settings};
 
 /// Requests whose ending is remembered.
@@ -20,6 +20,9 @@ const RECENT: usize = 1024;
 
 pub(crate) struct Isolate {
     config: RefCell<Option<Arc<Config>>>,
+    /// The document that was found last, sound or not, and when somebody looked last.
+    document: RefCell<String>,
+    looked: Cell<u64>,
     pub(crate) store: RefCell<Store>,
     pub(crate) metrics: RefCell<Exposition>,
     /// How the last requests ended.
@@ -30,6 +33,8 @@ pub(crate) struct Isolate {
 thread_local! {
     static ISOLATE: Rc<Isolate> = Rc::new(Isolate {
         config: RefCell::default(),
+        document: RefCell::default(),
+        looked: Cell::default(),
         store: RefCell::new(Store::new(now(), 0)),
         metrics: RefCell::default(),
         endings: RefCell::default(),
@@ -43,19 +48,51 @@ impl Isolate {
         ISOLATE.with(Rc::clone)
     }
 
-    /// The configuration in force.
-    pub(crate) fn config(&self, env: &Env) -> Result<Arc<Config>, String> {
-        if let Some(config) = &*self.config.borrow() {
-            return Ok(Arc::clone(config));
+    /// The configuration in force. Whoever is the first waits for it, and so does who finds that nobody has looked
+    /// for long.
+    pub(crate) async fn config(&self, env: &Env) -> Result<Arc<Config>, String> {
+        if self.config.borrow().is_none() {
+            self.put_in_force(env, settings::read(env).await?)?;
+        } else if self.looked.get().saturating_add(settings::every(env).saturating_mul(2)) <= millis() {
+            self.look(env).await;
         }
-        let loaded = settings::load(env)?;
+        self.config.borrow().clone().ok_or_else(|| "there is none".into())
+    }
+
+    /// Whether it is time to look for another document.
+    pub(crate) fn is_due(&self, env: &Env) -> bool {
+        settings::is_in_kv(env) && self.looked.get().saturating_add(settings::every(env)) <= millis()
+    }
+
+    /// Looks for another document. A broken one is told once, and changes nothing.
+    pub(crate) async fn look(&self, env: &Env) {
+        if !settings::is_in_kv(env) {
+            return;
+        }
+        // Others need not look meanwhile.
+        self.looked.set(millis());
+        let outcome = match settings::read(env).await {
+            Ok(text) if *self.document.borrow() == text => Ok(()),
+            Ok(text) => self.put_in_force(env, text),
+            Err(why) => Err(why),
+        };
+        if let Err(why) = outcome {
+            log::rejected(&why);
+        }
+    }
+
+    fn put_in_force(&self, env: &Env, text: String) -> Result<(), String> {
+        self.looked.set(millis());
+        let loaded = settings::load(env, &text);
+        let version = settings::version(&text);
+        self.document.replace(text);
+        let loaded = loaded?;
         for warning in &loaded.warnings {
             log::warning(warning);
         }
-        let config = Arc::new(loaded.config);
-        self.store.borrow_mut().resize_cache(config.store.cache);
-        self.config.replace(Some(Arc::clone(&config)));
-        Ok(config)
+        log::configured(&version);
+        self.config.replace(Some(Arc::new(loaded.config)));
+        Ok(())
     }
 
     /// Counts a request that is over.

@@ -35,6 +35,25 @@ extern "C" {
 
     #[wasm_bindgen(catch)]
     pub(crate) fn keep(url: &str, bytes: &Uint8Array, seconds: u32) -> Result<Promise, JsValue>;
+
+    /// Resolves to an `ArrayBuffer`, or to null.
+    #[wasm_bindgen(catch, js_name = lookInKv)]
+    pub(crate) fn look_in_kv(kv: &JsValue, key: &str) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = keepInKv)]
+    pub(crate) fn keep_in_kv(
+        kv: &JsValue,
+        key: &str,
+        bytes: &Uint8Array,
+        seconds: u32,
+    ) -> Result<Promise, JsValue>;
+
+    /// Resolves to a text, or to null.
+    #[wasm_bindgen(catch, js_name = readText)]
+    pub(crate) fn read_text(kv: &JsValue, key: &str, seconds: u32) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    pub(crate) fn post(queue: &JsValue, text: &str) -> Result<Promise, JsValue>;
 }
 
 /// Timers and chance.

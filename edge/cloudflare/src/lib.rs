@@ -8,6 +8,7 @@
 
 mod answer;
 mod cache;
+mod cron;
 mod desk;
 mod fetch;
 mod gone;
@@ -22,3 +23,4 @@ mod platform;
 mod serve;
 mod settings;
 mod sleep;
+mod usage;

@@ -1,11 +1,16 @@
 //! What the operator is told: one line of JSON each, on the console.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use weir::breaker::Gate;
+use weir::control::Listing;
 use weir::ledger::Record;
-use weir::platform::Event;
+use weir::platform::{Event, StoreLost};
+
+use crate::usage::Sum;
 
 /// No request can be served.
 pub(crate) fn unconfigured(why: &str) {
@@ -34,6 +39,51 @@ pub(crate) fn unsettled(request_id: &str) {
     web_sys::console::warn_1(&line(
         &json!({ "message": "not settled everywhere", "request_id": request_id }),
     ));
+}
+
+/// The books of a call are in the log alone.
+pub(crate) fn unsent(request_id: &str) {
+    web_sys::console::warn_1(&line(&json!({ "message": "usage is not sent", "request_id": request_id })));
+}
+
+/// What a tenant has used in the calls of a batch.
+pub(crate) fn used(tenant: &str, sum: &Sum) {
+    web_sys::console::log_1(&line(&json!({
+        "message": "usage",
+        "tenant": tenant,
+        "requests": sum.requests,
+        "input_tokens": sum.input_tokens,
+        "output_tokens": sum.output_tokens,
+    })));
+}
+
+/// Another document holds from now on.
+pub(crate) fn configured(version: &str) {
+    web_sys::console::log_1(&line(&json!({ "message": "configuration in force", "version": version })));
+}
+
+/// The document that was found does not hold; the one before it does.
+pub(crate) fn rejected(why: &str) {
+    web_sys::console::error_1(&line(&json!({ "message": "configuration rejected", "why": why })));
+}
+
+/// How the breakers stand that there is something to say of.
+pub(crate) fn breakers(listing: Result<Listing, StoreLost>) {
+    let Ok(listing) = listing else {
+        return web_sys::console::error_1(&line(&json!({ "message": "the store is lost" })));
+    };
+    let gates = listing.entries.iter().map(|entry| (entry.breaker.as_str(), gate(entry.gate)));
+    let gates: BTreeMap<_, _> = gates.collect();
+    web_sys::console::log_1(&line(&json!({ "message": "breakers", "gates": gates })));
+}
+
+fn gate(gate: Gate) -> &'static str {
+    match gate {
+        Gate::Closed => "closed",
+        Gate::Open { .. } => "open",
+        Gate::HalfOpen => "half-open",
+        Gate::Forced(held) => held.forced.name(),
+    }
 }
 
 pub(crate) fn event(event: &Event<'_>) {

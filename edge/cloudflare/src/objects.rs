@@ -9,10 +9,12 @@ use js_sys::Uint8Array;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 use weir::Config;
+use weir::control::Listing;
 use weir::platform::StoreLost;
-use weir::remote::{Asked, Object};
+use weir::remote::{self, Asked, Object};
 use worker::Env;
 
+use crate::platform::now;
 use crate::sleep::Sleep;
 use crate::{js, settings};
 
@@ -43,6 +45,13 @@ impl Objects {
     /// Asks one.
     pub(crate) async fn ask_one(&self, asked: &Asked) -> Result<Vec<u8>, StoreLost> {
         self.ask(std::slice::from_ref(asked)).await.pop().unwrap_or(Err(StoreLost))
+    }
+
+    /// The breakers of these names, and of all upstreams those that there is something to say of.
+    pub(crate) async fn breakers(&self, names: &[String], config: &Config) -> Result<Listing, StoreLost> {
+        let upstreams = config.upstreams.iter().map(|upstream| upstream.name.as_str());
+        let answers = self.ask(&remote::listing(names, upstreams, now())).await;
+        remote::listed(names, &answers, now())
     }
 
     fn send(&self, asked: &Asked) -> Said {

@@ -3,11 +3,14 @@
 use std::cell::RefMut;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join;
 use http::request::Parts;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::future_to_promise;
+use weir::Config;
 use weir::breaker::Report;
 use weir::config::Upstream;
 use weir::control::{Entry, Listing, Order, Unheeded};
@@ -21,7 +24,7 @@ use weir::platform::{
 };
 use weir::remote::{self, Asked};
 use weir::time::{Instant, UnixMillis};
-use worker::Context;
+use worker::{Context, Env};
 
 use crate::cache::Cache;
 use crate::fetch::{self, Download};
@@ -31,6 +34,7 @@ use crate::log;
 use crate::objects::Objects;
 use crate::opening;
 use crate::sleep::Sleep;
+use crate::usage::Usages;
 
 /// One request's handle to its isolate, and to what lies outside of it.
 #[derive(Clone)]
@@ -40,6 +44,8 @@ struct Visit {
     isolate: Rc<Isolate>,
     objects: Objects,
     cache: Cache,
+    usages: Usages,
+    config: Arc<Config>,
     context: Context,
 }
 
@@ -52,9 +58,10 @@ pub(crate) fn introduce(head: &mut Parts) {
 }
 
 impl Edge {
-    pub(crate) fn new(isolate: Rc<Isolate>, objects: Objects, context: Context) -> Self {
-        let cache = Cache { patience: objects.patience };
-        Self(Rc::new(Visit { isolate, objects, cache, context }))
+    pub(crate) fn new(isolate: Rc<Isolate>, config: Arc<Config>, env: &Env, context: Context) -> Self {
+        let objects = Objects::new(env, &config);
+        let (cache, usages) = (Cache::new(env, objects.patience), Usages::new(env));
+        Self(Rc::new(Visit { isolate, objects, cache, usages, config, context }))
     }
 
     pub(crate) fn isolate(&self) -> &Isolate {
@@ -174,15 +181,16 @@ impl Platform for Edge {
     async fn close(&self, closing: Closing) {
         self.isolate().record(&closing.record);
         log::record(&closing.record);
-        let Keeping { entry, cache, .. } = &closing.keeping;
+        let Keeping { entry, cache, place, .. } = &closing.keeping;
         if let (Some(entry), Some((key, life))) = (entry, cache) {
             // Before its lease goes back: who waits for it looks for it then.
-            self.cache().keep(*key, entry, *life).await;
+            self.cache().keep(*place, *key, entry, *life).await;
         }
         if closing.reservation.held == Held::Locally {
             self.own().close(&closing, now(), self.roll());
         }
-        let answers = self.objects().ask(&remote::close(&closing, now())).await;
+        let told = self.objects().ask(&remote::close(&closing, now()));
+        let (answers, ()) = join(told, self.0.usages.send(&closing.record)).await;
         let is_done = |answer: Result<Vec<u8>, StoreLost>| {
             answer.and_then(|answer| remote::done(&answer, now())).is_ok()
         };
@@ -203,8 +211,7 @@ impl Platform for Edge {
     }
 
     async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost> {
-        let answers = self.objects().ask(&remote::listing(names, now())).await;
-        remote::listed(names, &answers, now())
+        self.objects().breakers(names, &self.0.config).await
     }
 
     /// No request can wake another, in this isolate or elsewhere.

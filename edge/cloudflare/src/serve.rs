@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
@@ -9,14 +10,14 @@ use http::{HeaderValue, Method, StatusCode, header};
 use js_sys::Uint8Array;
 use wasm_bindgen::JsValue;
 use web_sys::{Request, Response};
-use weir::metrics::{self, Family, Sink as _};
+use weir::Platform as _;
+use weir::metrics::{self, Exposition, Family, Sink as _};
 use weir::refusal::Refusal;
 use worker::{Context, Env, event};
 
 use crate::gone::gone;
 use crate::incoming::Incoming;
 use crate::isolate::Isolate;
-use crate::objects::Objects;
 use crate::platform::{self, Edge};
 use crate::{answer, head, js, log};
 
@@ -33,21 +34,31 @@ async fn serve(request: &Request, env: &Env, context: Context) -> Result<Respons
     let Some(mut parts) = head::parse_request(&js::request_head(request)) else {
         return refused(&Refusal::Ambiguous { problem: "a path that is none" });
     };
-    if parts.uri.path() == METRICS {
-        return exposition(&isolate, &parts.method);
-    }
-    let config = match isolate.config(env) {
+    let config = match isolate.config(env).await {
         Ok(config) => config,
         Err(why) => {
             log::unconfigured(&why);
+            if parts.uri.path() == METRICS {
+                return exposition(&isolate.metrics.borrow(), &parts.method);
+            }
             return whole(weir::unconfigured(parts.uri.path()));
         }
     };
+    let edge = Edge::new(Rc::clone(&isolate), Arc::clone(&config), env, context);
+    if isolate.is_due(env) {
+        let (isolate, env) = (Rc::clone(&isolate), env.clone());
+        edge.outlive(async move { isolate.look(&env).await });
+    }
+    if parts.uri.path() == METRICS {
+        let mut shown = isolate.metrics.borrow().clone();
+        if let Ok(listing) = edge.breakers(&[]).await {
+            metrics::breakers(&config.upstreams, &listing, &mut shown);
+        }
+        return exposition(&shown, &parts.method);
+    }
     let upload = Incoming::of_request(request, &parts.headers);
     platform::introduce(&mut parts);
     let gauge = InFlight::of(&isolate);
-    let objects = Objects::new(env, &config);
-    let edge = Edge::new(isolate, objects, context);
     let (answer, settlement) = weir::handle(&edge, config, http::Request::from_parts(parts, upload));
     // It outlives a client that leaves, by as much as the platform allows.
     edge.outlive(async move {
@@ -77,11 +88,11 @@ impl Drop for InFlight {
     }
 }
 
-/// What this isolate has counted.
-fn exposition(isolate: &Isolate, method: &Method) -> Result<Response, JsValue> {
+/// What this isolate has counted, and how breakers stand.
+fn exposition(counted: &Exposition, method: &Method) -> Result<Response, JsValue> {
     let mut response = http::Response::new(Bytes::new());
     if method == Method::GET || method == Method::HEAD {
-        *response.body_mut() = isolate.metrics.borrow().to_string().into();
+        *response.body_mut() = counted.to_string().into();
         let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
     } else {

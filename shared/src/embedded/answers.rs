@@ -249,7 +249,8 @@ mod tests {
 
     fn recall(name: u64) -> Recall {
         let policy = Policy { stale_while_revalidate: Duration::from_mins(1), ..Policy::default() };
-        Recall { key: key(name), window: policy.window(crate::cache::Directives::default()).unwrap() }
+        let window = policy.window(crate::cache::Directives::default()).unwrap();
+        Recall { key: key(name), window, place: policy.place }
     }
 
     #[test]

@@ -119,8 +119,8 @@ impl Lookup {
             }
         }
         let key = framed.field("body", body.as_bytes()).finish();
-        self.recall = policy.window(directives).map(|window| Recall { key, window });
-        self.keeping.cache = Some((key, policy.life()));
+        self.recall = policy.window(directives).map(|window| Recall { key, window, place: policy.place });
+        (self.keeping.cache, self.keeping.place) = (Some((key, policy.life())), policy.place);
         self.most = policy.max_entry;
         self.status = Some(if self.recall.is_some() { Status::Miss } else { Status::Bypass });
         // Who wants nothing that was asked for before does not want what somebody else waits for either.

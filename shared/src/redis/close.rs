@@ -126,7 +126,7 @@ impl Codec {
     }
 
     fn keeping(&self, command: &mut Command, keeping: &Keeping) {
-        let Keeping { entry, cache, repeat, lease } = keeping;
+        let Keeping { entry, cache, repeat, lease, place: _ } = keeping;
         let is_wanted = cache.is_some() || repeat.is_some();
         if let Some(entry) = command.part(entry.as_ref().filter(|_| is_wanted)) {
             command.text(&entry::meta(entry));

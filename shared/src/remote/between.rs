@@ -35,9 +35,14 @@ pub fn renew(lease: &Lease, id: u64, now: Instant) -> Asked {
     Question::Renew { lease: *lease, id }.to(Object::Tenant(lease.tenant), now)
 }
 
-/// Asks for the breakers of these names, and for what else their upstreams have to say; answered by [`listed`].
-pub fn listing(names: &[String], now: Instant) -> Vec<Asked> {
-    let mut by_object: BTreeMap<Object, Vec<String>> = BTreeMap::new();
+/// Asks for the breakers of these names, and every one of these upstreams what else there is; answered by [`listed`].
+pub fn listing<'a>(
+    names: &[String],
+    upstreams: impl IntoIterator<Item = &'a str>,
+    now: Instant,
+) -> Vec<Asked> {
+    let upstreams = upstreams.into_iter().map(|name| (Object::of_breaker(name), Vec::new()));
+    let mut by_object: BTreeMap<Object, Vec<String>> = upstreams.collect();
     for name in names {
         by_object.entry(Object::of_breaker(name)).or_default().push(name.clone());
     }

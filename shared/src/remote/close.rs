@@ -75,7 +75,7 @@ impl Ends {
     }
 
     fn keep(&mut self, keeping: &Keeping, tenant: &str) {
-        let Keeping { entry, cache, repeat, lease } = keeping;
+        let Keeping { entry, cache, repeat, lease, place: _ } = keeping;
         if cache.is_none() && repeat.is_none() && lease.is_none() {
             return;
         }

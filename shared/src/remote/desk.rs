@@ -260,7 +260,7 @@ impl Desk {
         if let Some(key) = refresh {
             self.refreshes.free(&key);
         }
-        self.keep(&Keeping { entry, cache: None, repeat, lease }, id, now);
+        self.keep(&Keeping { entry, repeat, lease, ..Keeping::default() }, id, now);
         for finding in findings {
             self.breakers.observe(&finding, Report { id, now, roll });
             self.shelf.touch(Name::Breaker(finding.breaker), now);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant as Clocked};
 
 use weir::account::{Scope, Want};
 use weir::breaker::Gate;
-use weir::cache::Window;
+use weir::cache::{Place, Window};
 use weir::config::Limits;
 use weir::fingerprint::{Fingerprint, Framed, of_tenant};
 use weir::limit::Rate;
@@ -99,6 +99,7 @@ fn a_value_of_another_key_is_not_believed() {
     let recall = Recall {
         key: key(),
         window: Window { fresh: second, revalidate: second, if_error: second, ttl: second },
+        place: Place::Edge,
     };
     let repeat = Repeat { key: key(), request: key() };
     let breakers = ["a".to_owned()];

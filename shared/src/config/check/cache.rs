@@ -52,6 +52,7 @@ fn policy(raw: &CacheTable, store: &Store, path: &Path, report: &mut Report<'_>)
             .max_temperature
             .and_then(|temperature| checked(temperature, &path.key("max_temperature"), report)),
         coalesce: raw.coalesce.unwrap_or(default.coalesce),
+        place: raw.place.unwrap_or_default(),
         max_entry: max_entry(raw.max_entry, default.max_entry, store, &path.key("max_entry"), report),
     }
 }

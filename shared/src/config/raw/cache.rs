@@ -7,7 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 
 use super::spelled::{Spelled, spelled};
 use super::unit::{Size, Time};
-use crate::cache::Sharing;
+use crate::cache::{Place, Sharing};
 
 /// Answers to be kept and given again for the same request.
 #[derive(JsonSchema)]
@@ -39,6 +39,8 @@ pub(in crate::config) struct CacheTable {
     pub(in crate::config) coalesce: Option<bool>,
     /// Longest answer that is kept, up to `64MiB` and up to the `cache` of `[store]`. Default `4MiB`.
     pub(in crate::config) max_entry: Option<Size>,
+    /// Where a Worker keeps the answers of this route. Default `edge`.
+    pub(in crate::config) place: Option<Place>,
 }
 
 impl<'de> Spelled<'de> for Cache {

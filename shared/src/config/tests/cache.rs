@@ -1,7 +1,7 @@
 //! What a document says of answers that are kept.
 
 use super::*;
-use crate::cache::{Policy, Sharing};
+use crate::cache::{Place, Policy, Sharing};
 
 fn cache(text: &str) -> Option<Policy> {
     let text = LEAST.replace("[\"one\"]", &format!("[\"one\"]\ncache = {text}"));
@@ -20,7 +20,7 @@ fn a_cache_is_on_off_or_a_table() {
         ("{ ttl = \"720h\" }", Some(Policy { ttl: Duration::from_hours(720), ..default })),
         (
             "{ ttl = \"1m\", scope = \"shared\", max_temperature = 0.3, stale_while_revalidate = \"30s\", \
-             stale_if_error = \"1h\", coalesce = false, max_entry = \"64MiB\" }",
+             stale_if_error = \"1h\", coalesce = false, max_entry = \"64MiB\", place = \"kv\" }",
             Some(Policy {
                 ttl: Duration::from_mins(1),
                 scope: Sharing::Shared,
@@ -29,6 +29,7 @@ fn a_cache_is_on_off_or_a_table() {
                 stale_if_error: Duration::from_hours(1),
                 coalesce: false,
                 max_entry: 64 << 20,
+                place: Place::Kv,
             }),
         ),
         ("{ max_temperature = 0 }", Some(Policy { max_temperature: Some(0), ..default })),

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::scene::{at, caller, entry, key, limits, reservation};
 use crate::account::Scope;
 use crate::breaker::{Outcome, Policy};
-use crate::cache::Window;
+use crate::cache::{Place, Window};
 use crate::control::{Change, Forced, Order};
 use crate::embedded::Store;
 use crate::fingerprint::{self, Framed};
@@ -26,7 +26,7 @@ fn questions() -> Vec<Vec<u8>> {
     let lease = Lease { tenant: fingerprint::of_tenant("t"), key: key(3), form: Some(key(4)), span };
     let window =
         Window { fresh: Duration::ZERO, revalidate: Duration::MAX, if_error: Duration::MAX, ttl: span };
-    let recall = Recall { key: key(3), window };
+    let recall = Recall { key: key(3), window, place: Place::Edge };
     let breakers = ["a".to_owned(), "a/m".to_owned()];
     let ask = Ask {
         tenant: "t",
@@ -78,7 +78,7 @@ fn questions() -> Vec<Vec<u8>> {
             remote::lease_probe("a", 1, at(0)).question,
             remote::report_probe(&finding, 1, at(0)).question,
             remote::control(&order, at(0)).question,
-            remote::listing(&breakers, at(0)).remove(0).question,
+            remote::listing(&breakers, [], at(0)).remove(0).question,
             remote::renew(&lease, 1, at(0)).question,
         ]);
     opened.chain(others).collect()
@@ -254,7 +254,7 @@ proptest! {
         let window = Window {
             fresh: Duration::MAX, revalidate: Duration::MAX, if_error: Duration::MAX, ttl: Duration::MAX,
         };
-        let recall = Recall { key: key(3), window };
+        let recall = Recall { key: key(3), window, place: Place::Edge };
         let _ = remote::recall(&recall, &spoiled(kept, &harm, cut), UnixMillis(2));
         let _ = remote::recall(&recall, &rubbish, UnixMillis(2));
     }
@@ -266,7 +266,11 @@ fn what_is_kept_is_given_to_who_asks_for_it_and_while_it_lives() {
     let kept = remote::keep(key(3), &entry(30), second(60), UnixMillis(1_000_000));
     let window = |fresh| Window { fresh, revalidate: second(20), if_error: second(90), ttl: second(5) };
     let recalled = |name, fresh, wall| {
-        remote::recall(&Recall { key: key(name), window: window(fresh) }, &kept, UnixMillis(wall))
+        remote::recall(
+            &Recall { key: key(name), window: window(fresh), place: Place::Edge },
+            &kept,
+            UnixMillis(wall),
+        )
     };
     let found = recalled(3, second(10), 1_007_000).unwrap();
     assert_eq!((found.age, found.is_stale, found.refresh), (second(7), true, false));

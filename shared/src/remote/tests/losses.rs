@@ -6,7 +6,7 @@ use super::scene::{at, caller, key, limits, reservation};
 use super::world::closing;
 use crate::account::Scope;
 use crate::breaker::{Gate, Outcome, Policy, Report};
-use crate::cache::Window;
+use crate::cache::{Place, Window};
 use crate::config::{Limits, UpstreamId};
 use crate::embedded::Store;
 use crate::fingerprint;
@@ -182,7 +182,7 @@ fn where_all_that_were_asked_are_lost_the_store_is() {
 fn nobody_is_asked_who_has_nothing_to_say() {
     let second = Duration::from_secs;
     let window = Window { fresh: second(9), revalidate: second(99), if_error: second(99), ttl: second(9) };
-    let recall = Recall { key: key(1), window };
+    let recall = Recall { key: key(1), window, place: Place::Edge };
     let kept = remote::keep(key(1), &super::scene::entry(9), second(999), UnixMillis(0));
     let lease = Lease { tenant: fingerprint::of_tenant("t"), key: key(1), form: None, span: second(3) };
     let breakers = ["a".to_owned()];

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use weir::account::{Measure, Scope, Want};
 use weir::breaker::{Gate, OnRateLimit, Outcome, Policy, Report};
-use weir::cache::{Entry, Form, Freshness, Window};
+use weir::cache::{Entry, Form, Freshness, Place, Window};
 use weir::caller::Caller;
 use weir::config::Limits;
 use weir::control::{Change, Forced, Order};
@@ -227,6 +227,7 @@ impl Twins {
                 lease: lease
                     .filter(|_| opened.leased == Some(Leased::Own))
                     .map(|lease| (lease, self.one_of(&[Release::Spent, Release::Spent, Release::Free]))),
+                ..Keeping::default()
             };
             self.under_way.push((Reservation { want, ..reservation }, keeping));
         }
@@ -365,6 +366,7 @@ impl Twins {
             cache: self.recall().map(|recall| (recall.key, Duration::from_mins(1))),
             repeat: self.repeat().map(|repeat| (repeat, Duration::from_mins(1))),
             lease: self.lead().map(|lease| (lease, Release::Spent)),
+            ..Keeping::default()
         };
         self.close_both(reservation, keeping)
     }
@@ -428,7 +430,7 @@ impl Twins {
         let second = Duration::from_secs;
         let window =
             Window { fresh: second(5), revalidate: second(40), if_error: second(90), ttl: second(5) };
-        let recall = Recall { key, window };
+        let recall = Recall { key, window, place: Place::Edge };
         let ask = Ask { reservation: Some(&reservation), recall: Some(&recall), ..Ask::default() };
         let opened = self.open_both(ask)?;
         if opened.denied.is_none() && opened.recalled.is_some_and(|recalled| !recalled.refresh) {
@@ -638,7 +640,7 @@ impl Twins {
             1 => Window { fresh: second(2), revalidate: second(60), if_error: second(90), ttl: second(5) },
             _ => Window { fresh: second(0), revalidate: second(0), if_error: Duration::MAX, ttl: second(1) },
         };
-        Some(Recall { key, window })
+        Some(Recall { key, window, place: Place::Edge })
     }
 
     fn lead(&mut self) -> Option<Lease> {

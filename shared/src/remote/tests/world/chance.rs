@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Lives, Spread, World};
 use crate::account::{Scope, Want};
 use crate::breaker::{Outcome, Policy};
-use crate::cache::{Entry, Form, Window};
+use crate::cache::{Entry, Form, Place, Window};
 use crate::config::Limits;
 use crate::endpoint::Operation;
 use crate::fingerprint::{self, Fingerprint, Framed};
@@ -63,7 +63,7 @@ impl World {
             1 => Window { fresh: second(2), revalidate: second(60), if_error: second(90), ttl: second(5) },
             _ => Window { fresh: second(0), revalidate: second(0), if_error: Duration::MAX, ttl: second(1) },
         };
-        Some(Recall { key, window })
+        Some(Recall { key, window, place: Place::Edge })
     }
 
     pub(super) fn lease(&mut self, tenant: &str) -> Option<Lease> {
