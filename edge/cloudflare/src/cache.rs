@@ -1,13 +1,14 @@
-//! Answers that are kept for whoever asks the same: in the cache of the data centre where this runs, and where the route
-//! says so in KV as well.
+//! Answers that are kept for whoever asks the same: in the isolate's memory while they are fresh, in the
+//! cache of the data centre where this runs, and where the route says so in KV as well.
 //!
-//! KV shows nowhere at once what is written, and may show for a minute that there is nothing, so the near cache comes
-//! first: who waits next door for an answer finds it there.
+//! KV shows nowhere at once what is written, and may show for a minute that there is nothing, so the near
+//! cache comes first: who waits next door for an answer finds it there.
 //!
-//! What is kept says itself what it is, since when and for how long ([`weir::remote::keep`]), and is believed only
-//! where it names the key that was asked for. A cache that does not answer in time has nothing.
+//! What is kept says itself what it is, since when and for how long ([`weir::remote::keep`]), and is believed
+//! only where it names the key that was asked for. A cache that does not answer in time has nothing.
 
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use weir::remote;
 use weir::time::UnixMillis;
 use worker::Env;
 
+use crate::isolate::Isolate;
 use crate::platform::millis;
 use crate::sleep::Sleep;
 use crate::{js, settings};
@@ -34,28 +36,45 @@ const LEAST_LIFE: Duration = Duration::from_mins(1);
 
 /// Where answers are kept, and how long it is waited for.
 pub(crate) struct Cache {
+    isolate: Rc<Isolate>,
     kv: JsValue,
     patience: Duration,
 }
 
 impl Cache {
-    pub(crate) fn new(env: &Env, patience: Duration) -> Self {
-        Self { kv: settings::binding(env, BINDING), patience }
+    pub(crate) fn new(isolate: &Rc<Isolate>, env: &Env, patience: Duration) -> Self {
+        Self { isolate: Rc::clone(isolate), kv: settings::binding(env, BINDING), patience }
     }
 
     pub(crate) async fn recall(&self, recall: &Recall) -> Option<Recalled> {
+        let nearest = self.isolate.near.borrow().recall(recall, UnixMillis(millis()));
+        if nearest.is_some() {
+            return nearest;
+        }
         let near = self.bounded(js::look(&url(&recall.key))).await;
-        let near = near.and_then(|kept| read(recall, &kept));
+        let near = near.and_then(|kept| self.read(recall, &kept));
         if near.is_some() || recall.place == Place::Edge {
             return near;
         }
         let far = self.bounded(js::look_in_kv(&self.kv, &recall.key.to_hex())).await?;
-        read(recall, &far)
+        self.read(recall, &far)
+    }
+
+    /// `None` where there is nothing, and where what there is does not say that it is what was asked for.
+    fn read(&self, recall: &Recall, kept: &JsValue) -> Option<Recalled> {
+        if kept.is_undefined() || kept.is_null() {
+            return None;
+        }
+        let bytes = Uint8Array::new(kept).to_vec();
+        let recalled = remote::recall(recall, &bytes, UnixMillis(millis()))?;
+        self.isolate.near.borrow_mut().keep(recall.key, &bytes);
+        Some(recalled)
     }
 
     /// For as long as an answer of this `place` is given.
     pub(crate) async fn keep(&self, place: Place, key: Fingerprint, entry: &Arc<Entry>, life: Duration) {
         let bytes = remote::keep(key, entry, life, UnixMillis(millis()));
+        self.isolate.near.borrow_mut().keep(key, &bytes);
         let bytes = Uint8Array::from(bytes.as_slice());
         let near = self.bounded(js::keep(&url(&key), &bytes, seconds(life)));
         match place {
@@ -75,14 +94,6 @@ impl Cache {
             Either::Right(_) => None,
         }
     }
-}
-
-/// `None` where there is nothing, and where what there is does not say that it is what was asked for.
-fn read(recall: &Recall, kept: &JsValue) -> Option<Recalled> {
-    if kept.is_undefined() || kept.is_null() {
-        return None;
-    }
-    remote::recall(recall, &Uint8Array::new(kept).to_vec(), UnixMillis(millis()))
 }
 
 /// Nothing is ever fetched from there. What may be given to whom is part of the key.

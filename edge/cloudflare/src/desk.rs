@@ -1,9 +1,9 @@
-//! An object: what isolates share of one tenant, one route or one upstream, counted in memory by the core's own steps
-//! and written behind the answers.
+//! An object: what isolates share of one tenant, one route or one upstream, counted in memory by the core's
+//! own steps and written behind the answers.
 //!
-//! Nothing but the storage is awaited once a question is read, so the platform lets no other in between, and counts
-//! are exact. What has changed is written a second later by an alarm, in batches; an operator's order before it is
-//! confirmed. An object that begins anew reads everything before it is asked anything.
+//! Nothing but the storage is awaited once a question is read, so the platform lets no other in between, and
+//! counts are exact. What has changed is written a second later by an alarm, in batches; an operator's order
+//! before it is confirmed. An object that begins anew reads everything before it is asked anything.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

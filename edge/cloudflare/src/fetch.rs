@@ -51,9 +51,9 @@ impl Stream for Download {
     }
 }
 
-/// The platform tells neither when it has connected nor that it has not: a connection that is refused and one that
-/// breaks are the same to it. What fails may therefore have been heard, and a connect without an end is bounded by
-/// the core's wait for the head.
+/// The platform tells neither when it has connected nor that it has not: a connection that is refused and one
+/// that breaks are the same to it. What fails may therefore have been heard, and a connect without an end is
+/// bounded by the core's wait for the head.
 pub(crate) async fn send(
     request: http::Request<Payload<Incoming>>,
 ) -> Result<http::Response<Download>, SendFault> {

@@ -13,8 +13,8 @@ use wasm_streams::readable::IntoStream;
 use web_sys::{ReadableStream, Request, Response};
 use weir::platform::Broken;
 
-/// A body that says it is no longer than this comes as one buffer, which costs one crossing; others, and events,
-/// come as they are sent.
+/// A body that says it is no longer than this comes as one buffer, which costs one crossing; others, and
+/// events, come as they are sent.
 const LARGEST_BUFFER: u64 = 256 * 1024;
 
 /// Dropped, it is cancelled.

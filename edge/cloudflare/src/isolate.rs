@@ -12,6 +12,7 @@ use weir::metrics::{self, Exposition, Family, Sink as _};
 use weir::roll;
 use worker::Env;
 
+use crate::near::Near;
 use crate::platform::{millis, now};
 use crate::{js, log, settings};
 
@@ -24,6 +25,7 @@ pub(crate) struct Isolate {
     document: RefCell<String>,
     looked: Cell<u64>,
     pub(crate) store: RefCell<Store>,
+    pub(crate) near: RefCell<Near>,
     pub(crate) metrics: RefCell<Exposition>,
     /// How the last requests ended.
     endings: RefCell<VecDeque<Ending>>,
@@ -36,6 +38,7 @@ thread_local! {
         document: RefCell::default(),
         looked: Cell::default(),
         store: RefCell::new(Store::new(now(), 0)),
+        near: RefCell::default(),
         metrics: RefCell::default(),
         endings: RefCell::default(),
         rolls: Cell::new(seed()),
@@ -48,8 +51,8 @@ impl Isolate {
         ISOLATE.with(Rc::clone)
     }
 
-    /// The configuration in force. Whoever is the first waits for it, and so does who finds that nobody has looked
-    /// for long.
+    /// The configuration in force. Whoever is the first waits for it, and so does who finds that nobody has
+    /// looked for long.
     pub(crate) async fn config(&self, env: &Env) -> Result<Arc<Config>, String> {
         if self.config.borrow().is_none() {
             self.put_in_force(env, settings::read(env).await?)?;

@@ -2,8 +2,8 @@
 //!
 //! It carries bytes and decides nothing. Every answer comes from `weir::handle`; what is here turns a native
 //! `Request` into the core's, the core's answer into a native `Response`, and the platform's promises into
-//! timers, `fetch` and objects. Crossing from Rust to JavaScript costs more than what is done on either side, so
-//! heads cross as one text and bodies as one buffer, where they are whole.
+//! timers, `fetch` and objects. Crossing from Rust to JavaScript costs more than what is done on either side,
+//! so heads cross as one text and bodies as one buffer, where they are whole.
 #![cfg(target_arch = "wasm32")]
 
 mod answer;
@@ -17,6 +17,7 @@ mod incoming;
 mod isolate;
 mod js;
 mod log;
+mod near;
 mod objects;
 mod opening;
 mod platform;

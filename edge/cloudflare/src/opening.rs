@@ -1,4 +1,5 @@
-//! The one question before the upstream call, asked of the objects, and taken back where nobody waits for the answer.
+//! The one question before the upstream call, asked of the objects, and taken back where nobody waits for the
+//! answer.
 
 use std::rc::Rc;
 
@@ -8,8 +9,8 @@ use weir::remote::Opening;
 use crate::objects::{Answers, Untold};
 use crate::platform::{Edge, now};
 
-/// Asks what the cache has, then every object that has to say something: all at the same time, or the tenant's before
-/// the others where the call has waited for another's answer.
+/// Asks what the cache has, then every object that has to say something: all at the same time, or the
+/// tenant's before the others where the call has waited for another's answer.
 pub(crate) async fn open(edge: &Edge, ask: Ask<'_>) -> Result<Opened, StoreLost> {
     let recalled = match ask.recall {
         Some(recall) => edge.cache().recall(recall).await,
@@ -35,8 +36,8 @@ enum Stage {
     Joined,
 }
 
-/// Dropped, it sees to it that nothing stays reserved by an answer that nobody has read: the client has left, or the
-/// answer came too late.
+/// Dropped, it sees to it that nothing stays reserved by an answer that nobody has read: the client has left,
+/// or the answer came too late.
 struct Open<'a> {
     edge: &'a Edge,
     opening: Opening<'a>,

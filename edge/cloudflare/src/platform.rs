@@ -60,7 +60,7 @@ pub(crate) fn introduce(head: &mut Parts) {
 impl Edge {
     pub(crate) fn new(isolate: Rc<Isolate>, config: Arc<Config>, env: &Env, context: Context) -> Self {
         let objects = Objects::new(env, &config);
-        let (cache, usages) = (Cache::new(env, objects.patience), Usages::new(env));
+        let (cache, usages) = (Cache::new(&isolate, env, objects.patience), Usages::new(env));
         Self(Rc::new(Visit { isolate, objects, cache, usages, config, context }))
     }
 
@@ -169,7 +169,8 @@ impl Platform for Edge {
         }
     }
 
-    /// The platform does not say when it has connected, so the upstream's connect timeout has nothing to bound.
+    /// The platform does not say when it has connected, so the upstream's connect timeout has nothing to
+    /// bound.
     async fn send(
         &self,
         _: &Upstream,

@@ -67,7 +67,8 @@ async fn serve(request: &Request, env: &Env, context: Context) -> Result<Respons
     });
     match select(pin!(answer), pin!(gone(request.signal()))).await {
         Either::Left((answer, _)) => answer::print(answer),
-        // Nobody reads it. The answer's future is dropped, which is how the core learns that the client has left.
+        // Nobody reads it. The answer's future is dropped, which is how the core learns that the client has
+        // left.
         Either::Right(_) => refused(&Refusal::Internal),
     }
 }

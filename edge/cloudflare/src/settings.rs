@@ -67,7 +67,8 @@ pub(crate) fn every(env: &Env) -> u64 {
     seconds.unwrap_or(SECONDS).clamp(1, 3600).saturating_mul(1000)
 }
 
-/// The document: what KV has, else the text binding. Never a mixture, and not the text binding where KV cannot be read.
+/// The document: what KV has, else the text binding. Never a mixture, and not the text binding where KV
+/// cannot be read.
 pub(crate) async fn read(env: &Env) -> Result<String, String> {
     let namespace = binding(env, NAMESPACE);
     if !namespace.is_undefined()

@@ -1,8 +1,9 @@
-//! What calls have used, on its way through a queue: one message for each call that is over, for whoever keeps books.
+//! What calls have used, on its way through a queue: one message for each call that is over, for whoever
+//! keeps books.
 //!
-//! Without the binding nothing is sent; the log has it all the same. The consumer says on the console what each tenant
-//! has used in a batch. A message that it cannot read is not thrown away: another version may be able to, and after the
-//! queue's last try it goes to the dead letters.
+//! Without the binding nothing is sent; the log has it all the same. The consumer says on the console what
+//! each tenant has used in a batch. A message that it cannot read is not thrown away: another version may be
+//! able to, and after the queue's last try it goes to the dead letters.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

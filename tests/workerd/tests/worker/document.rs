@@ -51,7 +51,9 @@ async fn an_answer_in_kv_is_given_where_the_near_cache_has_none() {
     let upstream = that_says("kept").await;
     let route = "cache = { ttl = \"5m\", place = \"kv\" }";
     let config = upstream.document_with(&Extra { route, ..Extra::default() });
-    let given = json!({ "bindings": { "WEIR_CONFIG": config }, "kv": ["CACHE"] });
+    let folder = tempfile::tempdir().unwrap();
+    let bindings = json!({ "WEIR_CONFIG": config });
+    let given = json!({ "bindings": bindings, "kv": ["CACHE"], "persist": folder.path() });
     let mut gateway = start(&given);
     let first = ask(gateway.address, "").await;
     assert!(first.contains("x-cache: MISS"), "{first}");
@@ -60,6 +62,9 @@ async fn an_answer_in_kv_is_given_where_the_near_cache_has_none() {
         wait::holds(keys.starts_with("[\""))
     })
     .await;
+    // An isolate that knows nothing, where nothing is near.
+    gateway.end();
+    let mut gateway = start(&given);
     gateway.say(&json!({ "forget": true })).unwrap();
     let second = ask(gateway.address, "").await;
     assert!(second.contains("x-cache: HIT"), "{second}");
