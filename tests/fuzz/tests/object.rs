@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use weir::account::{Scope, Want};
-use weir::cache::Window;
+use weir::cache::{Place, Window};
 use weir::config::Limits;
 use weir::control::{Change, Order};
 use weir::embedded::Store;
@@ -98,5 +98,9 @@ fn is_heard(bytes: &[u8]) {
         if_error: Duration::MAX,
         ttl: Duration::MAX,
     };
-    assert_eq!(remote::recall(&Recall { key, window }, bytes, UnixMillis(2)), None, "it is another's");
+    assert_eq!(
+        remote::recall(&Recall { key, window, place: Place::Edge }, bytes, UnixMillis(2)),
+        None,
+        "it is another's"
+    );
 }

@@ -132,6 +132,7 @@ fields!(breaker::Policy { consecutive, failure_rate, window, minimum, open, on_r
 fields!(cache::Policy {
     ttl,
     scope,
+    place,
     max_temperature,
     stale_while_revalidate,
     stale_if_error,
@@ -160,6 +161,7 @@ variants!(Condition {
 variants!(OnStoreLoss { Closed = 0, Open = 1, Local = 2 });
 variants!(OnRateLimit { Open = 0, Count = 1, Ignore = 2 });
 variants!(Sharing { Tenant = 0, Shared = 1 });
+variants!(cache::Place { Edge = 0, Kv = 1 });
 variants!(Priority { Low = 0, Normal = 1, High = 2 });
 
 named!(UpstreamId, Time, Size, Share);

@@ -58,7 +58,7 @@ retry = { attempts = 2, backoff = "3ms", max_wait = "2s" }
 limits = { requests = "3/s, 9/d", tokens = "1000/min", concurrent = 3, on_store_loss = "closed" }
 breaker = { consecutive = 4 }
 defaults = { max_completion_tokens = { env = "LONGEST" } }
-cache = { ttl = "1m", scope = "shared", max_temperature = 0.25, stale_while_revalidate = "2m", stale_if_error = "3m" }
+cache = { ttl = "1m", scope = "shared", place = "kv", max_temperature = 0.25, stale_while_revalidate = "2m", stale_if_error = "3m" }
 [[route]]
 model = "x*"
 to = ["a"]
