@@ -91,6 +91,7 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     let keys = key::keys(raw.key, &limits, report);
     let admin = raw.admin.and_then(|raw| key::admin(&raw, &keys, report));
     cache::tell_shared(&routes, auth, &keys, report);
+    defaults::tell_unfitting(&routes, &limits, &keys, report);
 
     routes.sort_by_key(|route| route.pattern.precedence());
     Config {

@@ -1,12 +1,16 @@
 //! What calls are given that leave it to the gateway.
 
+use std::sync::Arc;
+
 use super::credential::check_variable;
 use super::temperature::checked;
+use crate::caller::{Caller, KeyHash};
 use crate::config::fault::{Problem, shown};
 use crate::config::path::Path;
 use crate::config::raw::{self, FromVariable, Setting};
 use crate::config::report::Report;
 use crate::config::source::Surroundings;
+use crate::config::{Limits, Route};
 use crate::defaults::{Defaults, InChat, Longest};
 
 /// More than any model says in one answer.
@@ -39,6 +43,31 @@ pub(super) fn defaults(
     let temperature = value(raw.temperature.as_ref(), &path, surroundings, report);
     let temperature = temperature.and_then(|temperature| checked(temperature, &path, report));
     Defaults { longest, temperature }
+}
+
+/// Warns of every route whose calls have a longest answer, by default, that no limit on tokens has room for: each of
+/// them would be refused. `routes` are as the document has them.
+pub(super) fn tell_unfitting(
+    routes: &[Route],
+    of_callers: &Limits,
+    keys: &[(KeyHash, Arc<Caller>)],
+    report: &mut Report<'_>,
+) {
+    let callers = keys.iter().map(|(_, caller)| &caller.limits).chain([of_callers]);
+    let smallest = |limits: &Limits| limits.tokens.iter().map(|rate| rate.count).min();
+    let of_callers = callers.filter_map(smallest).min();
+    for (at, route) in routes.iter().enumerate() {
+        let Some(Longest { tokens, .. }) = route.defaults.longest else { continue };
+        let room = smallest(&route.limits).into_iter().chain(of_callers).min();
+        if let Some(room) = room.filter(|room| *room <= tokens) {
+            let problem = format!(
+                "calls that name no longest answer are given {tokens} tokens, and a limit on tokens has room for \
+                 {room}: they are refused"
+            );
+            let hint = "lower the default, or raise the limit";
+            report.warn(&Path::ROOT.key("route").index(at), Problem::new(problem).hint(hint));
+        }
+    }
 }
 
 /// The number, or `None` where there is none or after a fault. What a variable holds is not shown: it may be

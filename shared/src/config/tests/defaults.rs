@@ -153,3 +153,26 @@ fn what_is_wrong_with_defaults_is_told() {
         tells(&text, expected);
     }
 }
+
+#[test]
+fn a_default_that_no_limit_has_room_for_is_told() {
+    let refused = |room: u32| {
+        format!(
+            "weir.toml:6: route[0]: calls that name no longest answer are given 4096 tokens, and a limit on tokens \
+             has room for {room}: they are refused; lower the default, or raise the limit"
+        )
+    };
+    let key = format!("hash = \"{}\"", KeyHash::of("sk-weir-1").to_text());
+    for (route, tables, expected) in [
+        ("", "[limits.default]\ntokens = \"4097/min\"", None),
+        ("", "[limits.default]\ntokens = \"1000000/h, 4096/s\"", Some(4096)),
+        ("limits = { tokens = \"7/min\" }", "[limits.default]\ntokens = \"4000/min\"", Some(7)),
+        ("", &format!("[key.a]\n{key}\nlimits = {{ tokens = \"9/min\" }}"), Some(9)),
+        ("defaults = {}", "[limits.default]\ntokens = \"1/min\"", None),
+        ("defaults = { temperature = 1 }", "[limits.default]\ntokens = \"1/min\"", None),
+    ] {
+        let text = format!("{LEAST}{route}\n[defaults]\nmax_tokens = 4096\n{tables}");
+        let told: Vec<_> = load(&text).unwrap().warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(told, expected.map(refused).into_iter().collect::<Vec<_>>(), "{route} {tables}");
+    }
+}
