@@ -24,6 +24,7 @@ pub(crate) struct Isolate {
     /// The document that was found last, sound or not, and when somebody looked last.
     document: RefCell<String>,
     looked: Cell<u64>,
+    pub(crate) log_detail: Cell<log::Detail>,
     pub(crate) store: RefCell<Store>,
     pub(crate) near: RefCell<Near>,
     pub(crate) metrics: RefCell<Exposition>,
@@ -37,6 +38,7 @@ thread_local! {
         config: RefCell::default(),
         document: RefCell::default(),
         looked: Cell::default(),
+        log_detail: Cell::default(),
         store: RefCell::new(Store::new(now(), 0)),
         near: RefCell::default(),
         metrics: RefCell::default(),
@@ -86,6 +88,7 @@ impl Isolate {
 
     fn put_in_force(&self, env: &Env, text: String) -> Result<(), String> {
         self.looked.set(millis());
+        self.log_detail.set(settings::log_detail(env));
         let loaded = settings::load(env, &text);
         let version = settings::version(&text);
         self.document.replace(text);

@@ -12,6 +12,16 @@ use weir::platform::{Event, StoreLost};
 
 use crate::usage::Sum;
 
+/// How much is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// Each call, and each request that is refused.
+    #[default]
+    Calls,
+    /// What an operator should look at.
+    Trouble,
+}
+
 /// No request can be served.
 pub(crate) fn unconfigured(why: &str) {
     web_sys::console::error_1(&line(&json!({ "message": "no usable configuration", "why": why })));
@@ -86,8 +96,9 @@ fn gate(gate: Gate) -> &'static str {
     }
 }
 
-pub(crate) fn event(event: &Event<'_>) {
+pub(crate) fn event(event: &Event<'_>, detail: Detail) {
     match event {
+        Event::Refused { .. } if detail == Detail::Trouble => {}
         Event::Started { .. }
         | Event::Answered { .. }
         | Event::Over { .. }
@@ -117,7 +128,10 @@ pub(crate) fn event(event: &Event<'_>) {
     }
 }
 
-pub(crate) fn record(record: &Record) {
+pub(crate) fn record(record: &Record, detail: Detail) {
+    if detail == Detail::Trouble {
+        return;
+    }
     let attempts = record.attempts.iter().map(|attempt| {
         let outcome = match (attempt.failure, attempt.status) {
             (Some(failure), _) => failure.name().to_owned(),

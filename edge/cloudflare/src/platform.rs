@@ -181,7 +181,7 @@ impl Platform for Edge {
 
     async fn close(&self, closing: Closing) {
         self.isolate().record(&closing.record);
-        log::record(&closing.record);
+        log::record(&closing.record, self.isolate().log_detail.get());
         let Keeping { entry, cache, place, .. } = &closing.keeping;
         if let (Some(entry), Some((key, life))) = (entry, cache) {
             // Before its lease goes back: who waits for it looks for it then.
@@ -241,7 +241,7 @@ impl Platform for Edge {
 
     fn observe(&self, event: Event<'_>) {
         metrics::event(&event, &mut *self.isolate().metrics.borrow_mut());
-        log::event(&event);
+        log::event(&event, self.isolate().log_detail.get());
         let now = self.now();
         match event {
             Event::Started { upstream } => self.own().start(upstream),

@@ -13,6 +13,7 @@ use weir::config::{Document, Format, Loaded, Route, StoreKind, Surroundings};
 use weir::fingerprint::Framed;
 use worker::Env;
 
+use crate::log::Detail;
 use crate::sleep::Sleep;
 use crate::{cache, js, objects};
 
@@ -29,6 +30,9 @@ const SECONDS: u64 = 30;
 
 /// KV may answer with what it has had here for as long: the least it takes.
 const NEAR_SECONDS: u32 = 30;
+
+/// The text binding that says how much is logged.
+const LOG: &str = "WEIR_LOG";
 
 /// KV is waited for this long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -65,6 +69,14 @@ pub(crate) fn is_in_kv(env: &Env) -> bool {
 pub(crate) fn every(env: &Env) -> u64 {
     let seconds = binding(env, EVERY).as_string().and_then(|text| text.parse().ok());
     seconds.unwrap_or(SECONDS).clamp(1, 3600).saturating_mul(1000)
+}
+
+/// How much is logged: `warn` leaves out the calls, as elsewhere.
+pub(crate) fn log_detail(env: &Env) -> Detail {
+    match binding(env, LOG).as_string().as_deref() {
+        Some("warn" | "error") => Detail::Trouble,
+        Some(_) | None => Detail::Calls,
+    }
 }
 
 /// The document: what KV has, else the text binding. Never a mixture, and not the text binding where KV
@@ -107,8 +119,7 @@ pub(crate) fn load(env: &Env, text: &str) -> Result<Loaded, String> {
         ));
     }
     let bindings = Bindings(env);
-    let format = if text.trim_start().starts_with('{') { Format::Json } else { Format::Toml };
-    let document = Document { name: DOCUMENT, text, format };
+    let document = Document { name: DOCUMENT, text, format: Format::of(text) };
     let loaded = Config::load(&document, &bindings).map_err(|faults| faults.to_string())?;
     let is_in_kv = |route: &Route| route.cache.is_some_and(|cache| cache.place == Place::Kv);
     if loaded.config.routes.iter().any(is_in_kv) && binding(env, cache::BINDING).is_undefined() {

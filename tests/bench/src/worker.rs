@@ -52,7 +52,8 @@ impl Pair {
         program.arg(root().join("tests/workerd/gateway.mjs")).arg(&built.tools);
         program.arg(root().join("edge/cloudflare/build"));
         let given = json!({
-            "bindings": { "WEIR_CONFIG": config, "OPENAI_API_KEY": "sk-upstream" },
+            // The native server is measured with the same.
+            "bindings": { "WEIR_CONFIG": config, "OPENAI_API_KEY": "sk-upstream", "WEIR_LOG": "warn" },
             "beside": {
                 "path": root().join("tests/bench/forwarder.mjs"),
                 "bindings": { "UPSTREAM": format!("http://{upstream}") },
