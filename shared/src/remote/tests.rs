@@ -1,6 +1,7 @@
 //! Objects in virtual time: what many of them say together is what one store says.
 
 mod garbled;
+mod interleaved;
 mod losses;
 mod scene;
 mod together;
