@@ -9,6 +9,7 @@ use weir::Config;
 use weir::embedded::Store;
 use weir::ledger::{Ending, Record};
 use weir::metrics::{self, Exposition, Family, Sink as _};
+use weir::remote::Denials;
 use weir::roll;
 use worker::Env;
 
@@ -26,6 +27,8 @@ pub(crate) struct Isolate {
     looked: Cell<u64>,
     pub(crate) log_detail: Cell<log::Detail>,
     pub(crate) store: RefCell<Store>,
+    /// Who was denied a moment ago.
+    pub(crate) denials: RefCell<Denials>,
     pub(crate) near: RefCell<Near>,
     pub(crate) metrics: RefCell<Exposition>,
     /// How the last requests ended.
@@ -40,6 +43,7 @@ thread_local! {
         looked: Cell::default(),
         log_detail: Cell::default(),
         store: RefCell::new(Store::new(now(), 0)),
+        denials: RefCell::default(),
         near: RefCell::default(),
         metrics: RefCell::default(),
         endings: RefCell::default(),

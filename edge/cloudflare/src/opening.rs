@@ -16,7 +16,7 @@ pub(crate) async fn open(edge: &Edge, ask: Ask<'_>) -> Result<Opened, StoreLost>
         Some(recall) => edge.cache().recall(recall).await,
         None => None,
     };
-    let opening = Opening::new(ask, recalled, now());
+    let opening = Opening::new(ask, recalled, now()).heeding(&edge.isolate().denials.borrow(), now());
     let mut open = Open { edge, opening, answers: Answers::none(), late: Vec::new(), stage: Stage::Asking };
     while !open.opening.asked().is_empty() {
         open.answers = edge.objects().ask(open.opening.asked());
@@ -26,6 +26,9 @@ pub(crate) async fn open(edge: &Edge, ask: Ask<'_>) -> Result<Opened, StoreLost>
     }
     let joined = open.opening.join(&edge.isolate().store.borrow(), now());
     open.stage = Stage::Joined;
+    if let Ok(opened) = &joined.opened {
+        edge.isolate().denials.borrow_mut().note(ask, opened, now());
+    }
     edge.tell(&joined.mends);
     joined.opened
 }

@@ -24,7 +24,7 @@ trusted_proxies = 2
 idempotency = "1h"
 concurrency = { limit = 9, queue = 8, wait = "70ms" }
 [defaults]
-max_tokens = { env = "UNSET", default = 5 }
+max_tokens = { env = "UNSET", default = 4 }
 temperature = 0.25
 [store]
 kind = "redis"
@@ -81,7 +81,7 @@ impl Surroundings for Here {
     fn env(&self, name: &str) -> Option<String> {
         let value = match name {
             "ADDRESS" => "https://a.example/v1",
-            "LONGEST" => "77",
+            "LONGEST" => "3",
             "REDIS_URL" => "redis://:pass@redis.example:7",
             "KEY" => "sk-canary",
             _ => return None,
