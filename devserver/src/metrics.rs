@@ -46,12 +46,19 @@ impl Metrics {
         self.sheet().shift(family, labels, by);
     }
 
-    /// All that was counted and how things stand at the moment, in the text form of OpenMetrics.
-    pub(crate) fn print(&self, books: &Books, now: &Standing<'_>) -> String {
+    /// All that was counted until now.
+    pub(crate) fn counted(&self) -> Exposition {
         let mut sum = Exposition::default();
         for sheet in self.0.iter() {
             sum.add(&lock(sheet));
         }
+        sum
+    }
+
+    /// What was [`Self::counted`] and how things stand at the moment, in the text form of OpenMetrics. Whoever asks how
+    /// they stand may change what is counted, so he counts first.
+    pub(crate) fn print(counted: Exposition, books: &Books, now: &Standing<'_>) -> String {
+        let mut sum = counted;
         // They are there before there is anything to count.
         for alone in [Family::InFlight, Family::StoreConnections] {
             sum.shift(alone, &[], 0);
@@ -99,7 +106,8 @@ mod tests {
     use super::*;
 
     fn text(metrics: &Metrics) -> String {
-        metrics.print(&Books::default(), &Standing { cached: 7, loads: Vec::new(), breakers: None })
+        let now = Standing { cached: 7, loads: Vec::new(), breakers: None };
+        Metrics::print(metrics.counted(), &Books::default(), &now)
     }
 
     #[test]

@@ -86,8 +86,9 @@ fn internal_error() -> Response {
 
 async fn metrics(State(desk): State<Desk>) -> Response {
     let process = &desk.native.process;
+    let counted = process.metrics.counted();
     let config = desk.live.config();
     let now = desk.native.standing(&config).await;
-    let text = process.metrics.print(&process.books, &now);
+    let text = Metrics::print(counted, &process.books, &now);
     ([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], text).into_response()
 }
