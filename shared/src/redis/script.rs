@@ -14,10 +14,61 @@ macro_rules! script {
     ($name:ident, $text:literal, [$($part:literal),+], $sha1:literal) => {
         pub(super) const $name: &Script = &Script {
             name: $text,
-            source: concat!($(include_str!($part)),+),
+            source: {
+                const WRITTEN: &str = concat!($(include_str!($part)),+);
+                const BARE: [u8; bare_length(WRITTEN)] = bare(WRITTEN);
+                match str::from_utf8(&BARE) {
+                    Ok(source) => source,
+                    // No letter is cut: only whole lines and spaces are left out.
+                    Err(_) => WRITTEN,
+                }
+            },
             sha1: $sha1,
         };
     };
+}
+
+/// A script without its comments and its indentation, which would be a good part of a component.
+const fn bare<const LENGTH: usize>(written: &str) -> [u8; LENGTH] {
+    let (mut bare, mut length, mut rest) = ([0; LENGTH], 0, written.as_bytes());
+    while let Some((line, behind)) = next_line(rest) {
+        let mut line = line;
+        while let [first, others @ ..] = line {
+            if length < LENGTH {
+                bare[length] = *first;
+            }
+            length += 1;
+            line = others;
+        }
+        rest = behind;
+    }
+    bare
+}
+
+const fn bare_length(written: &str) -> usize {
+    let (mut length, mut rest) = (0, written.as_bytes());
+    while let Some((line, behind)) = next_line(rest) {
+        length += line.len();
+        rest = behind;
+    }
+    length
+}
+
+/// The next line with its break, empty where it is a comment, and what is behind it.
+const fn next_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut line = text.trim_ascii_start();
+    if line.is_empty() {
+        return None;
+    }
+    let is_comment = matches!(line, [b'-', b'-', ..]);
+    let mut length = 0;
+    while length < line.len() && line[length] != b'\n' {
+        length += 1;
+    }
+    let end = if length < line.len() { length + 1 } else { length };
+    let (own, behind) = line.split_at(end);
+    line = if is_comment { &[] } else { own };
+    Some((line, behind))
 }
 
 script!(
@@ -34,44 +85,44 @@ script!(
         "counters.lua",
         "open.lua"
     ],
-    "deeb612ca5b10621b113a45b4383b27398e73d80"
+    "d04902323337e5e41c43743fd2ba82484db5f2ab"
 );
 script!(
     CLOSE,
     "close",
     ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "lease.lua", "counters.lua", "close.lua"],
-    "6557bcaab17ac6b1617deeb61427038460e913a5"
+    "3ef24fc14f13e61743f3e1789f6ca0516c1e4685"
 );
 script!(
     WITHDRAW,
     "withdraw",
     ["base.lua", "retry.lua", "breaker.lua", "withdraw.lua"],
-    "5b9c6467be80c78348f455a2231dcf44c3952493"
+    "4a19c308e7d14657b1c7ea367a6e7291232ec690"
 );
-script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "c38e2853b8160765d54abd89ea55545833f3b26c");
+script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "0035bc7e18a3e88a42bf587e5ef7e1803a03f211");
 script!(
     CONTROL,
     "control",
     ["base.lua", "breaker.lua", "control.lua"],
-    "6dcca75b0386a060a998b0f84fc34cb45bcefd53"
+    "0153105a75dd06098cf256ab9a9689d2449d2340"
 );
-script!(NAMES, "names", ["base.lua", "names.lua"], "5ac00849a8c14fc705a0ae674bc72f1dda48313c");
+script!(NAMES, "names", ["base.lua", "names.lua"], "8547882f3c04c2da59eb86ecee93637766156af6");
 script!(
     LISTING,
     "listing",
     ["base.lua", "breaker.lua", "listing.lua"],
-    "bccf881f7caa2d7e68f8a6582ea8d576c15105df"
+    "b999d0e87a2d8d61e39e921d120db2f71930b71f"
 );
 
-script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "3a8b565ea6453805bc20f993b13737ec3e4c06d5");
+script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "c5a8a3357b9536de989e1d92487365a46e30b736");
 script!(
     OVERHEAR,
     "overhear",
     ["base.lua", "lease.lua", "overhear.lua"],
-    "ec65d7970e1daed126476803f12f10ff46ed6762"
+    "c7407a0d6742af56bc21e752af92984c18e98c5d"
 );
-script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "939ff3032ecdba070e3f5ff13b45d24e66c5d969");
-script!(SUMS, "sums", ["base.lua", "sums.lua"], "068b2c00f4b98c83ecba44bb05717434f945a811");
+script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "0e09d2e8f8b9b6bd56bb2538cbb1c96aad18948f");
+script!(SUMS, "sums", ["base.lua", "sums.lua"], "30172992c7078ecb9f41c86cf4fcc482da4a8a20");
 
 #[cfg(test)]
 pub(super) const ALL: [&Script; 11] =

@@ -36,6 +36,18 @@ fn scripts_are_known_by_their_sha1() {
 }
 
 #[test]
+fn a_script_goes_without_comments_and_indentation_and_loses_nothing_else() {
+    for script in ALL {
+        let is_bare = |line: &str| !line.is_empty() && !line.starts_with("--") && !line.starts_with(' ');
+        assert!(script.source.lines().all(is_bare), "{}", script.name);
+    }
+    let written = include_str!("sums.lua").lines().map(str::trim_start);
+    let kept: String = written.filter(|line| !line.starts_with("--")).flat_map(|line| [line, "\n"]).collect();
+    let sums = ALL.iter().find(|script| script.name == "sums").unwrap();
+    assert!(!kept.is_empty() && sums.source.ends_with(&kept), "{}", sums.source);
+}
+
+#[test]
 fn words_are_what_a_script_can_read() {
     let long = "x".repeat(40);
     let mut packed = Packed::default();
