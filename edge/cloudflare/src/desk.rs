@@ -7,19 +7,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
 
-use futures_util::future::try_join;
-use js_sys::{Map, Object, Reflect, Uint8Array};
+use js_sys::{Array, Map, Object, Reflect, Uint8Array};
 use wasm_bindgen::JsCast as _;
+use wasm_bindgen_futures::JsFuture;
 use weir::remote::{self, Answered, Changes, Flush};
 use weir::time::Instant;
-use worker::durable::{ListOptions, SetAlarmOptions, Storage};
+use worker::durable::{ListOptions, Storage};
 use worker::{DurableObject, Env, Error, Request, Response, State, durable_object};
 
 use crate::isolate::Isolate;
-use crate::log;
 use crate::platform::now;
+use crate::{js, log};
 
 /// Keys that are read at once.
 const PAGE: usize = 1000;
@@ -55,7 +54,7 @@ impl DurableObject for Desk {
         let Answered { answer, flush } =
             self.with(|desk| desk.answer(&question, now(), Isolate::here().roll()))?;
         match flush {
-            Flush::First => self.flush().await?,
+            Flush::First => self.flush(Flush::First).await?,
             Flush::Later => {}
         }
         self.wind();
@@ -65,7 +64,7 @@ impl DurableObject for Desk {
     /// One that fails is rung again by the platform.
     async fn alarm(&self) -> worker::Result<Response> {
         self.alarm.set(None);
-        self.flush().await?;
+        self.flush(Flush::Later).await?;
         self.wind();
         Response::empty()
     }
@@ -76,14 +75,14 @@ impl Desk {
         self.kept.borrow_mut().as_mut().map(work).ok_or_else(|| Error::from("nothing is read yet"))
     }
 
-    /// Writes all that has changed.
-    async fn flush(&self) -> worker::Result<()> {
+    /// Writes all that has changed. Only where it has to come first does an answer wait for it to be on disk.
+    async fn flush(&self, flush: Flush) -> worker::Result<()> {
         loop {
             let changes = self.with(|desk| desk.changes(now()))?;
             if changes.is_empty() {
                 return Ok(());
             }
-            if let Err(fault) = write(&self.state.storage(), changes).await {
+            if let Err(fault) = write(&self.state.storage(), &changes, flush).await {
                 self.with(|desk| desk.unwritten(now()))?;
                 return Err(fault);
             }
@@ -97,34 +96,36 @@ impl Desk {
             return;
         }
         self.alarm.set(Some(due));
-        let (storage, wait) = (self.state.storage(), due.since(now()));
+        // The crate's own options do not reach the platform: it takes them by other names. (worker 0.8.7)
+        let promise = js::set_alarm(self.state.storage().as_raw(), millis(due));
         self.state.wait_until(async move {
-            // No answer waits for it to be on disk: it is as good as the batch that it is for.
-            let unconfirmed =
-                SetAlarmOptions { allow_unconfirmed: Some(true), allow_concurrency: Some(true) };
-            let wait = wait.max(Duration::from_millis(1));
-            if let Err(fault) = storage.set_alarm_with_options(wait, unconfirmed).await {
-                log::unwound(&fault);
+            let set = match promise {
+                Ok(promise) => JsFuture::from(promise).await,
+                Err(fault) => Err(fault),
+            };
+            if let Err(fault) = set {
+                log::unwound(&Error::from(fault));
             }
         });
     }
 }
 
-/// All of them or none: the platform writes as one what is asked for without a pause.
-async fn write(storage: &Storage, changes: Changes) -> worker::Result<()> {
-    let values = Object::new();
+#[expect(clippy::cast_precision_loss, reason = "exact for as long as there are dates in JavaScript")]
+fn millis(at: Instant) -> f64 {
+    at.as_micros().div_ceil(1000) as f64
+}
+
+async fn write(storage: &Storage, changes: &Changes, flush: Flush) -> worker::Result<()> {
+    let (values, keys) = (Object::new(), Array::new());
     for (key, value) in &changes.puts {
         Reflect::set(&values, &key.into(), &Uint8Array::from(value.as_slice()))?;
     }
-    let puts =
-        async { if changes.puts.is_empty() { Ok(()) } else { storage.put_multiple_raw(values).await } };
-    let deletions = async {
-        if changes.deletions.is_empty() {
-            return Ok(());
-        }
-        storage.delete_multiple(changes.deletions.iter().map(String::as_str).collect()).await.map(drop)
-    };
-    try_join(puts, deletions).await.map(drop)
+    for key in &changes.deletions {
+        keys.push(&key.into());
+    }
+    let written = js::write(storage.as_raw(), &values, &keys, flush == Flush::Later)?;
+    JsFuture::from(written).await?;
+    Ok(())
 }
 
 async fn read_all(storage: &Storage) -> worker::Result<Vec<(String, Vec<u8>)>> {

@@ -65,3 +65,13 @@ export function readText(kv, key, seconds) {
 export function post(queue, text) {
   return queue.send(JSON.parse(text), { contentType: "json" });
 }
+
+/** Sets an object's alarm. No answer waits for it to be on disk. */
+export function setAlarm(storage, at) {
+  return storage.setAlarm(at, { allowConcurrency: true, allowUnconfirmed: true });
+}
+
+/** Writes and deletes as one, which is what is asked for without a pause. Where it may be unconfirmed, no answer waits. */
+export function write(storage, values, keys, allowUnconfirmed) {
+  return Promise.all([storage.put(values, { allowUnconfirmed }), storage.delete(keys, { allowUnconfirmed })]);
+}

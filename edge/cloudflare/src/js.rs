@@ -1,6 +1,6 @@
 //! The functions of `glue.js`, and the globals that have no better home.
 
-use js_sys::{Promise, Uint8Array};
+use js_sys::{Array, Object, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use web_sys::{AbortSignal, Request, Response, WorkerGlobalScope};
 
@@ -51,6 +51,18 @@ extern "C" {
     /// Resolves to a text, or to null.
     #[wasm_bindgen(catch, js_name = readText)]
     pub(crate) fn read_text(kv: &JsValue, key: &str, seconds: u32) -> Result<Promise, JsValue>;
+
+    /// `at` is in milliseconds since 1970.
+    #[wasm_bindgen(catch, js_name = setAlarm)]
+    pub(crate) fn set_alarm(storage: &JsValue, at: f64) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch)]
+    pub(crate) fn write(
+        storage: &JsValue,
+        values: &Object,
+        keys: &Array,
+        is_unconfirmed: bool,
+    ) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(catch)]
     pub(crate) fn post(queue: &JsValue, text: &str) -> Result<Promise, JsValue>;
