@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use weir_worker_tests::Built;
 
 use crate::child::{self, Server};
 use crate::cli::{Capacity, Failed, Run};
@@ -116,7 +117,7 @@ impl Bed {
     }
 
     /// The Worker in a workerd, and one beside it that only forwards.
-    pub(crate) fn worker(&self, built: &worker::Built, setup: Setup) -> Result<worker::Pair, Failed> {
+    pub(crate) fn worker(&self, built: &Built, setup: Setup) -> Result<worker::Pair, Failed> {
         let config = gateway::document(self.wanted(&self.upstream, setup));
         worker::Pair::start(built, &config, self.upstream.address)
     }

@@ -55,10 +55,15 @@ impl Built {
         if pinned.exists() { pinned } else { "node".into() }
     }
 
+    /// What [`Self::node`] is told to run it.
+    pub fn arguments(&self) -> [PathBuf; 3] {
+        [root().join("tests/workerd/gateway.mjs"), self.tools.clone(), self.folder()]
+    }
+
     /// Starts one of its own. What may be given stands in `tests/workerd/gateway.mjs`.
     pub fn start(&self, given: &Value) -> Result<Gateway, String> {
         let mut node = Command::new(self.node());
-        node.arg(root().join("tests/workerd/gateway.mjs")).arg(&self.tools).arg(self.folder());
+        node.args(self.arguments());
         node.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = node.spawn().map_err(|e| format!("node: {e}"))?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
