@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use weir_worker_tests::Built;
 
-use crate::child::{self, Server};
+use crate::child::{self, Cores, Server};
 use crate::cli::{Capacity, Failed, Run};
 use crate::gateway::{self, Hosted, Setup, Store, Wanted};
 use crate::instructions;
@@ -129,7 +129,17 @@ impl Bed {
 
     /// An empty Redis that keeps nothing on disk.
     pub(crate) fn redis(&self) -> Result<Server, Failed> {
-        peer::redis(self.folder.path())
+        self.redis_on(Cores::All)
+    }
+
+    pub(crate) fn redis_on(&self, cores: Cores) -> Result<Server, Failed> {
+        peer::redis(self.folder.path(), cores)
+    }
+
+    /// A Weir of one thread on one core.
+    pub(crate) fn weir_on_core(&self, core: usize, store: Store, setup: Setup) -> Result<Server, Failed> {
+        let wanted = Wanted { store, workers: 1, ..self.wanted(&self.upstream, setup) };
+        gateway::start_native(child::program_on(&self.programs.weir, Cores::Only(core)), wanted)
     }
 
     /// Instructions of one JSON call.

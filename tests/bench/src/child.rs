@@ -18,10 +18,29 @@ use crate::sample::Sample;
 const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(5);
 
+/// Where a process may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cores {
+    All,
+    /// This one, counted from 0.
+    Only(usize),
+}
+
 /// A program that ends with the bench, however that ends.
 pub(crate) fn program(path: &Path) -> Command {
-    // `exec`s the program, so its process id is the child's.
-    let mut command = Command::new("setpriv");
+    program_on(path, Cores::All)
+}
+
+/// Both `exec` the program, so its process id is the child's.
+pub(crate) fn program_on(path: &Path, cores: Cores) -> Command {
+    let mut command = match cores {
+        Cores::All => Command::new("setpriv"),
+        Cores::Only(core) => {
+            let mut command = Command::new("taskset");
+            command.args(["--cpu-list", &core.to_string(), "setpriv"]);
+            command
+        }
+    };
     command.args(["--pdeathsig", "TERM", "--"]).arg(path);
     command
 }
@@ -135,17 +154,20 @@ impl Drop for Server {
 pub(crate) struct Door<'a> {
     pub(crate) server: &'a Server,
     pub(crate) address: SocketAddr,
+    /// Where those who ask run.
+    pub(crate) askers: Cores,
 }
 
 impl<'a> From<&'a Server> for Door<'a> {
     fn from(server: &'a Server) -> Self {
-        Self { server, address: server.address }
+        Self { server, address: server.address, askers: Cores::All }
     }
 }
 
 /// Runs the load generator to its end.
-pub(crate) fn load(target: SocketAddr, kind: &Kind) -> Result<Sample, Failed> {
-    let output = load_command(target, kind)?
+pub(crate) fn load<'a>(door: impl Into<Door<'a>>, kind: &Kind) -> Result<Sample, Failed> {
+    let door = door.into();
+    let output = load_command(door.address, kind, door.askers)?
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .output()
@@ -166,7 +188,7 @@ pub(crate) struct Holder {
 impl Holder {
     /// Gives the number of streams that are open, too.
     pub(crate) fn start(target: SocketAddr, streams: usize) -> Result<(Self, u64), Failed> {
-        let child = load_command(target, &Kind::Held { streams })?
+        let child = load_command(target, &Kind::Held { streams }, Cores::All)?
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -190,8 +212,11 @@ impl Drop for Holder {
     }
 }
 
-fn load_command(target: SocketAddr, kind: &Kind) -> Result<Command, Failed> {
-    let mut command = Command::new(this_program()?);
+fn load_command(target: SocketAddr, kind: &Kind, cores: Cores) -> Result<Command, Failed> {
+    let mut command = match cores {
+        Cores::All => Command::new(this_program()?),
+        Cores::Only(_) => program_on(&this_program()?, cores),
+    };
     command.arg("load").arg(target.to_string()).args(kind.to_args());
     Ok(command)
 }

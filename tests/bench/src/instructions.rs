@@ -32,7 +32,7 @@ pub(crate) fn of_a_call(
         let mut counting = child::program(Path::new(VALGRIND));
         counting.args(["--tool=callgrind", "--quiet"]).arg(out_file(&counted));
         let server = start(counting)?;
-        let sample = child::load(server.address, &Kind::Serial { ask: Ask::Json, millis })?;
+        let sample = child::load(&server, &Kind::Serial { ask: Ask::Json, millis })?;
         // It writes when it ends.
         drop(server);
         let text = fs::read_to_string(&counted).map_err(|e| Failed::because("no counts", e))?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use crate::child::{self, Server};
+use crate::child::{self, Cores, Server};
 use crate::cli::Failed;
 
 /// Where Debian puts it; that folder is not on everybody's path.
@@ -24,12 +24,12 @@ fn find_program(name: &str) -> Option<PathBuf> {
 }
 
 /// Starts a Redis that keeps nothing on disk.
-pub(crate) fn redis(folder: &Path) -> Result<Server, Failed> {
+pub(crate) fn redis(folder: &Path, cores: Cores) -> Result<Server, Failed> {
     let program = find_program("redis-server").ok_or_else(|| {
         Failed("there is no redis-server to measure with; install it: apt-get install redis-server".into())
     })?;
     let address = free_port()?;
-    let mut command = child::program(&program);
+    let mut command = child::program_on(&program, cores);
     command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"]).arg(folder);
     command.args(["--port", &address.port().to_string()]);
     Server::start_at("redis-server", command, address)

@@ -51,7 +51,7 @@ pub(crate) fn turns<'a, const N: usize>(
 pub(crate) fn turn(door: Door<'_>, kind: &Kind) -> Result<Turn, Failed> {
     let pids = door.server.pids();
     let before = process::cpu(&pids);
-    let sample = child::load(door.address, kind)?;
+    let sample = child::load(door, kind)?;
     Ok(Turn { sample, cpu: process::cpu(&pids).saturating_sub(before) })
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 use weir_worker_tests::Built;
 
-use crate::child::{self, Door, Server};
+use crate::child::{self, Cores, Door, Server};
 use crate::cli::{Failed, say};
 
 /// Builds the tree's Worker.
@@ -41,10 +41,10 @@ impl Pair {
     }
 
     pub(crate) fn weir(&self) -> Door<'_> {
-        Door { server: &self.server, address: self.weir }
+        Door { server: &self.server, address: self.weir, askers: Cores::All }
     }
 
     pub(crate) fn forwarder(&self) -> Door<'_> {
-        Door { server: &self.server, address: self.forwarder }
+        Door { server: &self.server, address: self.forwarder, askers: Cores::All }
     }
 }

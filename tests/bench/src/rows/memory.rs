@@ -27,7 +27,7 @@ pub(super) fn idle(bed: &Bed, millis: u64) -> Result<Vec<Figure>, Failed> {
     let fresh = (resident(&nginx), resident(&weir));
     for server in [&nginx, &weir] {
         for ask in [Ask::Json, Ask::Stream(20)] {
-            child::load(server.address, &Kind::Throughput { ask, connections: 32, millis })?;
+            child::load(server, &Kind::Throughput { ask, connections: 32, millis })?;
         }
     }
     let used = (resident(&nginx), resident(&weir));

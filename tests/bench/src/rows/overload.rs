@@ -75,20 +75,20 @@ pub(super) fn measure(bed: &Bed, flood: Flood) -> Result<Vec<Figure>, Failed> {
 
 fn round(bed: &Bed, Flood { millis, patience, .. }: Flood) -> Result<Flooded, Failed> {
     let kind = Kind::Throughput { ask: Ask::Json, connections: CLOSED_LOOP, millis };
-    let peak = child::load(bed::upstream(CAPACITY)?.address, &kind)?.done * 1000 / millis;
+    let peak = child::load(&bed::upstream(CAPACITY)?, &kind)?.done * 1000 / millis;
     let per_second = u32::try_from(peak).unwrap_or(u32::MAX).saturating_mul(OVERLOAD);
     let kind = Kind::Flood { per_second, patience, millis };
     // Without bounds there is a connection for each call that was not given up yet.
     process::raise_files(u64::from(per_second) * patience / 1000 * 2 + OTHER_FILES);
     let by_way_of = |gateway: &dyn Fn(&Server) -> Result<Server, Failed>| {
         let upstream = bed::upstream(CAPACITY)?;
-        child::load(gateway(&upstream)?.address, &kind)
+        child::load(&gateway(&upstream)?, &kind)
     };
     let weir = |setup| by_way_of(&|upstream| bed.weir_before(upstream, setup));
     let nginx = Serving::Bounded(CAPACITY.slots + QUEUE);
     Ok(Flooded {
         peak: float(peak),
-        direct: child::load(bed::upstream(CAPACITY)?.address, &kind)?,
+        direct: child::load(&bed::upstream(CAPACITY)?, &kind)?,
         nginx: by_way_of(&|upstream| bed.nginx_before(upstream, nginx, WORKER_CONNECTIONS))?,
         weir: weir(Setup::Bounded { calls: CAPACITY.slots, queue: QUEUE })?,
         adaptive: weir(Setup::Adaptive { queue: QUEUE })?,

@@ -3,9 +3,10 @@
 use super::cached::filled;
 use crate::ask::Ask;
 use crate::bed::Bed;
+use crate::child::{Cores, Door};
 use crate::cli::{Failed, Kind};
 use crate::figure::{Aim, Figure, Unit};
-use crate::gateway::Setup;
+use crate::gateway::{Setup, Store};
 use crate::rounds::turns;
 
 const CONNECTIONS: usize = 16;
@@ -37,5 +38,25 @@ pub(super) fn measure(bed: &Bed, count: usize, millis: u64) -> Result<Vec<Figure
         figures.push(Figure::of_rounds(name, Unit::PerSecond, aim, &rates).beside(EMBEDDED));
         figures.push(Figure::of_rounds(cpu, Unit::Micros, Aim::Nothing, &costs).beside(EMBEDDED));
     }
+    figures.push(apart(bed, count, millis)?);
     Ok(figures)
+}
+
+/// Hits of a gateway that has a core for itself, as it does where Redis is another machine's: Redis and whoever asks
+/// share the next one. On the same cores all three take from each other, and the figure above is mostly Redis's.
+fn apart(bed: &Bed, count: usize, millis: u64) -> Result<Figure, Failed> {
+    const GATEWAY: usize = 0;
+    let others = Cores::Only(1);
+    let redis = bed.redis_on(others)?;
+    let embedded = bed.weir_on_core(GATEWAY, Store::Embedded, Setup::Cached)?;
+    let shared = bed.weir_on_core(GATEWAY, Store::Redis(redis.address), Setup::Cached)?;
+    for gateway in [&embedded, &shared] {
+        filled(gateway.address, "x-cache")?;
+    }
+    let kind = Kind::Throughput { ask: Ask::Json, connections: CONNECTIONS, millis };
+    let doors = [&embedded, &shared].map(|server| Door { askers: others, ..server.into() });
+    let rounds = turns(doors, count, &kind)?;
+    let rates: Vec<_> = rounds.iter().map(|[e, s]| (None, e.per_second(), s.per_second())).collect();
+    let name = format!("cache hits on Redis, the gateway on a core of its own, c={CONNECTIONS}");
+    Ok(Figure::of_rounds(name, Unit::PerSecond, Aim::Share(0.5), &rates).beside(EMBEDDED))
 }
