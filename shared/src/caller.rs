@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq;
 
 use crate::config::Limits;
 use crate::overload::Priority;
+use crate::pack::packed;
 use crate::pattern::Pattern;
 
 /// Who a key belongs to.
@@ -44,6 +45,8 @@ impl Caller {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyHash([u8; 32]);
 
+packed!(struct KeyHash(hash));
+
 impl KeyHash {
     pub fn of(key: &str) -> Self {
         Self(Sha256::digest(key.as_bytes()).into())
@@ -65,23 +68,6 @@ impl KeyHash {
     /// Whether it is the hash of `key`, in constant time.
     pub fn is_of(self, key: &str) -> bool {
         self.0.ct_eq(&Self::of(key).0).into()
-    }
-
-    /// As four numbers.
-    pub(crate) fn to_words(self) -> [u64; 4] {
-        let mut words = [0; 4];
-        for (word, bytes) in words.iter_mut().zip(self.0.as_chunks::<8>().0) {
-            *word = u64::from_be_bytes(*bytes);
-        }
-        words
-    }
-
-    pub(crate) fn from_words(words: [u64; 4]) -> Self {
-        let mut hash = [0; 32];
-        for (bytes, word) in hash.as_chunks_mut::<8>().0.iter_mut().zip(words) {
-            *bytes = word.to_be_bytes();
-        }
-        Self(hash)
     }
 
     /// As [`KeyHash::parse`] reads it.

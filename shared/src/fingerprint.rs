@@ -18,7 +18,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::pack::{Garbled, Pack, Packer, Unpacker};
+use crate::pack::packed;
 
 /// What [`of_object`] hashes under. The number is the version of the canonical form.
 const OBJECT: &str = "weir.object.1";
@@ -26,6 +26,8 @@ const OBJECT: &str = "weir.object.1";
 /// SHA-256. It is a hash: to show it shows no prompt.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 32]);
+
+packed!(struct Fingerprint(bytes));
 
 impl Fingerprint {
     pub fn as_bytes(&self) -> &[u8; 32] {
@@ -40,16 +42,6 @@ impl Fingerprint {
     pub fn to_hex(self) -> String {
         let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
         digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
-    }
-}
-
-impl Pack for Fingerprint {
-    fn pack(&self, to: &mut Packer) {
-        self.0.pack(to);
-    }
-
-    fn unpack(from: &mut Unpacker<'_>) -> Result<Self, Garbled> {
-        Pack::unpack(from).map(Self)
     }
 }
 

@@ -11,9 +11,11 @@
 //! Reading never panics, never sets aside more than there are bytes for, and takes no bytes too few and none too many.
 
 mod domain;
+mod number;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,43 +63,7 @@ pub(crate) fn unpack<T: Pack>(version: u8, bytes: &[u8], now: Instant) -> Result
     if unpacker.rest.is_empty() { Ok(value) } else { Err(Garbled) }
 }
 
-impl Packer {
-    /// Seven bits a byte, the lowest first.
-    fn number(&mut self, mut number: u128) {
-        loop {
-            let low = (number & 0x7f) as u8;
-            number >>= 7;
-            if number == 0 {
-                return self.bytes.push(low);
-            }
-            self.bytes.push(0x80 | low);
-        }
-    }
-
-    fn length(&mut self, length: usize) {
-        self.number(length as u128);
-    }
-}
-
 impl<'a> Unpacker<'a> {
-    fn number(&mut self) -> Result<u128, Garbled> {
-        let mut number = 0_u128;
-        for shift in (0..128).step_by(7) {
-            let [byte] = self.array()?;
-            let bits = u128::from(byte & 0x7f);
-            number |= bits.checked_shl(shift).filter(|shifted| shifted >> shift == bits).ok_or(Garbled)?;
-            if byte & 0x80 == 0 {
-                // One number has one spelling.
-                return if byte == 0 && shift > 0 { Err(Garbled) } else { Ok(number) };
-            }
-        }
-        Err(Garbled)
-    }
-
-    fn small<T: TryFrom<u128>>(&mut self) -> Result<T, Garbled> {
-        T::try_from(self.number()?).map_err(|_| Garbled)
-    }
-
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Garbled> {
         let (first, rest) = self.rest.split_first_chunk().ok_or(Garbled)?;
         self.rest = rest;
@@ -118,23 +84,37 @@ impl<'a> Unpacker<'a> {
     }
 }
 
-/// Names the fields of a struct, or the variants of an enum by a byte each, in the order they are written. With
-/// `if`, what is read is held to it: some numbers are no value of any meaning, and sums of them no number.
+/// Names the fields of a struct, or the variants of an enum by a byte each, in the order they are written. What
+/// is `found` is left out: whoever reads the rest finds it anew. With `if`, what is read is held to it: some
+/// numbers are no value of any meaning, and sums of them no number.
 macro_rules! packed {
-    (struct $name:ty { $($field:ident),* $(,)? }) => {
-        $crate::pack::packed!(struct $name { $($field),* } if |_| true);
-    };
-    (struct $name:ty { $($field:ident),* $(,)? } if $is_one:expr) => {
+    (struct $name:ident ( $($item:ident),* $(,)? )) => {
         impl $crate::pack::Pack for $name {
             fn pack(&self, to: &mut $crate::pack::Packer) {
-                let Self { $($field),* } = self;
+                let Self($($item),*) = self;
+                $( $crate::pack::Pack::pack($item, to); )*
+            }
+
+            fn unpack(from: &mut $crate::pack::Unpacker<'_>) -> Result<Self, $crate::pack::Garbled> {
+                $( let $item = $crate::pack::Pack::unpack(from)?; )*
+                Ok(Self($($item),*))
+            }
+        }
+    };
+    (struct $name:ty { $($field:ident),* $(,)? } $(found { $($found:ident),* })?) => {
+        $crate::pack::packed!(struct $name { $($field),* } $(found { $($found),* })? if |_| true);
+    };
+    (struct $name:ty { $($field:ident),* $(,)? } $(found { $($found:ident),* })? if $is_one:expr) => {
+        impl $crate::pack::Pack for $name {
+            fn pack(&self, to: &mut $crate::pack::Packer) {
+                let Self { $($field,)* $( $($found: _),* )? } = self;
                 $( $crate::pack::Pack::pack($field, to); )*
             }
 
             fn unpack(from: &mut $crate::pack::Unpacker<'_>) -> Result<Self, $crate::pack::Garbled> {
                 let is_one: fn(&Self) -> bool = $is_one;
                 $( let $field = $crate::pack::Pack::unpack(from)?; )*
-                let value = Self { $($field),* };
+                let value = Self { $($field,)* $( $($found: Default::default()),* )? };
                 if is_one(&value) { Ok(value) } else { Err($crate::pack::Garbled) }
             }
         }
@@ -178,21 +158,6 @@ impl Pack for u8 {
     }
 }
 
-macro_rules! numbers {
-    ($($number:ty),*) => {
-        $( impl Pack for $number {
-            fn pack(&self, to: &mut Packer) {
-                to.number(u128::from(*self));
-            }
-
-            fn unpack(from: &mut Unpacker<'_>) -> Result<Self, Garbled> {
-                from.small()
-            }
-        } )*
-    };
-}
-numbers!(u32, u64, u128);
-
 impl Pack for bool {
     fn pack(&self, to: &mut Packer) {
         to.bytes.push(u8::from(*self));
@@ -215,7 +180,10 @@ impl<T: Pack, const N: usize> Pack for [T; N] {
     }
 
     fn unpack(from: &mut Unpacker<'_>) -> Result<Self, Garbled> {
-        let items: Vec<T> = (0..N).map(|_| T::unpack(from)).collect::<Result<_, _>>()?;
+        let mut items = Vec::with_capacity(N);
+        for _ in 0..N {
+            items.push(T::unpack(from)?);
+        }
         items.try_into().map_err(|_| Garbled)
     }
 }
@@ -285,6 +253,26 @@ impl<T: Pack> Pack for Vec<T> {
             items.push(T::unpack(from)?);
         }
         Ok(items)
+    }
+}
+
+/// In the order of its keys.
+impl<K: Pack + Ord, V: Pack> Pack for BTreeMap<K, V> {
+    fn pack(&self, to: &mut Packer) {
+        to.length(self.len());
+        for (key, value) in self {
+            key.pack(to);
+            value.pack(to);
+        }
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Result<Self, Garbled> {
+        let items = Vec::<(K, V)>::unpack(from)?;
+        if items.is_sorted_by(|(key, _), (next, _)| key < next) {
+            Ok(items.into_iter().collect())
+        } else {
+            Err(Garbled)
+        }
     }
 }
 

@@ -143,7 +143,7 @@ mod tests {
             (vec![("CONFIG", "rout = 1".to_owned())], "rout"),
             (vec![("CONFIG", "{".to_owned())], "config"),
             (
-                vec![("CONFIG", prepared().replace("a.example", "b.example"))],
+                vec![("CONFIG", prepared().replacen('\n', "\nAAAA", 1))],
                 "config: a prepared document that was",
             ),
             (vec![("CONFIG", UPSTREAM.to_owned())], "[store] kind = \"redis\""),

@@ -56,25 +56,8 @@ packed!(enum Change { 0 => Force { forced, lasting }, 1 => Release });
 packed!(struct control::Entry { breaker, gate, automatic, own });
 packed!(struct Listing { entries, has_more });
 
-impl Pack for Tokens {
-    fn pack(&self, to: &mut Packer) {
-        self.0.pack(to);
-    }
-
-    fn unpack(from: &mut Unpacker<'_>) -> Result<Self, Garbled> {
-        u64::unpack(from).map(Self)
-    }
-}
-
-impl Pack for Full {
-    fn pack(&self, to: &mut Packer) {
-        to.length(self.most);
-    }
-
-    fn unpack(from: &mut Unpacker<'_>) -> Result<Self, Garbled> {
-        Ok(Self { most: from.small()? })
-    }
-}
+packed!(struct Tokens(count));
+packed!(struct Full { most });
 
 /// An IPv4 address and the IPv6 one that maps it are two.
 impl Pack for IpAddr {

@@ -1,5 +1,6 @@
 //! One value has one spelling, and what is no value is refused.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use proptest::prelude::*;
@@ -38,6 +39,10 @@ fn what_is_written_is_read() {
     round(&Duration::MAX);
     round(&vec![Some("a".to_owned()), None, Some("ключ".to_owned())]);
     round(&[3_u32; 10]);
+    round(&BTreeMap::from([("a".to_owned(), 1_usize), ("b".to_owned(), usize::MAX)]));
+    for number in [0.1, -0.0, f64::MAX, f64::INFINITY] {
+        round(&number);
+    }
     round(&Bytes::from_static(b"\0bytes"));
     let denial = Denial::NotYet { wait: Duration::from_millis(3) };
     let rate = Rate { count: 3, per: Duration::from_mins(1) };
@@ -74,6 +79,10 @@ fn what_is_no_value_is_refused() {
     assert_eq!(unpack::<Gate>(1, &[1, 4], at(0)), Err(Garbled));
     assert_eq!(unpack::<String>(1, &[1, 1, 0xff], at(0)), Err(Garbled));
     assert_eq!(unpack::<u128>(1, &[[1].as_slice(), &[0xff; 18], &[0x07]].concat(), at(0)), Err(Garbled));
+    for (items, why) in [([(2_u32, 0_u32), (1, 0)], "out of order"), ([(1, 0), (1, 1)], "one key twice")] {
+        let bytes = pack(1, &items.to_vec(), at(0));
+        assert_eq!(unpack::<BTreeMap<u32, u32>>(1, &bytes, at(0)), Err(Garbled), "{why}");
+    }
     // 2^63 of them are said to follow.
     let many = [1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1];
     assert_eq!(unpack::<Vec<u64>>(1, &many, at(0)), Err(Garbled));

@@ -40,7 +40,7 @@ async fn a_file_is_prepared_once_and_served_by_as_it_is() {
     assert!(prepared.starts_with("weir-prepared "), "{prepared}");
     let (code, out, err) = run_on("check", "weir.ready", &prepared).await;
     assert!(code == 0 && out.contains("1 upstreams, 1 routes"), "{out}{err}");
-    let (code, out, err) = run_on("check", "weir.ready", &prepared.replace("a.example", "b.example")).await;
+    let (code, out, err) = run_on("check", "weir.ready", &prepared.replacen('\n', "\nAAAA", 1)).await;
     assert!(code == 1 && out.is_empty() && err.contains("was changed or cut; run `weir prepare`"), "{err}");
     let (code, out, err) = run_on("prepare", "weir.toml", SIMULATED).await;
     assert!(code == 1 && out.is_empty() && err.contains("no simulated provider here"), "{err}");

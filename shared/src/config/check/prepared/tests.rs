@@ -1,12 +1,13 @@
 //! A prepared document means what the document does; anything else is refused.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::config::{Format, StoreKind};
+use crate::limit::Rate;
 
 const EXAMPLE: &str = include_str!("../../../../../devserver/weir.example.toml");
 const OF_CLUSTERS: &str = include_str!("../../../../../k8s/base/weir.toml");
@@ -110,6 +111,22 @@ fn prepare(text: &str) -> String {
     Config::prepare(&document(text)).unwrap_or_else(|faults| panic!("{faults}")).text
 }
 
+/// What it says, in a form in which words can be looked for.
+fn packed(text: &str) -> Vec<u8> {
+    let (_, body) = text.trim_end().split_once('\n').unwrap();
+    BASE64.decode(body).unwrap()
+}
+
+/// With these bytes, and with the head as it was.
+fn in_place(text: &str, packed: &[u8]) -> String {
+    let (head, _) = text.split_once('\n').unwrap();
+    format!("{head}\n{}\n", BASE64.encode(packed))
+}
+
+fn holds(bytes: &[u8], word: &str) -> bool {
+    memchr::memmem::find(bytes, word.as_bytes()).is_some()
+}
+
 #[test]
 fn what_was_prepared_means_what_the_document_does() {
     // The simulated provider is in no component.
@@ -128,7 +145,8 @@ fn what_was_prepared_means_what_the_document_does() {
 #[test]
 fn it_holds_no_secret_and_looks_for_them_where_it_is_read() {
     let text = prepare(FULL);
-    assert!(text.contains("/run/key") && !text.contains("canary") && !text.contains("stand-in"), "{text}");
+    let said = packed(&text);
+    assert!(holds(&said, "/run/key") && !holds(&said, "canary") && !holds(&said, "stand-in"), "{text}");
     let config = load(&text).unwrap().config;
     let secrets = config.upstreams.iter().map(|upstream| match &upstream.credential {
         Credential::Known(secret) => secret.expose(),
@@ -138,6 +156,13 @@ fn it_holds_no_secret_and_looks_for_them_where_it_is_read() {
     assert_eq!(config.upstreams[0].base_url, "https://a.example/v1");
     let StoreKind::Redis(place) = config.store.kind else { panic!("no Redis") };
     assert_eq!((place.host.as_str(), place.namespace.as_str()), ("fallback", "some"));
+}
+
+#[test]
+fn a_variable_can_carry_it() {
+    let text = prepare(FULL);
+    assert_eq!(text.lines().count(), 2);
+    assert!(text.lines().flat_map(str::bytes).all(|byte| matches!(byte, b' '..=b'~')), "{text}");
 }
 
 #[test]
@@ -152,10 +177,15 @@ fn what_its_surroundings_lack_is_told_by_path() {
 fn what_was_not_prepared_by_this_version_is_refused() {
     let text = prepare(FULL);
     let newer = text.replacen(&format!("{VERSION:016x}"), &format!("{:016x}", VERSION + 1), 1);
-    let edited = text.replace("b.example", "c.example");
+    let mut bytes = packed(&text);
+    let at = memchr::memmem::find(&bytes, b"b.example").unwrap();
+    bytes[at] = b'c';
+    let edited = in_place(&text, &bytes);
+    let no_base64 = text.replacen('\n', "\n!", 1);
     for (label, text, expected) in [
         ("another version", newer.as_str(), "prepared by another version of Weir; run `weir prepare`"),
         ("edited", &edited, "a prepared document that was changed or cut"),
+        ("no base64", &no_base64, "a prepared document that was changed or cut"),
         ("cut", &text[..text.len() - 9], "a prepared document that was changed or cut"),
         ("a mark alone", MARK, "a prepared document that was changed or cut"),
     ] {
@@ -163,6 +193,28 @@ fn what_was_not_prepared_by_this_version_is_refused() {
         assert!(told.contains(expected), "{label}: {told}");
     }
     assert!(Config::prepare(&document(&text)).unwrap_err().to_string().contains("it is prepared already"));
+}
+
+/// Whoever can change it can make the sum right as well.
+#[test]
+fn what_no_document_could_have_said_is_refused() {
+    type Change = fn(&mut Draft);
+    let changes: [(&str, Change); 4] = [
+        ("a target without its upstream", |draft| draft.routes[0].to[0].upstream = UpstreamId(2)),
+        ("a passthrough without its upstream", |draft| draft.passthrough = Some(UpstreamId(2))),
+        ("a provider that has no address", |draft| draft.upstreams[0].dialect = Dialect::Simulated),
+        ("a rate of nothing", |draft| {
+            draft.limits.requests = vec![Rate { count: 0, per: Duration::from_secs(1) }];
+        }),
+    ];
+    for (label, change) in changes {
+        let mut draft = read(&prepare(FULL)).unwrap_or_else(|problem| panic!("{}", problem.text));
+        let text = |draft: &Draft| written(&pack::pack(FORM, draft, Instant::default()));
+        assert!(load(&text(&draft)).is_ok(), "{label}");
+        change(&mut draft);
+        let told = load(&text(&draft)).unwrap_err().to_string();
+        assert!(told.contains("a prepared document that was changed or cut"), "{label}: {told}");
+    }
 }
 
 #[test]
@@ -182,17 +234,14 @@ proptest! {
     /// Whoever can change it can make the sum right as well.
     #[test]
     fn nothing_that_is_written_in_one_panics(
-        at in 0_usize..4000,
+        at in 0_usize..2000,
         length in 0_usize..6,
-        put in "[0-9 a-z]{0,4}|18446744073709551615 |4294967296 ",
+        put in proptest::collection::vec(any::<u8>(), 0..6),
     ) {
-        let text = prepare(FULL);
-        let (_, body) = text.trim_end().split_once('\n').unwrap();
-        let (from, to) = (body.floor_char_boundary(at), body.floor_char_boundary(at + length));
-        let body = format!("{}{put}{}", &body[..from], &body[to..]);
-        let mut text = String::new();
-        let _ = write!(text, "{MARK}{VERSION:016x} {:016x}\n{body}", words::sum_of(&[body.as_bytes()]));
-        if let Ok(loaded) = load(&text) {
+        let mut bytes = packed(&prepare(FULL));
+        let (from, to) = (at.min(bytes.len()), (at + length).min(bytes.len()));
+        bytes.splice(from..to, put);
+        if let Ok(loaded) = load(&written(&bytes)) {
             let targets = loaded.config.routes.iter().flat_map(|route| &route.to);
             prop_assert!(targets.map(|target| target.upstream.0).all(|at| at < loaded.config.upstreams.len()));
         }
