@@ -7,10 +7,13 @@ use crate::bed::Bed;
 use crate::cli::{Failed, Kind};
 use crate::figure::{Aim, Figure, Unit};
 use crate::gateway::Setup;
-use crate::rounds::turns;
+use crate::rounds::{turn, turns};
 use crate::worker;
 
 const CONNECTIONS: usize = 16;
+
+/// Milliseconds of load before anything is measured.
+const WARM_UP: u64 = 3000;
 
 /// The peer of every line.
 const FORWARDER: &str = "JS proxy";
@@ -28,6 +31,10 @@ pub(super) fn measure(bed: &Bed, count: usize, millis: u64) -> Result<Vec<Figure
             filled(pair.weir().address, "x-cache")?;
         }
         let doors = [pair.forwarder(), pair.weir()];
+        // V8 compiles what is used much a second time: a young isolate is several times slower.
+        for door in doors {
+            turn(door, &Kind::Throughput { ask, connections: CONNECTIONS, millis: WARM_UP })?;
+        }
         let rounds = turns(doors, count, &Kind::Throughput { ask, connections: CONNECTIONS, millis })?;
         let rates: Vec<_> = rounds.iter().map(|[f, w]| (None, f.per_second(), w.per_second())).collect();
         let costs: Vec<_> = rounds.iter().map(|[f, w]| (None, f.cpu_micros(), w.cpu_micros())).collect();
