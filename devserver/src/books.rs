@@ -37,14 +37,6 @@ pub(crate) fn log(record: &Record) {
         return;
     }
     let millis = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    let attempts = record.attempts.iter().map(|attempt| {
-        let outcome = match (attempt.failure, attempt.status) {
-            (Some(failure), _) => failure.name().to_owned(),
-            (None, Some(status)) => status.to_string(),
-            (None, None) => "none".into(),
-        };
-        format!("{}:{outcome}:{}ms", attempt.upstream, millis(attempt.took))
-    });
     tracing::info!(
         request_id = record.request_id,
         trace_id = record.trace_id,
@@ -63,7 +55,7 @@ pub(crate) fn log(record: &Record) {
         cached_tokens = record.usage.cached.0,
         output_tokens = record.usage.output.0,
         usage = record.usage.source.name(),
-        attempts = attempts.collect::<Vec<_>>().join(" "),
+        attempts = record.tried(),
         fallbacks = record.fallbacks,
         first_byte_ms = record.first_byte.map(millis),
         took_ms = millis(record.took),

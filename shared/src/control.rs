@@ -116,10 +116,15 @@ pub struct Entry {
     pub own: Option<Override>,
 }
 
+/// Whose the breaker of this name is: an upstream's, or one of its models'. No upstream's name has a slash in it.
+pub(crate) fn upstream_of(breaker: &str) -> &str {
+    breaker.split_once('/').map_or(breaker, |(upstream, _)| upstream)
+}
+
 impl Entry {
-    /// Whose breaker it is. No upstream's name has a slash in it.
+    /// Whose breaker it is.
     pub fn upstream(&self) -> &str {
-        self.breaker.split('/').next().unwrap_or_default()
+        upstream_of(&self.breaker)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The account of a request: exactly one [`Record`] for each that was admitted.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,25 @@ pub struct Attempt {
     pub took: Duration,
 }
 
+impl Record {
+    /// What was tried, as logs write it: `upstream:outcome:12ms`, one behind the other.
+    pub fn tried(&self) -> String {
+        self.attempts.iter().map(Attempt::to_string).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { upstream, status, failure, took } = self;
+        match (failure, status) {
+            (Some(failure), _) => write!(f, "{upstream}:{}", failure.name()),
+            (None, Some(status)) => write!(f, "{upstream}:{status}"),
+            (None, None) => write!(f, "{upstream}:none"),
+        }?;
+        write!(f, ":{}ms", took.as_millis())
+    }
+}
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ending {
@@ -109,6 +129,25 @@ impl Condition {
             Self::ServerError => "server_error",
             Self::Credentials => "credentials",
             Self::BadAnswer => "bad_answer",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_is_told_by_why_it_failed_or_by_its_status() {
+        for (status, failure, expected) in [
+            (Some(200), None, "a:200:12ms"),
+            (Some(500), Some(Condition::ServerError), "a:server_error:12ms"),
+            (None, Some(Condition::Timeout), "a:timeout:12ms"),
+            (None, None, "a:none:12ms"),
+        ] {
+            let attempt =
+                Attempt { upstream: "a".into(), status, failure, took: Duration::from_micros(12_900) };
+            assert_eq!(attempt.to_string(), expected);
         }
     }
 }

@@ -132,14 +132,6 @@ pub(crate) fn record(record: &Record, detail: Detail) {
     if detail == Detail::Trouble {
         return;
     }
-    let attempts = record.attempts.iter().map(|attempt| {
-        let outcome = match (attempt.failure, attempt.status) {
-            (Some(failure), _) => failure.name().to_owned(),
-            (None, Some(status)) => status.to_string(),
-            (None, None) => "none".into(),
-        };
-        format!("{}:{outcome}:{}ms", attempt.upstream, millis(attempt.took))
-    });
     web_sys::console::log_1(&line(&json!({
         "message": "request",
         "request_id": record.request_id,
@@ -159,7 +151,7 @@ pub(crate) fn record(record: &Record, detail: Detail) {
         "cached_tokens": record.usage.cached.0,
         "output_tokens": record.usage.output.0,
         "usage": record.usage.source.name(),
-        "attempts": attempts.collect::<Vec<_>>().join(" "),
+        "attempts": record.tried(),
         "fallbacks": record.fallbacks,
         "first_byte_ms": record.first_byte.map(millis),
         "took_ms": millis(record.took),

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::{Family, Sink};
 use crate::config::Condition;
+use crate::control;
 use crate::ledger::Record;
 use crate::platform::Event;
 use crate::usage::Source;
@@ -31,8 +32,7 @@ pub fn event(event: &Event<'_>, sink: &mut impl Sink) {
             sink.count(Family::Refusals, &[status.as_str(), code], 1);
         }
         Event::Ordered { order, .. } => {
-            let upstream = order.breaker.split('/').next().unwrap_or_default();
-            sink.count(Family::Orders, &[upstream, order.change.name()], 1);
+            sink.count(Family::Orders, &[control::upstream_of(&order.breaker), order.change.name()], 1);
         }
     }
 }

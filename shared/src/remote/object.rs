@@ -1,6 +1,7 @@
 //! Which object keeps what.
 
 use crate::account::Scope;
+use crate::control;
 use crate::fingerprint::{self, Fingerprint, Framed};
 
 /// Objects that the addresses of an open gateway are spread over.
@@ -26,9 +27,7 @@ impl Object {
 
     /// An override of an upstream's breaker holds for those of its models, so they lie together.
     pub fn of_breaker(name: &str) -> Self {
-        // No upstream's name has a slash in it.
-        let upstream = name.split_once('/').map_or(name, |(upstream, _)| upstream);
-        Self::Upstream(upstream.to_owned())
+        Self::Upstream(control::upstream_of(name).to_owned())
     }
 
     /// Who keeps the account of a scope. Newcomers share one only within an object, so there is none for them.
