@@ -182,15 +182,20 @@ impl Breaker {
         let Report { id, now, roll } = report;
         let is_probe = self.probe.is_some_and(|(leased_to, _)| leased_to == id);
         let named = match outcome {
-            Outcome::Success => return self.succeed(policy, is_probe, now),
+            Outcome::Success => {
+                if is_probe {
+                    *self = Self::default();
+                }
+                return self.succeed(policy, 1, now);
+            }
             Outcome::RateLimited { .. } if policy.on_rate_limit == OnRateLimit::Ignore => {
                 // It answers; but a probe that gets no more than that has proved nothing.
-                return if is_probe { self.probe = None } else { self.count(policy, false, now) };
+                return if is_probe { self.probe = None } else { self.count(policy, (1, 0), now) };
             }
             Outcome::RateLimited { retry_after } if policy.on_rate_limit == OnRateLimit::Open => retry_after,
             Outcome::RateLimited { .. } | Outcome::Failure => None,
         };
-        self.count(policy, true, now);
+        self.count(policy, (1, 1), now);
         self.in_a_row = self.in_a_row.saturating_add(1);
         // Calls that were under way when it opened are no news, unless they name a longer time.
         let trips = is_probe || (self.until.is_none() && self.is_over(policy, now));
@@ -216,15 +221,13 @@ impl Breaker {
         self.until.max(probe).unwrap_or_default()
     }
 
-    fn succeed(&mut self, policy: &Policy, is_probe: bool, now: Instant) {
-        if is_probe {
-            *self = Self::default();
-        }
+    /// Takes note of so many calls that went well, none of them a probe.
+    pub fn succeed(&mut self, policy: &Policy, calls: u32, now: Instant) {
         self.in_a_row = 0;
         if self.until.is_none() {
             self.openings = 0;
         }
-        self.count(policy, false, now);
+        self.count(policy, (calls, 0), now);
     }
 
     fn is_over(&self, policy: &Policy, now: Instant) -> bool {
@@ -241,7 +244,7 @@ impl Breaker {
         self.in_a_row >= policy.consecutive || (failures > 0 && is_over_rate)
     }
 
-    fn count(&mut self, policy: &Policy, failed: bool, now: Instant) {
+    fn count(&mut self, policy: &Policy, (calls, failures): (u32, u32), now: Instant) {
         let current = number(policy, now);
         // The remainder is below the number of buckets.
         let at = usize::try_from(current % BUCKETS as u64).unwrap_or(0);
@@ -249,8 +252,8 @@ impl Breaker {
         if bucket.number != current {
             *bucket = Bucket { number: current, ..Bucket::default() };
         }
-        bucket.calls = bucket.calls.saturating_add(1);
-        bucket.failures = bucket.failures.saturating_add(u32::from(failed));
+        bucket.calls = bucket.calls.saturating_add(calls);
+        bucket.failures = bucket.failures.saturating_add(failures);
     }
 
     /// Doubles with each opening, and is up to a tenth longer by chance, so that breakers do not move in step.

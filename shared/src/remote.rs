@@ -14,6 +14,8 @@
 //! - The cache is not in here: the shell looks into it first ([`recall`]), and the tenant's object says only who
 //!   fetches a new answer. What is fresh asks no upstream's object, and no object at all where nothing is limited,
 //!   repeated or led.
+//! - Who has just heard that an upstream is well does not ask, and tells later that it still is ([`Beliefs`]): a breaker
+//!   that another isolate's calls or an order have opened is found out within a second.
 //! - Questions and answers are bytes that begin with a version; what cannot be read is an object that is lost. Points
 //!   in time cross as spans, for the clocks differ.
 //! - Retries are budgeted by upstream: each request deposits with every upstream it may be sent to, and a retry is
@@ -26,6 +28,7 @@
 //! as a process without its Redis does, and the call goes on: limits hold, and an upstream that fails is found out
 //! again. Where all that were asked are lost, the store is.
 
+mod beliefs;
 mod between;
 mod close;
 mod denials;
@@ -37,6 +40,7 @@ mod open;
 #[cfg(test)]
 mod tests;
 
+pub use self::beliefs::Beliefs;
 pub use self::between::{
     control, done, granted, lease_probe, listed, listing, obeyed, renew, renewed, report_probe,
     withdraw_retry,

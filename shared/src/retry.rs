@@ -181,9 +181,14 @@ impl RetryBudget {
 
     /// A request came. Gives what was added, in thousandths of a retry.
     pub fn deposit(&mut self, now: Instant) -> u64 {
+        self.deposit_for(1, now)
+    }
+
+    /// So many requests came.
+    pub fn deposit_for(&mut self, requests: u32, now: Instant) -> u64 {
         self.refill(now);
         let before = self.balance;
-        self.balance = (before + Self::DEPOSIT).min(Self::MOST);
+        self.balance = (before + Self::DEPOSIT * u64::from(requests)).min(Self::MOST);
         self.balance - before
     }
 

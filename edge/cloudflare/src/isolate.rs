@@ -9,7 +9,7 @@ use weir::Config;
 use weir::embedded::Store;
 use weir::ledger::{Ending, Record};
 use weir::metrics::{self, Exposition, Family, Sink as _};
-use weir::remote::Denials;
+use weir::remote::{Beliefs, Denials};
 use weir::roll;
 use worker::Env;
 
@@ -29,6 +29,8 @@ pub(crate) struct Isolate {
     pub(crate) store: RefCell<Store>,
     /// Who was denied a moment ago.
     pub(crate) denials: RefCell<Denials>,
+    /// Which upstreams are well, as far as is known here.
+    pub(crate) beliefs: RefCell<Beliefs>,
     pub(crate) near: RefCell<Near>,
     pub(crate) metrics: RefCell<Exposition>,
     /// How the last requests ended.
@@ -44,6 +46,7 @@ thread_local! {
         log_detail: Cell::default(),
         store: RefCell::new(Store::new(now(), 0)),
         denials: RefCell::default(),
+        beliefs: RefCell::default(),
         near: RefCell::default(),
         metrics: RefCell::default(),
         endings: RefCell::default(),

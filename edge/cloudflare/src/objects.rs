@@ -14,6 +14,7 @@ use weir::platform::StoreLost;
 use weir::remote::{self, Asked, Object};
 use worker::Env;
 
+use crate::isolate::Isolate;
 use crate::platform::now;
 use crate::sleep::Sleep;
 use crate::{js, settings};
@@ -55,7 +56,8 @@ impl Objects {
     }
 
     fn send(&self, asked: &Asked) -> Said {
-        let question = Uint8Array::from(asked.question.as_slice());
+        let isolate = Isolate::here();
+        let question = Uint8Array::from(&*isolate.beliefs.borrow_mut().tell(asked, now()));
         match js::ask(&self.namespace, &asked.object.name(), &question) {
             Ok(promise) => Said::Promised(JsFuture::from(promise)),
             Err(_) => Said::Told(Err(StoreLost)),

@@ -16,7 +16,10 @@ pub(crate) async fn open(edge: &Edge, ask: Ask<'_>) -> Result<Opened, StoreLost>
         Some(recall) => edge.cache().recall(recall).await,
         None => None,
     };
-    let opening = Opening::new(ask, recalled, now()).heeding(&edge.isolate().denials.borrow(), now());
+    let isolate = edge.isolate();
+    let opening = Opening::new(ask, recalled, now())
+        .heeding(&isolate.denials.borrow(), now())
+        .believing(&isolate.beliefs.borrow(), now());
     let mut open = Open { edge, opening, answers: Answers::none(), late: Vec::new(), stage: Stage::Asking };
     while !open.opening.asked().is_empty() {
         open.answers = edge.objects().ask(open.opening.asked());
@@ -24,10 +27,11 @@ pub(crate) async fn open(edge: &Edge, ask: Ask<'_>) -> Result<Opened, StoreLost>
         open.late.extend(open.answers.untold());
         open.opening.hear(&said, now());
     }
-    let joined = open.opening.join(&edge.isolate().store.borrow(), now());
+    let joined = open.opening.join(&isolate.store.borrow(), now());
     open.stage = Stage::Joined;
     if let Ok(opened) = &joined.opened {
-        edge.isolate().denials.borrow_mut().note(ask, opened, now());
+        isolate.denials.borrow_mut().note(ask, opened, now());
+        open.opening.teach(&mut isolate.beliefs.borrow_mut(), opened, now());
     }
     edge.tell(&joined.mends);
     joined.opened

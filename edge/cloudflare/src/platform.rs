@@ -179,7 +179,8 @@ impl Platform for Edge {
         fetch::send(request).await
     }
 
-    async fn close(&self, closing: Closing) {
+    async fn close(&self, mut closing: Closing) {
+        self.isolate().beliefs.borrow_mut().absorb(&mut closing, now());
         self.isolate().record(&closing.record);
         log::record(&closing.record, self.isolate().log_detail.get());
         let Keeping { entry, cache, place, .. } = &closing.keeping;
@@ -207,7 +208,9 @@ impl Platform for Edge {
     }
 
     async fn control(&self, order: &Order) -> Result<Entry, Unheeded> {
-        let answer = self.objects().ask_one(&remote::control(order, now())).await?;
+        let answer = self.objects().ask_one(&remote::control(order, now())).await;
+        self.isolate().beliefs.borrow_mut().doubt(&order.breaker, now());
+        let answer = answer?;
         Ok(remote::obeyed(order, &answer, now())??)
     }
 

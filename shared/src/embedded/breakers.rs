@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::breaker::{Breaker, Gate, Report};
+use crate::breaker::{Breaker, Gate, Policy, Report};
 use crate::control::{Entry, Forced, Full, Listing, Order, Override, Overrides};
 use crate::platform::Finding;
 use crate::time::Instant;
@@ -94,16 +94,29 @@ impl Breakers {
     }
 
     pub(crate) fn observe(&mut self, finding: &Finding, report: Report) {
-        if !self.by_name.contains_key(&finding.breaker) {
+        if let Some(breaker) = self.watched(&finding.breaker, report.now) {
+            breaker.observe(&finding.policy, finding.outcome, report);
+        }
+    }
+
+    /// Takes note of so many calls that went well, none of them a probe.
+    pub(crate) fn succeed(&mut self, name: &str, policy: &Policy, calls: u32, now: Instant) {
+        if let Some(breaker) = self.watched(name, now) {
+            breaker.succeed(policy, calls, now);
+        }
+    }
+
+    /// The breaker of this name, unless there is no room for a new one.
+    fn watched(&mut self, name: &str, now: Instant) -> Option<&mut Breaker> {
+        if !self.by_name.contains_key(name) {
             if self.by_name.len() >= self.most {
-                self.by_name.retain(|_, breaker| breaker.gate(report.now) != Gate::Closed);
+                self.by_name.retain(|_, breaker| breaker.gate(now) != Gate::Closed);
             }
             if self.by_name.len() >= self.most {
-                return;
+                return None;
             }
         }
-        let breaker = self.by_name.entry(finding.breaker.clone()).or_default();
-        breaker.observe(&finding.policy, finding.outcome, report);
+        Some(self.by_name.entry(name.to_owned()).or_default())
     }
 
     pub(crate) fn release(&mut self, name: &str, id: u64) {

@@ -23,7 +23,9 @@ use self::record::Name;
 use self::refreshes::Refreshes;
 pub use self::shelf::Changes;
 use self::shelf::Shelf;
-use super::message::{Answer, Demand, Ended, Extent, Mend, No, Part, Question, Reserved, Said, Taken};
+use super::message::{
+    Answer, Demand, Ended, Extent, Mend, No, Part, Question, Reserved, Said, Successes, Taken, Tally,
+};
 use crate::account::{Scope, Want};
 use crate::breaker::Report;
 use crate::config::Limits;
@@ -89,8 +91,15 @@ impl Desk {
     /// Answers a question, whatever it is. `roll` is for the jitter of open times.
     pub fn answer(&mut self, question: &[u8], now: Instant, roll: u64) -> Answered {
         let mut flush = Flush::Later;
-        let answer = match Question::read(question, now) {
-            Err(Garbled) => Answer::Garbled,
+        let question = match Question::read(question, now) {
+            Ok(Question::Behind { tally, question }) => {
+                self.catch_up(&tally, now);
+                Question::read(&question, now)
+            }
+            question => question,
+        };
+        let answer = match question {
+            Err(Garbled) | Ok(Question::Behind { .. }) => Answer::Garbled,
             Ok(Question::Open(part)) => Answer::Opened(Box::new(self.open(&part, now))),
             Ok(Question::Mend(mend)) => {
                 self.mend(&mend, now);
@@ -136,6 +145,18 @@ impl Desk {
     /// Values that were not what their key says, and were taken for missing.
     pub const fn faults(&self) -> u64 {
         self.faults
+    }
+
+    /// Takes note of what an isolate has counted for a while.
+    fn catch_up(&mut self, tally: &Tally, now: Instant) {
+        for Successes { breaker, policy, count } in &tally.successes {
+            self.breakers.succeed(breaker, policy, *count, now);
+            self.shelf.touch(Name::Breaker(breaker.clone()), now);
+        }
+        if tally.deposits > 0 {
+            self.retries.deposit_for(tally.deposits, now);
+            self.shelf.touch(Name::Retries, now);
+        }
     }
 
     /// Follows [`crate::embedded::Store::open`] step by step.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Asked, Object};
 use crate::account::{Denied, Left, Scope, Want};
-use crate::breaker::Gate;
+use crate::breaker::{Gate, Policy};
 use crate::cache::Entry;
 use crate::config::Limits;
 use crate::control::{self, Full, Listing, Order};
@@ -16,7 +16,7 @@ use crate::time::Instant;
 use crate::usage::Tokens;
 
 /// Of questions and answers alike. An object and an isolate of different versions do not understand each other.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What an object is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +24,30 @@ pub(super) enum Question {
     Open(Part),
     Mend(Mend),
     Close(Ended),
-    Withdraw { breaker: String },
-    LeaseProbe { breaker: String, id: u64 },
-    ReportProbe { finding: Finding, id: u64 },
+    Withdraw {
+        breaker: String,
+    },
+    LeaseProbe {
+        breaker: String,
+        id: u64,
+    },
+    ReportProbe {
+        finding: Finding,
+        id: u64,
+    },
     Control(Order),
-    Listing { names: Vec<String> },
-    Renew { lease: Lease, id: u64 },
+    Listing {
+        names: Vec<String>,
+    },
+    Renew {
+        lease: Lease,
+        id: u64,
+    },
+    /// Another question, written as it would be by itself, behind what happened before it.
+    Behind {
+        tally: Tally,
+        question: Vec<u8>,
+    },
 }
 
 packed!(enum Question {
@@ -42,6 +60,7 @@ packed!(enum Question {
     6 => Control(order),
     7 => Listing { names },
     8 => Renew { lease, id },
+    9 => Behind { tally, question },
 });
 
 /// What an object says.
@@ -85,6 +104,26 @@ pub(super) struct Part {
 }
 
 packed!(struct Part { repeat, follows, anew, refresh, lease, demand, gates, deposits });
+
+/// What went well with an upstream, and was not told when it did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) successes: Vec<Successes>,
+    /// Requests that count for the budget of retries.
+    pub(super) deposits: u32,
+}
+
+packed!(struct Tally { successes, deposits });
+
+/// Calls of one breaker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Successes {
+    pub(super) breaker: String,
+    pub(super) policy: Policy,
+    pub(super) count: u32,
+}
+
+packed!(struct Successes { breaker, policy, count });
 
 /// What is to be reserved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,7 +235,11 @@ packed!(struct Ended { id, held, used, refresh, repeat, entry, lease, findings, 
 
 impl Question {
     pub(super) fn to(&self, object: Object, now: Instant) -> Asked {
-        Asked { object, question: pack::pack(VERSION, self, now) }
+        Asked { object, question: self.write(now) }
+    }
+
+    pub(super) fn write(&self, now: Instant) -> Vec<u8> {
+        pack::pack(VERSION, self, now)
     }
 
     pub(super) fn read(bytes: &[u8], now: Instant) -> Result<Self, Garbled> {

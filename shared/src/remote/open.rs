@@ -4,7 +4,7 @@ mod leg;
 
 use self::leg::Leg;
 use super::message::{Demand, Extent, Part, Question, Said, Taken};
-use super::{Asked, Denials, Object};
+use super::{Asked, Beliefs, Denials, Object};
 use crate::account::{Denied, Left};
 use crate::breaker::Gate;
 use crate::cache::Freshness;
@@ -26,6 +26,8 @@ pub struct Opening<'a> {
     /// What the first of them said; nothing where they are lost.
     said: Vec<Option<Said>>,
     asked: Vec<Asked>,
+    /// Upstreams' objects that need not be asked.
+    believed: Vec<Object>,
 }
 
 /// What comes of it.
@@ -44,7 +46,8 @@ pub struct Abandoned(Vec<Leg>);
 impl<'a> Opening<'a> {
     /// Splits `ask`. `recalled` is what the cache has of [`Ask::recall`]: [`super::recall`].
     pub fn new(ask: Ask<'a>, recalled: Option<Recalled>, now: Instant) -> Self {
-        let mut opening = Self { ask, recalled, legs: Vec::new(), said: Vec::new(), asked: Vec::new() };
+        let (legs, said, asked, believed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut opening = Self { ask, recalled, legs, said, asked, believed };
         opening.ask_tenant();
         opening.ask_for_scopes();
         opening.ask_for_gates();
@@ -63,6 +66,40 @@ impl<'a> Opening<'a> {
             self.ask_more(self.counting().min(self.asked.len()), now);
         }
         self
+    }
+
+    /// Asks no object of an upstream whose breakers are taken for closed.
+    #[must_use]
+    pub fn believing(mut self, beliefs: &Beliefs, now: Instant) -> Self {
+        let (first, legs) = (self.asked.len(), std::mem::take(&mut self.legs));
+        let mut stay = 0;
+        for (at, leg) in legs.into_iter().enumerate() {
+            if beliefs.are_closed(&leg.part.gates, now) {
+                self.believed.push(leg.object);
+            } else {
+                stay += usize::from(at < first);
+                self.legs.push(leg);
+            }
+        }
+        if !self.believed.is_empty() {
+            self.ask_more(stay, now);
+        }
+        self
+    }
+
+    /// Has `beliefs` take note of what was said of breakers, and of a call that goes where nobody was asked.
+    /// `opened` is what was joined.
+    pub fn teach(&self, beliefs: &mut Beliefs, opened: &Opened, now: Instant) {
+        for (leg, said) in self.legs.iter().zip(&self.said) {
+            let Some(said) = said else { continue };
+            for (breaker, gate) in leg.part.gates.iter().zip(&said.gates) {
+                beliefs.hear(breaker, *gate, now);
+            }
+        }
+        let is_a_call = self.ask.reservation.is_some() && opened.denied.is_none() && !opened.gates.is_empty();
+        if is_a_call && self.wanted(opened) == Taken::Whole {
+            self.believed.iter().for_each(|object| beliefs.deposit(object));
+        }
     }
 
     /// What is to be sent, all at the same time; nothing where [`Self::join`] is to follow.
@@ -284,7 +321,7 @@ impl<'a> Opening<'a> {
         self.said.get(at)?.as_ref()
     }
 
-    /// Those that no object has told are the isolate's own.
+    /// Those that are neither told nor believed are the isolate's own.
     fn gates(&self, own: &Store, now: Instant) -> Vec<Gate> {
         let told = |name: &String| {
             let mut legs = self.legs.iter().zip(&self.said);
@@ -293,8 +330,11 @@ impl<'a> Opening<'a> {
                 said.as_ref()?.gates.get(at).copied()
             })
         };
+        let believed =
+            |name: &String| self.believed.contains(&Object::of_breaker(name)).then_some(Gate::Closed);
         let gates = self.ask.breakers.iter();
-        gates.map(|name| told(name).unwrap_or_else(|| own.gate(name, now))).collect()
+        let gates = gates.map(|name| believed(name).or_else(|| told(name)));
+        gates.zip(self.ask.breakers).map(|(gate, name)| gate.unwrap_or_else(|| own.gate(name, now))).collect()
     }
 
     fn mends(&self, stays: Taken, now: Instant) -> Vec<Asked> {

@@ -1,5 +1,6 @@
 //! Objects in virtual time: what many of them say together is what one store says.
 
+mod believed;
 mod garbled;
 mod interleaved;
 mod losses;

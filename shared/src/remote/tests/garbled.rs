@@ -12,7 +12,7 @@ use crate::control::{Change, Forced, Order};
 use crate::embedded::Store;
 use crate::fingerprint::{self, Framed};
 use crate::platform::{Ask, Finding, Lease, Recall, Repeat, StoreLost};
-use crate::remote::message::{Answer, Ended, Mend, Question, Taken};
+use crate::remote::message::{Answer, Ended, Mend, Question, Successes, Taken, Tally};
 use crate::remote::{self, Desk, Object, Opening};
 use crate::time::UnixMillis;
 use crate::usage::Tokens;
@@ -81,7 +81,12 @@ fn questions() -> Vec<Vec<u8>> {
             remote::listing(&breakers, [], at(0)).remove(0).question,
             remote::renew(&lease, 1, at(0)).question,
         ]);
-    opened.chain(others).collect()
+    let mut questions: Vec<_> = opened.chain(others).collect();
+    let successes = vec![Successes { breaker: "a".into(), policy: Policy::default(), count: 9 }];
+    let question = questions.iter().last().cloned().unwrap_or_default();
+    let behind = Question::Behind { tally: Tally { successes, deposits: 7 }, question };
+    questions.push(behind.write(at(0)));
+    questions
 }
 
 /// A desk that knows something, and what is written of it.
@@ -123,10 +128,10 @@ fn what_is_said_and_written_stays_as_it_is() {
     let (keys, values): (Vec<_>, Vec<_>) = written().into_iter().unzip();
     let kept = remote::keep(key(3), &entry(9), Duration::from_mins(1), UnixMillis(1));
     for (what, bytes, expected) in [
-        ("questions", questions(), "4371e3840eb451f2"),
-        ("answers", answers, "f81be6e50052c278"),
+        ("questions", questions(), "aa7a74e77fd139b7"),
+        ("answers", answers, "4c42468c8f24eb46"),
         ("keys of records", keys.into_iter().map(String::into_bytes).collect(), "48cdda47fc55e9ba"),
-        ("records", values, "06aa0e8e9d490483"),
+        ("records", values, "43a23898197cb880"),
         ("an answer in a cache", vec![kept], "84c8ea42fc8f07d6"),
     ] {
         let framed = bytes.iter().fold(Framed::new("test"), |framed, bytes| framed.field(what, bytes));
@@ -141,8 +146,11 @@ fn every_question_has_its_answer() {
         let answer = desk.answer(&question, at(0), 0).answer;
         assert_ne!(Answer::read(&answer, at(0)), Ok(Answer::Garbled), "{question:?}");
     }
-    let other_version = [&[2][..], &questions()[0][1..]].concat();
-    for garbled in [&[][..], b"rubbish", &other_version] {
+    let other_version = [&[1][..], &questions()[0][1..]].concat();
+    let nothing = || Tally::default();
+    let twice = Question::Behind { tally: nothing(), question: questions()[0].clone() }.write(at(0));
+    let twice = Question::Behind { tally: nothing(), question: twice }.write(at(0));
+    for garbled in [&[][..], b"rubbish", &other_version, &twice] {
         let answer = desk.answer(garbled, at(0), 0).answer;
         assert_eq!(Answer::read(&answer, at(0)), Ok(Answer::Garbled), "{garbled:?}");
         assert_eq!(remote::done(&answer, at(0)), Err(StoreLost));

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -77,6 +77,37 @@ async fn what_is_reserved_too_late_is_given_back() {
         wait::holds(status(&answer) == 200)
     })
     .await;
+}
+
+/// The log has the name of each object that is asked.
+const TELLING: &str = "export class Desk {
+    constructor(state, env) { this.name = state.id.name; this.env = env; }
+    async fetch(request) {
+        console.log(`asked: ${this.name}`);
+        const question = await request.arrayBuffer();
+        const real = this.env.REAL.get(this.env.REAL.idFromName(this.name));
+        return real.fetch('https://desk.invalid/', { method: 'POST', body: question });
+    }
+}";
+
+#[tokio::test]
+async fn a_call_asks_whoever_counts_it_and_once_a_second_its_upstream() {
+    const CALLS: usize = 60;
+    let upstream = upstream().await;
+    let config = document(&upstream, "[limits.default]\nrequests = \"1000/d\"\n");
+    let gateway = start(&json!({ "bindings": { "WEIR_CONFIG": config }, "desks": TELLING }));
+    let start = Instant::now();
+    for _ in 0..CALLS {
+        assert_eq!(status(&ask(gateway.address, "").await), 200);
+    }
+    logged(&gateway, &["asked: upstream:"]).await;
+    // Where a second ends within a call, it is asked before and told behind.
+    let most = 2 + 2 * usize::try_from(start.elapsed().as_secs()).unwrap();
+    let lines = gateway.log.now();
+    let asked = |whom: &str| lines.iter().filter(|line| line.contains(&format!("asked: {whom}"))).count();
+    assert_eq!(asked("addresses:"), CALLS);
+    assert!((1..=most).contains(&asked("upstream:")), "{} of {most}", asked("upstream:"));
+    assert!(most < CALLS, "the machine is too slow for this to tell anything");
 }
 
 /// Whether something below `folder` was written at this time or later.
