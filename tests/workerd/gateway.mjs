@@ -14,8 +14,9 @@
 //
 //   {"put": [NAMESPACE, KEY, TEXT]}   {"list": NAMESPACE}   {"send": MESSAGE}   {"tick": true}   {"forget": true}
 //
-// To be measured, it is set beside another in the same process: `beside` is the path of that Worker's module and its
-// bindings. The first two lines then say where each of them listens by itself, with nothing of miniflare's before it.
+// To be measured, it is set beside others in the same process: `beside` is a list, for each the path of its module, its
+// bindings, and `desks`, whether it has objects of its own class `Desk`. The first lines then say where each of them
+// listens by itself, Weir before the others, with nothing of miniflare's before it.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { readFileSync } from "node:fs";
@@ -75,13 +76,14 @@ if (given.usage) {
     queueConsumers: { dead: { maxBatchTimeout: 0 } },
   });
 }
-if (given.beside) {
+for (const [at, { path, bindings, desks: hasDesks }] of (given.beside ?? []).entries()) {
   workers.push({
     ...shared,
-    name: "beside",
-    modules: [{ type: "ESModule", path: given.beside.path }],
-    modulesRoot: dirname(given.beside.path),
-    bindings: given.beside.bindings,
+    name: `beside${at}`,
+    modules: [{ type: "ESModule", path }],
+    modulesRoot: dirname(path),
+    bindings,
+    durableObjects: hasDesks ? { DESKS: desks } : {},
   });
 }
 
@@ -100,7 +102,7 @@ const gateway = new Miniflare({
 });
 const ready = await gateway.ready;
 const addresses = given.beside
-  ? await Promise.all(["weir", "beside"].map((name) => gateway.unsafeGetDirectURL(name)))
+  ? await Promise.all(workers.map(({ name }) => gateway.unsafeGetDirectURL(name)))
   : [ready];
 for (const { host } of addresses) process.stdout.write(`listening on http://${host}\n`);
 

@@ -116,10 +116,10 @@ impl Bed {
         gateway::start_hosted(hosted, redis.address, self.wanted(&self.upstream, setup))
     }
 
-    /// The Worker in a workerd, and one beside it that only forwards.
-    pub(crate) fn worker(&self, built: &Built, setup: Setup) -> Result<worker::Pair, Failed> {
+    /// The Worker in a workerd, and its peers.
+    pub(crate) fn worker(&self, built: &Built, setup: Setup) -> Result<worker::Workers, Failed> {
         let config = gateway::document(self.wanted(&self.upstream, setup));
-        worker::Pair::start(built, &config, self.upstream.address)
+        worker::Workers::start(built, &config, self.upstream.address)
     }
 
     fn wanted(&self, upstream: &Server, setup: Setup) -> Wanted<'_> {

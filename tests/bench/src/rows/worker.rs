@@ -1,5 +1,5 @@
-//! The Cloudflare Worker on workerd. Beside it, in the same process and the same rounds, stands a Worker in JavaScript
-//! that only forwards.
+//! The Cloudflare Worker on workerd. Beside it, in the same process and the same rounds, stand two Workers in JavaScript:
+//! one that only forwards, and one that asks an object and reads what goes through, as every gateway has to.
 
 use super::cached::filled;
 use crate::ask::Ask;
@@ -7,7 +7,7 @@ use crate::bed::Bed;
 use crate::cli::{Failed, Kind};
 use crate::figure::{Aim, Figure, Unit};
 use crate::gateway::Setup;
-use crate::rounds::{turn, turns};
+use crate::rounds::{Turn, turn, turns};
 use crate::worker;
 
 const CONNECTIONS: usize = 16;
@@ -15,8 +15,11 @@ const CONNECTIONS: usize = 16;
 /// Milliseconds of load before anything is measured.
 const WARM_UP: u64 = 3000;
 
-/// The peer of every line.
+/// Passes everything on as it is: the platform does it all.
 const FORWARDER: &str = "JS proxy";
+
+/// Asks an object, and reads what goes through.
+const READER: &str = "JS gateway";
 
 pub(super) fn measure(bed: &Bed, count: usize, millis: u64) -> Result<Vec<Figure>, Failed> {
     let built = worker::build()?;
@@ -26,29 +29,45 @@ pub(super) fn measure(bed: &Bed, count: usize, millis: u64) -> Result<Vec<Figure
         ("JSON", Ask::Json, Setup::Usual, Aim::Share(0.8)),
         ("streams of 100", Ask::Stream(100), Setup::Usual, Aim::Share(0.5)),
     ] {
-        let pair = bed.worker(&built, setup)?;
+        let workers = bed.worker(&built, setup)?;
+        let doors = workers.doors();
         if matches!(setup, Setup::Cached) {
-            filled(pair.weir().address, "x-cache")?;
+            let [.., weir] = doors;
+            filled(weir.address, "x-cache")?;
         }
-        let doors = [pair.forwarder(), pair.weir()];
         // V8 compiles what is used much a second time: a young isolate is several times slower.
         for door in doors {
             turn(door, &Kind::Throughput { ask, connections: CONNECTIONS, millis: WARM_UP })?;
         }
         let rounds = turns(doors, count, &Kind::Throughput { ask, connections: CONNECTIONS, millis })?;
-        let rates: Vec<_> = rounds.iter().map(|[f, w]| (None, f.per_second(), w.per_second())).collect();
-        let costs: Vec<_> = rounds.iter().map(|[f, w]| (None, f.cpu_micros(), w.cpu_micros())).collect();
         let name = format!("worker: {name}, c={CONNECTIONS}");
-        let cpu = format!("{name}: CPU of one");
-        figures.push(Figure::of_rounds(name, Unit::PerSecond, aim, &rates).beside(FORWARDER));
-        figures.push(Figure::of_rounds(cpu, Unit::Micros, Aim::Nothing, &costs).beside(FORWARDER));
+        figures.extend(beside(&name, Unit::PerSecond, aim, &rounds, Turn::per_second));
+        figures.extend(beside(
+            &format!("{name}: CPU of one"),
+            Unit::Micros,
+            Aim::Nothing,
+            &rounds,
+            Turn::cpu_micros,
+        ));
         if ask == Ask::Json && matches!(setup, Setup::Usual) {
             let rounds = turns(doors, count, &Kind::Serial { ask, millis })?;
-            let waits = rounds.iter().map(|[f, w]| (None, f.p50_micros(), w.p50_micros()));
-            let waits: Vec<_> = waits.collect();
             let what = "worker: JSON, one at a time, p50";
-            figures.push(Figure::of_rounds(what, Unit::Micros, Aim::Nothing, &waits).beside(FORWARDER));
+            figures.extend(beside(what, Unit::Micros, Aim::Nothing, &rounds, Turn::p50_micros));
         }
     }
     Ok(figures)
+}
+
+/// Weir's beside each of its peers; `aim` is a share of the first.
+fn beside(
+    what: &str,
+    unit: Unit,
+    aim: Aim,
+    rounds: &[[Turn; 3]],
+    read: impl Fn(&Turn) -> f64,
+) -> [Figure; 2] {
+    [(0, FORWARDER, aim), (1, READER, Aim::Nothing)].map(|(peer, name, aim)| {
+        let rounds: Vec<_> = rounds.iter().map(|turns| (None, read(&turns[peer]), read(&turns[2]))).collect();
+        Figure::of_rounds(what, unit, aim, &rounds).beside(name)
+    })
 }
