@@ -15,7 +15,6 @@ use std::time::Duration;
 use futures_util::future::{Either, join, select};
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::JsFuture;
 use weir::cache::{Entry, Place};
 use weir::fingerprint::Fingerprint;
 use weir::platform::{Recall, Recalled};
@@ -25,6 +24,7 @@ use worker::Env;
 
 use crate::isolate::Isolate;
 use crate::platform::millis;
+use crate::promised::Promised;
 use crate::sleep::Sleep;
 use crate::{js, settings};
 
@@ -88,7 +88,7 @@ impl Cache {
     }
 
     async fn bounded(&self, promise: Result<Promise, JsValue>) -> Option<JsValue> {
-        let promise = JsFuture::from(promise.ok()?);
+        let promise = Promised::from(&promise.ok()?);
         match select(pin!(promise), pin!(Sleep::new(self.patience))).await {
             Either::Left((outcome, _)) => outcome.ok(),
             Either::Right(_) => None,

@@ -5,16 +5,16 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::StreamExt as _;
+use futures_util::TryStreamExt as _;
 use http::StatusCode;
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast as _, JsValue};
-use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, Response};
 use weir::platform::{Broken, Payload, SendFault};
 
 use crate::incoming::Incoming;
-use crate::{head, js};
+use crate::promised::Promised;
+use crate::{head, js, outgoing};
 
 /// An upstream's answer.
 pub(crate) struct Download {
@@ -64,7 +64,7 @@ pub(crate) async fn send(
     let head = head::print_headers(&parts.headers);
     let promise = js::send(&parts.uri.to_string(), parts.method.as_str(), &head, &body(payload), &signal)
         .map_err(|_| SendFault::Broken)?;
-    let answer = JsFuture::from(promise).await.map_err(|_| SendFault::Broken)?;
+    let answer = Promised::from(&promise).await.map_err(|_| SendFault::Broken)?;
     let answer: Response = answer.dyn_into().map_err(|_| SendFault::Broken)?;
     let headers = head::parse_headers(&js::response_head(&answer));
     let download = Download { body: Incoming::of_response(&answer, &headers), call };
@@ -79,12 +79,8 @@ fn body(payload: Payload<Incoming>) -> JsValue {
         Payload::Empty => JsValue::UNDEFINED,
         Payload::Whole(bytes) => Uint8Array::from(&*bytes).into(),
         Payload::Stream(upload) => {
-            let chunks = upload.map(|chunk| match chunk {
-                Ok(bytes) => Ok(Uint8Array::from(&*bytes).into()),
-                // The client broke off: so must the request to the upstream.
-                Err(Broken) => Err(js_sys::Error::new("the client broke off").into()),
-            });
-            wasm_streams::ReadableStream::from_stream(chunks).into_raw().unchecked_into()
+            // Where the client breaks off, so must the request to the upstream.
+            outgoing::body(upload.map_err(|Broken| "the client broke off"))
         }
     }
 }

@@ -1,3 +1,124 @@
+/**
+ * Tells those who wait in Rust what has become of it. They go by numbers, so that no function of Rust's has to be
+ * made for each of them.
+ */
+export class Teller {
+  constructor(carry, resume, value, bytes, over, failed) {
+    Object.assign(this, { carry, resume, told: { value, bytes, over, failed } });
+  }
+
+  /** Lets all that can go on go on. */
+  run() {
+    this.tell(this.carry);
+  }
+
+  value(who, value) {
+    this.tell(this.told.value, who, value);
+  }
+
+  bytes(who, bytes) {
+    this.tell(this.told.bytes, who, bytes);
+  }
+
+  over(who) {
+    this.tell(this.told.over, who);
+  }
+
+  failed(who) {
+    this.tell(this.told.failed, who);
+  }
+
+  /** What is thrown ends whatever threw it and nothing else. Reported, it tells whether Rust has to begin anew. */
+  tell(how, who, what) {
+    try {
+      how(who, what);
+    } catch (fault) {
+      this.resume();
+      reportError(fault);
+    }
+  }
+
+  /** Passes on what a promise resolves to. */
+  promised(promise, who) {
+    promise.then(
+      (value) => this.value(who, value),
+      () => this.failed(who),
+    );
+  }
+
+  /** The same of an `ArrayBuffer`. */
+  buffered(promise, who) {
+    promise.then(
+      (buffer) => this.bytes(who, new Uint8Array(buffer)),
+      () => this.failed(who),
+    );
+  }
+
+  /** Says when a signal is given. */
+  heed(signal, who) {
+    signal.onabort = () => this.over(who);
+    if (signal.aborted) this.over(who);
+  }
+}
+
+/** A promise that Rust settles. */
+export class Deferred {
+  constructor() {
+    this.promise = new Promise((resolve, reject) => Object.assign(this, { resolve, reject }));
+  }
+}
+
+/** A body that comes in, a chunk at a time for whoever asks for it. */
+export class Source {
+  constructor(body, who, teller) {
+    this.reader = body.getReader();
+    this.come = ({ done, value }) => {
+      if (done) teller.over(who);
+      else if (value instanceof Uint8Array) teller.bytes(who, value);
+      else teller.failed(who);
+    };
+    this.broken = () => teller.failed(who);
+  }
+
+  read() {
+    this.reader.read().then(this.come, this.broken);
+  }
+
+  cancel() {
+    this.reader.cancel().catch(() => {});
+  }
+}
+
+/**
+ * A body that goes out. Whoever makes it is told when more is wanted, and when nothing is any longer. It keeps
+ * nothing in store: what is put is what was waited for.
+ */
+export class Sink {
+  constructor(who, teller) {
+    const source = {
+      start: (controller) => {
+        this.controller = controller;
+      },
+      pull: () => teller.value(who),
+      cancel: () => teller.over(who),
+    };
+    this.body = new ReadableStream(source, { highWaterMark: 0 });
+  }
+
+  /** `bytes` are Rust's, and only lent. */
+  put(bytes) {
+    this.controller.enqueue(bytes.slice());
+  }
+
+  close() {
+    this.controller.close();
+  }
+
+  abort(why) {
+    this.controller.error(new Error(why));
+  }
+}
+
 // Heads cross between JavaScript and Rust as one text: fields that end in a line feed, which none can hold.
 
 /** Method, URL, then each header's name and value. */
@@ -16,8 +137,8 @@ export function responseHead(response) {
 
 function headers(text) {
   const fields = text.split("\n");
-  const headers = new Headers();
-  for (let at = 0; at + 1 < fields.length; at += 2) headers.append(fields[at], fields[at + 1]);
+  const headers = [];
+  for (let at = 0; at + 1 < fields.length; at += 2) headers.push([fields[at], fields[at + 1]]);
   return headers;
 }
 

@@ -2,10 +2,79 @@
 
 use js_sys::{Array, Object, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
-use web_sys::{AbortSignal, Request, Response, WorkerGlobalScope};
+use web_sys::{AbortSignal, ReadableStream, Request, Response, WorkerGlobalScope};
 
 #[wasm_bindgen(module = "/src/glue.js")]
 extern "C" {
+    pub(crate) type Teller;
+
+    /// `value` takes who is told and what, `bytes` the same; the others who, or nothing.
+    #[wasm_bindgen(constructor)]
+    pub(crate) fn new(
+        carry: &JsValue,
+        resume: &JsValue,
+        value: &JsValue,
+        bytes: &JsValue,
+        over: &JsValue,
+        failed: &JsValue,
+    ) -> Teller;
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn run(this: &Teller);
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn promised(this: &Teller, promise: &Promise, who: f64);
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn buffered(this: &Teller, promise: &Promise, who: f64);
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn heed(this: &Teller, signal: &AbortSignal, who: f64);
+
+    pub(crate) type Deferred;
+
+    #[wasm_bindgen(constructor)]
+    pub(crate) fn new() -> Deferred;
+
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn promise(this: &Deferred) -> Promise;
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn resolve(this: &Deferred, value: &JsValue);
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn reject(this: &Deferred, why: &JsValue);
+
+    pub(crate) type Source;
+
+    /// Fails where somebody else reads the body.
+    #[wasm_bindgen(constructor, catch)]
+    pub(crate) fn new(body: &ReadableStream, who: f64, teller: &Teller) -> Result<Source, JsValue>;
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn read(this: &Source);
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn cancel(this: &Source);
+
+    pub(crate) type Sink;
+
+    #[wasm_bindgen(constructor)]
+    pub(crate) fn new(who: f64, teller: &Teller) -> Sink;
+
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn body(this: &Sink) -> JsValue;
+
+    /// Fails, as the next two do, where nobody reads on.
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn put(this: &Sink, bytes: &[u8]) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn close(this: &Sink) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn abort(this: &Sink, why: &str) -> Result<(), JsValue>;
+
     #[wasm_bindgen(js_name = requestHead)]
     pub(crate) fn request_head(request: &Request) -> String;
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use js_sys::Uint8Array;
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::JsFuture;
 use weir::Config;
 use weir::control::Listing;
 use weir::platform::StoreLost;
@@ -16,6 +15,7 @@ use worker::Env;
 
 use crate::isolate::Isolate;
 use crate::platform::now;
+use crate::promised::{Buffered, Unkept};
 use crate::sleep::Sleep;
 use crate::{js, settings};
 
@@ -59,7 +59,7 @@ impl Objects {
         let isolate = Isolate::here();
         let question = Uint8Array::from(&*isolate.beliefs.borrow_mut().tell(asked, now()));
         match js::ask(&self.namespace, &asked.object.name(), &question) {
-            Ok(promise) => Said::Promised(JsFuture::from(promise)),
+            Ok(promise) => Said::Promised(Buffered::from(&promise)),
             Err(_) => Said::Told(Err(StoreLost)),
         }
     }
@@ -67,7 +67,7 @@ impl Objects {
 
 /// What an object has said, or a promise of it.
 enum Said {
-    Promised(JsFuture),
+    Promised(Buffered),
     Told(Result<Vec<u8>, StoreLost>),
 }
 
@@ -131,6 +131,6 @@ impl Future for Answers {
     }
 }
 
-fn read(answer: Result<JsValue, JsValue>) -> Result<Vec<u8>, StoreLost> {
-    answer.map(|buffer| Uint8Array::new(&buffer).to_vec()).map_err(|_| StoreLost)
+fn read(answer: Result<Vec<u8>, Unkept>) -> Result<Vec<u8>, StoreLost> {
+    answer.map_err(|Unkept| StoreLost)
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures_util::future::join;
 use http::request::Parts;
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::future_to_promise;
 use weir::Config;
 use weir::breaker::Report;
 use weir::config::Upstream;
@@ -30,11 +29,11 @@ use crate::cache::Cache;
 use crate::fetch::{self, Download};
 use crate::incoming::Incoming;
 use crate::isolate::Isolate;
-use crate::log;
 use crate::objects::Objects;
 use crate::opening;
 use crate::sleep::Sleep;
 use crate::usage::Usages;
+use crate::{log, task};
 
 /// One request's handle to its isolate, and to what lies outside of it.
 #[derive(Clone)]
@@ -86,7 +85,7 @@ impl Edge {
 
     /// Goes on behind the answer and without the client, for as long as the platform allows.
     pub(crate) fn outlive(&self, work: impl Future<Output = ()> + 'static) {
-        let promise = future_to_promise(async move {
+        let promise = task::promise(async move {
             work.await;
             Ok(JsValue::UNDEFINED)
         });

@@ -7,26 +7,32 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{HeaderValue, Method, StatusCode, header};
-use js_sys::Uint8Array;
+use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{Request, Response};
 use weir::Platform as _;
 use weir::metrics::{self, Exposition, Family, Sink as _};
 use weir::refusal::Refusal;
-use worker::{Context, Env, event};
+use worker::{Context, Env, worker_sys};
 
 use crate::gone::gone;
 use crate::incoming::Incoming;
 use crate::isolate::Isolate;
 use crate::platform::{self, Edge};
-use crate::{answer, head, js, log};
+use crate::{answer, head, js, log, task};
 
 /// Served to whoever watches, whatever becomes of the configuration.
 const METRICS: &str = "/metrics";
 
-#[event(fetch)]
-async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
-    serve(&request, &env, context).await.map_err(worker::Error::from)
+/// Called as `#[event(fetch)]` would be, but begun at once, and on tasks of our own.
+#[wasm_bindgen]
+#[expect(unreachable_pub, reason = "JavaScript reaches it")]
+pub fn fetch(request: Request, env: Env, context: worker_sys::Context) -> Promise {
+    task::promise(async move {
+        let answer = serve(&request, &env, Context::new(context)).await;
+        answer.or_else(|_| refused(&Refusal::Internal)).map(JsValue::from)
+    })
 }
 
 async fn serve(request: &Request, env: &Env, context: Context) -> Result<Response, JsValue> {

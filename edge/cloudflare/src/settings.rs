@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::JsFuture;
 use weir::Config;
 use weir::cache::Place;
 use weir::config::{Document, Format, Loaded, Route, StoreKind, Surroundings};
@@ -14,6 +13,7 @@ use weir::fingerprint::Framed;
 use worker::Env;
 
 use crate::log::Detail;
+use crate::promised::Promised;
 use crate::sleep::Sleep;
 use crate::{cache, js, objects};
 
@@ -97,7 +97,7 @@ pub(crate) async fn read(env: &Env) -> Result<String, String> {
 async fn read_kv(namespace: &JsValue) -> Result<Option<String>, String> {
     let unreadable = || format!("the KV namespace {NAMESPACE} cannot be read");
     let promise = js::read_text(namespace, KEY, NEAR_SECONDS).map_err(|_| unreadable())?;
-    match select(pin!(JsFuture::from(promise)), pin!(Sleep::new(PATIENCE))).await {
+    match select(pin!(Promised::from(&promise)), pin!(Sleep::new(PATIENCE))).await {
         Either::Left((text, _)) => text.map(|text| text.as_string()).map_err(|_| unreadable()),
         Either::Right(_) => Err(unreadable()),
     }

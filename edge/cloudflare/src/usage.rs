@@ -11,10 +11,10 @@ use std::time::Duration;
 use js_sys::JSON;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::JsFuture;
 use weir::ledger::Record;
 use worker::{Context, Env, MessageBatch, MessageExt as _, event};
 
+use crate::promised::Promised;
 use crate::{js, log, settings};
 
 /// The binding of the queue, which need not be there.
@@ -66,7 +66,7 @@ impl Usages {
             took_ms: millis(record.took),
         };
         let sent = match serde_json::to_string(&usage).map(|text| js::post(&self.0, &text)) {
-            Ok(Ok(promise)) => JsFuture::from(promise).await.is_ok(),
+            Ok(Ok(promise)) => Promised::from(&promise).await.is_ok(),
             Ok(Err(_)) | Err(_) => false,
         };
         if !sent {
