@@ -12,6 +12,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{AbortController, Response};
 use weir::platform::{Broken, Payload, SendFault};
 
+use crate::gone::Gone;
 use crate::incoming::Incoming;
 use crate::promised::Promised;
 use crate::{head, js, outgoing};
@@ -23,18 +24,31 @@ pub(crate) struct Download {
 }
 
 /// A call under way. Dropped, it is cancelled.
-struct Call(Option<AbortController>);
+struct Call {
+    controller: AbortController,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    UnderWay,
+    Over,
+    /// To be cancelled in any case: an upstream may answer and leave the body unread that is streamed to it.
+    Uploading,
+}
 
 impl Call {
     fn is_over(&mut self) {
-        self.0 = None;
+        if self.stage == Stage::UnderWay {
+            self.stage = Stage::Over;
+        }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let Some(controller) = &self.0 {
-            controller.abort();
+        if self.stage != Stage::Over {
+            self.controller.abort();
         }
     }
 }
@@ -60,9 +74,18 @@ pub(crate) async fn send(
     let (parts, payload) = request.into_parts();
     let controller = AbortController::new().map_err(|_| SendFault::Broken)?;
     let signal = controller.signal();
-    let call = Call(Some(controller));
+    let (body, stage) = match payload {
+        Payload::Empty => (JsValue::UNDEFINED, Stage::UnderWay),
+        Payload::Whole(bytes) => (Uint8Array::from(&*bytes).into(), Stage::UnderWay),
+        // Where the client breaks off, so must the request to the upstream.
+        Payload::Stream(upload) => {
+            let upload = upload.map_err(|Broken| "the client broke off");
+            (outgoing::body(upload, Gone::by(&signal)), Stage::Uploading)
+        }
+    };
+    let call = Call { controller, stage };
     let head = head::print_headers(&parts.headers);
-    let promise = js::send(&parts.uri.to_string(), parts.method.as_str(), &head, &body(payload), &signal)
+    let promise = js::send(&parts.uri.to_string(), parts.method.as_str(), &head, &body, &signal)
         .map_err(|_| SendFault::Broken)?;
     let answer = Promised::from(&promise).await.map_err(|_| SendFault::Broken)?;
     let answer: Response = answer.dyn_into().map_err(|_| SendFault::Broken)?;
@@ -72,15 +95,4 @@ pub(crate) async fn send(
     *response.status_mut() = StatusCode::from_u16(answer.status()).map_err(|_| SendFault::Broken)?;
     *response.headers_mut() = headers;
     Ok(response)
-}
-
-fn body(payload: Payload<Incoming>) -> JsValue {
-    match payload {
-        Payload::Empty => JsValue::UNDEFINED,
-        Payload::Whole(bytes) => Uint8Array::from(&*bytes).into(),
-        Payload::Stream(upload) => {
-            // Where the client breaks off, so must the request to the upstream.
-            outgoing::body(upload.map_err(|Broken| "the client broke off"))
-        }
-    }
 }

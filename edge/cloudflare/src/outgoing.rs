@@ -12,24 +12,30 @@ use futures_core::Stream;
 use wasm_bindgen::JsValue;
 
 use crate::ear::{Waiting, Word};
+use crate::gone::Gone;
 use crate::js::Sink;
 use crate::task;
 
 /// Bytes that cross at once, where as many are there.
 const LARGEST_CHUNK: usize = 64 * 1024;
 
-/// A `ReadableStream` of these chunks. Cancelled, it drops them; where they break off, so does it.
-pub(crate) fn body<F: Display>(chunks: impl Stream<Item = Result<Bytes, F>> + Unpin + 'static) -> JsValue {
+/// A `ReadableStream` of these chunks. Where they break off, so does it. They are dropped when it is cancelled
+/// and when whoever wants them is gone, for the platform does not cancel what it has never read from.
+pub(crate) fn body<F: Display>(
+    chunks: impl Stream<Item = Result<Bytes, F>> + Unpin + 'static,
+    gone: Gone,
+) -> JsValue {
     let waiting = Waiting::new();
     let sink = waiting.lend(Sink::new);
     let body = sink.body();
-    task::spawn(Pump { sink, waiting, chunks, reader: Reader::Busy, fault: None });
+    task::spawn(Pump { sink, waiting, gone, chunks, reader: Reader::Busy, fault: None });
     body
 }
 
 struct Pump<S> {
     sink: Sink,
     waiting: Waiting,
+    gone: Gone,
     chunks: S,
     reader: Reader,
     /// What came behind the chunk that was put last, which is to be read before.
@@ -59,6 +65,9 @@ impl<S: Unpin> Pump<S> {
                 Word::Over | Word::Failed | Word::Bytes(_) => Reader::Gone,
             };
         }
+        if Pin::new(&mut self.gone).poll(cx).is_ready() {
+            self.reader = Reader::Gone;
+        }
         self.reader
     }
 }
@@ -82,7 +91,7 @@ impl<S: Stream<Item = Result<Bytes, F>> + Unpin, F: Display> Pump<S> {
         Poll::Ready(Gathered::Chunk(joined(first, &rest)))
     }
 
-    /// Puts what there is; `Break` where that was the last.
+    /// Puts what there is. Whether there is more to come, the reader's state says.
     fn put(&mut self, gathered: Gathered) -> Result<Reader, JsValue> {
         let (bytes, next) = match gathered {
             Gathered::Chunk(bytes) => (bytes, Reader::Busy),

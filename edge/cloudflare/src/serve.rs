@@ -16,7 +16,7 @@ use weir::metrics::{self, Exposition, Family, Sink as _};
 use weir::refusal::Refusal;
 use worker::{Context, Env, worker_sys};
 
-use crate::gone::gone;
+use crate::gone::Gone;
 use crate::incoming::Incoming;
 use crate::isolate::Isolate;
 use crate::platform::{self, Edge};
@@ -71,8 +71,8 @@ async fn serve(request: &Request, env: &Env, context: Context) -> Result<Respons
         let _gauge = gauge;
         settlement.run().await;
     });
-    match select(pin!(answer), pin!(gone(request.signal()))).await {
-        Either::Left((answer, _)) => answer::print(answer),
+    match select(pin!(answer), Gone::by(&request.signal())).await {
+        Either::Left((answer, gone)) => answer::print(answer, gone),
         // Nobody reads it. The answer's future is dropped, which is how the core learns that the client has
         // left.
         Either::Right(_) => refused(&Refusal::Internal),
