@@ -25,7 +25,7 @@ use worker::Env;
 use crate::isolate::Isolate;
 use crate::platform::millis;
 use crate::promised::Promised;
-use crate::sleep::Sleep;
+use crate::sleep::Clock;
 use crate::{js, settings};
 
 /// The binding of the KV namespace, which need not be there.
@@ -38,12 +38,14 @@ const LEAST_LIFE: Duration = Duration::from_mins(1);
 pub(crate) struct Cache {
     isolate: Rc<Isolate>,
     kv: JsValue,
+    clock: Rc<Clock>,
     patience: Duration,
 }
 
 impl Cache {
-    pub(crate) fn new(isolate: &Rc<Isolate>, env: &Env, patience: Duration) -> Self {
-        Self { isolate: Rc::clone(isolate), kv: settings::binding(env, BINDING), patience }
+    pub(crate) fn new(isolate: &Rc<Isolate>, env: &Env, clock: &Rc<Clock>, patience: Duration) -> Self {
+        let kv = settings::binding(env, BINDING);
+        Self { isolate: Rc::clone(isolate), kv, clock: Rc::clone(clock), patience }
     }
 
     pub(crate) async fn recall(&self, recall: &Recall) -> Option<Recalled> {
@@ -89,7 +91,7 @@ impl Cache {
 
     async fn bounded(&self, promise: Result<Promise, JsValue>) -> Option<JsValue> {
         let promise = Promised::from(&promise.ok()?);
-        match select(pin!(promise), pin!(Sleep::new(self.patience))).await {
+        match select(pin!(promise), pin!(self.clock.sleep(self.patience))).await {
             Either::Left((outcome, _)) => outcome.ok(),
             Either::Right(_) => None,
         }

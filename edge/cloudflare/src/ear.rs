@@ -32,11 +32,14 @@ pub(crate) trait Listener {
 }
 
 /// A listener under its number. Dropped, it hears no more.
-pub(crate) struct Ear(u64);
+pub(crate) struct Ear(Number);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Number(u64);
 
 #[derive(Default)]
 struct Ears {
-    by_number: RefCell<BTreeMap<u64, Rc<dyn Listener>>>,
+    by_number: RefCell<BTreeMap<Number, Rc<dyn Listener>>>,
     last: Cell<u64>,
 }
 
@@ -71,7 +74,7 @@ fn told(who: f64, word: Word) {
         clippy::cast_sign_loss,
         reason = "it comes back as it was given"
     )]
-    let number = who as u64;
+    let number = Number(who as u64);
     let listener = EARS.with(|ears| ears.by_number.borrow().get(&number).cloned());
     if let Some(listener) = listener {
         task::enter(|| listener.hear(word));
@@ -81,15 +84,21 @@ fn told(who: f64, word: Word) {
 impl Ear {
     pub(crate) fn new(listener: Rc<dyn Listener>) -> Self {
         EARS.with(|ears| {
-            let number = ears.last.get().wrapping_add(1);
-            ears.last.set(number);
+            ears.last.set(ears.last.get().wrapping_add(1));
+            let number = Number(ears.last.get());
             ears.by_number.borrow_mut().insert(number, listener);
             Self(number)
         })
     }
 
-    /// Hands JavaScript the number, and who tells.
-    pub(crate) fn lend<T>(&self, to: impl FnOnce(f64, &Teller) -> T) -> T {
+    pub(crate) fn number(&self) -> Number {
+        self.0
+    }
+}
+
+impl Number {
+    /// Hands it to JavaScript, and who tells.
+    pub(crate) fn lend<T>(self, to: impl FnOnce(f64, &Teller) -> T) -> T {
         #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53: a million a second for 285 years")]
         let who = self.0 as f64;
         TELLER.with(|teller| to(who, teller))
@@ -131,7 +140,7 @@ impl Waiting {
     }
 
     pub(crate) fn lend<T>(&self, to: impl FnOnce(f64, &Teller) -> T) -> T {
-        self.ear.lend(to)
+        self.ear.number().lend(to)
     }
 
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Word> {

@@ -59,6 +59,11 @@ export class Teller {
     signal.onabort = () => this.over(who);
     if (signal.aborted) this.over(who);
   }
+
+  /** Says when so many milliseconds have passed. */
+  ring(millis, who) {
+    return setTimeout(() => this.over(who), millis);
+  }
 }
 
 /** A promise that Rust settles. */

@@ -31,6 +31,10 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn heed(this: &Teller, signal: &AbortSignal, who: f64);
 
+    /// Sets a timer of so many milliseconds; its handle.
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn ring(this: &Teller, millis: i32, who: f64) -> Result<i32, JsValue>;
+
     pub(crate) type Deferred;
 
     #[wasm_bindgen(constructor)]

@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use worker::Env;
 use crate::isolate::Isolate;
 use crate::platform::now;
 use crate::promised::{Buffered, Unkept};
-use crate::sleep::Sleep;
+use crate::sleep::{Clock, Sleep};
 use crate::{js, settings};
 
 /// The binding of the objects' namespace.
@@ -26,6 +27,7 @@ pub(crate) const BINDING: &str = "DESKS";
 pub(crate) struct Objects {
     pub(crate) namespace: JsValue,
     pub(crate) patience: Duration,
+    pub(crate) clock: Rc<Clock>,
 }
 
 /// How long an answer is waited for where the document does not say.
@@ -34,13 +36,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 impl Objects {
     pub(crate) fn new(env: &Env, config: &Config) -> Self {
         let patience = config.store.timeout.unwrap_or(PATIENCE);
-        Self { namespace: settings::binding(env, BINDING), patience }
+        Self { namespace: settings::binding(env, BINDING), patience, clock: Rc::default() }
     }
 
     /// Sends every question now. What is answered is known when [`Answers`] resolves.
     pub(crate) fn ask(&self, asked: &[Asked]) -> Answers {
         let legs = asked.iter().map(|asked| (asked.object.clone(), self.send(asked))).collect();
-        Answers { legs, patience: Sleep::new(self.patience) }
+        Answers { legs, patience: self.clock.sleep(self.patience) }
     }
 
     /// Asks one.
@@ -86,7 +88,7 @@ pub(crate) struct Untold {
 impl Answers {
     /// Nobody was asked.
     pub(crate) fn none() -> Self {
-        Self { legs: Vec::new(), patience: Sleep::new(Duration::ZERO) }
+        Self { legs: Vec::new(), patience: Rc::<Clock>::default().sleep(Duration::ZERO) }
     }
 
     pub(crate) fn untold(&mut self) -> Vec<Untold> {

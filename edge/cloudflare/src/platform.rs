@@ -59,7 +59,7 @@ pub(crate) fn introduce(head: &mut Parts) {
 impl Edge {
     pub(crate) fn new(isolate: Rc<Isolate>, config: Arc<Config>, env: &Env, context: Context) -> Self {
         let objects = Objects::new(env, &config);
-        let (cache, usages) = (Cache::new(&isolate, env, objects.patience), Usages::new(env));
+        let (cache, usages) = (Cache::new(&isolate, env, &objects.clock, objects.patience), Usages::new(env));
         Self(Rc::new(Visit { isolate, objects, cache, usages, config, context }))
     }
 
@@ -139,7 +139,7 @@ impl Platform for Edge {
     }
 
     fn sleep(&self, span: Duration) -> Self::Sleep {
-        Sleep::new(span)
+        self.objects().clock.sleep(span)
     }
 
     async fn open(&self, ask: Ask<'_>) -> Result<Opened, StoreLost> {

@@ -1,6 +1,7 @@
 //! The configuration of this Worker, from its bindings.
 
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -14,7 +15,7 @@ use worker::Env;
 
 use crate::log::Detail;
 use crate::promised::Promised;
-use crate::sleep::Sleep;
+use crate::sleep::Clock;
 use crate::{cache, js, objects};
 
 /// The text binding that holds the document, TOML or JSON.
@@ -97,7 +98,7 @@ pub(crate) async fn read(env: &Env) -> Result<String, String> {
 async fn read_kv(namespace: &JsValue) -> Result<Option<String>, String> {
     let unreadable = || format!("the KV namespace {NAMESPACE} cannot be read");
     let promise = js::read_text(namespace, KEY, NEAR_SECONDS).map_err(|_| unreadable())?;
-    match select(pin!(Promised::from(&promise)), pin!(Sleep::new(PATIENCE))).await {
+    match select(pin!(Promised::from(&promise)), pin!(Rc::<Clock>::default().sleep(PATIENCE))).await {
         Either::Left((text, _)) => text.map(|text| text.as_string()).map_err(|_| unreadable()),
         Either::Right(_) => Err(unreadable()),
     }
