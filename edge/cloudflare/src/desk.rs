@@ -8,33 +8,42 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use js_sys::{Array, Map, Object, Reflect, Uint8Array};
-use wasm_bindgen::JsCast as _;
+use js_sys::{Array, Map, Object, Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
+use web_sys::{Request, Response};
 use weir::remote::{self, Answered, Changes, Flush};
 use weir::time::Instant;
-use worker::durable::{ListOptions, Storage};
-use worker::{DurableObject, Env, Error, Request, Response, State, durable_object};
+use worker::durable::{ListOptions, State, Storage};
+use worker::worker_sys::DurableObjectState;
+use worker::{Env, Error};
 
 use crate::isolate::Isolate;
 use crate::platform::now;
-use crate::{js, log};
+use crate::promised::{Buffered, Unkept};
+use crate::{js, log, task};
 
 /// Keys that are read at once.
 const PAGE: usize = 1000;
 
-#[durable_object(alarm)]
-#[derive(Debug)]
+/// Exported as `#[durable_object]` would export it, but on tasks of our own. JavaScript holds one clone, whoever
+/// is being answered another.
+#[wasm_bindgen]
+#[derive(Clone, Debug)]
 pub struct Desk {
-    state: State,
+    state: Rc<State>,
     /// `None` until what was written is read.
     kept: Rc<RefCell<Option<remote::Desk>>>,
     /// When the alarm rings that is set.
-    alarm: Cell<Option<Instant>>,
+    rings: Rc<Cell<Option<Instant>>>,
 }
 
-impl DurableObject for Desk {
-    fn new(state: State, _: Env) -> Self {
+#[wasm_bindgen]
+impl Desk {
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: DurableObjectState, _: Env) -> Self {
+        let state = State::from(state);
         let kept = Rc::<RefCell<Option<remote::Desk>>>::default();
         let (read, storage) = (Rc::clone(&kept), state.storage());
         // Begun by the call; nothing is delivered before it is over, and one that fails ends the object.
@@ -46,11 +55,33 @@ impl DurableObject for Desk {
             read.replace(Some(restored));
             Ok(())
         });
-        Self { state, kept, alarm: Cell::default() }
+        Self { state: Rc::new(state), kept, rings: Rc::default() }
     }
 
-    async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
-        let question = request.bytes().await?;
+    pub fn fetch(&self, request: Request) -> Promise {
+        let desk = self.clone();
+        task::promise(async move {
+            let response = desk.answer(&request).await?;
+            Ok(response.into())
+        })
+    }
+
+    /// One that fails is rung again by the platform.
+    pub fn alarm(&self) -> Promise {
+        let desk = self.clone();
+        task::promise(async move {
+            desk.rings.set(None);
+            desk.flush(Flush::Later).await?;
+            desk.wind();
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+}
+
+impl Desk {
+    async fn answer(&self, request: &Request) -> worker::Result<Response> {
+        let question = Buffered::from(&request.array_buffer()?).await;
+        let question = question.map_err(|Unkept| Error::from("the question breaks off"))?;
         let Answered { answer, flush } =
             self.with(|desk| desk.answer(&question, now(), Isolate::here().roll()))?;
         match flush {
@@ -58,19 +89,9 @@ impl DurableObject for Desk {
             Flush::Later => {}
         }
         self.wind();
-        Response::from_bytes(answer)
+        Ok(js::answer(200, "", &Uint8Array::from(answer.as_slice()).into())?)
     }
 
-    /// One that fails is rung again by the platform.
-    async fn alarm(&self) -> worker::Result<Response> {
-        self.alarm.set(None);
-        self.flush(Flush::Later).await?;
-        self.wind();
-        Response::empty()
-    }
-}
-
-impl Desk {
     fn with<T>(&self, work: impl FnOnce(&mut remote::Desk) -> T) -> worker::Result<T> {
         self.kept.borrow_mut().as_mut().map(work).ok_or_else(|| Error::from("nothing is read yet"))
     }
@@ -92,10 +113,10 @@ impl Desk {
     /// Sets the alarm for the next batch, unless one rings before.
     fn wind(&self) {
         let Ok(Some(due)) = self.with(|desk| desk.next_alarm()) else { return };
-        if self.alarm.get().is_some_and(|set| set <= due) {
+        if self.rings.get().is_some_and(|set| set <= due) {
             return;
         }
-        self.alarm.set(Some(due));
+        self.rings.set(Some(due));
         // The crate's own options do not reach the platform: it takes them by other names. (worker 0.8.7)
         let promise = js::set_alarm(self.state.storage().as_raw(), millis(due));
         self.state.wait_until(async move {
