@@ -33,8 +33,8 @@ export class Teller {
     try {
       how(who, what);
     } catch (fault) {
-      this.resume();
       reportError(fault);
+      this.resume();
     }
   }
 

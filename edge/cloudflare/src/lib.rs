@@ -3,7 +3,9 @@
 //! It carries bytes and decides nothing. Every answer comes from `weir::handle`; what is here turns a native
 //! `Request` into the core's, the core's answer into a native `Response`, and the platform's promises into
 //! timers, `fetch` and objects. Crossing from Rust to JavaScript costs more than what is done on either side,
-//! so heads cross as one text and bodies as one buffer, where they are whole.
+//! so heads cross as one text and bodies as one buffer, where they are whole. What the platform does for each
+//! promise, closure and microtask costs more still, so there are few: who waits has a number (`ear`), runs as
+//! soon as he is told (`task`), and a chunk that comes goes out in the same call (`outgoing`).
 #![cfg(target_arch = "wasm32")]
 
 mod answer;

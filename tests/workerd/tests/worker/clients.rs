@@ -34,6 +34,37 @@ async fn who_leaves_in_the_middle_ends_the_call_and_is_accounted() {
     assert!(line.contains("\"usage\":\"counted\""), "{line}");
 }
 
+/// Some leave before there is a head, some with it, some in the middle, and some read to the end.
+#[tokio::test]
+async fn nothing_is_kept_of_those_who_leave() {
+    let script = |seen: &weir_native_tests::Seen| {
+        let mut acts = vec![reply::stream_head(), reply::content("one"), reply::content("two")];
+        acts.push(if seen.text().contains("stays") { reply::farewell() } else { Act::UntilGone });
+        acts
+    };
+    let upstream = Upstream::start(script).await;
+    let gateway = start(&json!({ "bindings": { "WEIR_CONFIG": upstream.document("") } }));
+    for round in 0..40 {
+        let model = if round % 4 == 3 { "stays" } else { "m" };
+        let mut raw = Raw::connect(gateway.address).await;
+        raw.send(chat_bytes(&streamed_chat_body(model), "connection: close\r\n")).await;
+        match round % 4 {
+            0 => {}
+            1 => drop(raw.read_until("200").await),
+            2 => drop(raw.read_until("two").await),
+            _ => drop(raw.to_end().await),
+        }
+        raw.reset();
+    }
+    wait::until("the books of all of them", async || {
+        let mut raw = Raw::connect(gateway.address).await;
+        raw.send("GET /metrics HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n").await;
+        let shown = raw.to_end().await;
+        wait::holds(shown.contains("\nweir_in_flight 0\n") && upstream.gone() >= 20)
+    })
+    .await;
+}
+
 /// Bodies that have broken parsers, with what is said of them.
 fn rubbish() -> Vec<(&'static str, Vec<u8>)> {
     let deep = "[".repeat(200_000).into_bytes();
