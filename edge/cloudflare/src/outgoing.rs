@@ -1,7 +1,7 @@
 //! Bodies that go out: an answer to a client, a long request to an upstream.
 //!
-//! Nothing is read ahead of whoever reads: a chunk is looked for when one is wanted. What is there goes at
-//! once, in the very call that asked for it or that brought it.
+//! A chunk is looked for when one is wanted, and goes at once, in the very call that asked for it or that
+//! brought it. No more is read ahead than the one that is asked for to see whether it is there as well.
 
 use std::fmt::Display;
 use std::pin::Pin;
