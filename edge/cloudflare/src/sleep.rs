@@ -41,7 +41,7 @@ enum Stage {
     Over,
 }
 
-/// When, in milliseconds since 1970, and the how manieth of its clock it is.
+/// When, in milliseconds since 1970, and in which turn of those that are due together.
 type Due = (u64, u64);
 
 #[derive(Default)]
