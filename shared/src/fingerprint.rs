@@ -40,8 +40,18 @@ impl Fingerprint {
 
     /// 64 lower-case digits.
     pub fn to_hex(self) -> String {
-        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+        self.digits().map(char::from).into_iter().collect()
+    }
+
+    /// The same without an allocation.
+    pub(crate) fn digits(self) -> [u8; 64] {
+        let mut digits = [0; 64];
+        let (pairs, _) = digits.as_chunks_mut();
+        for (pair, byte) in pairs.iter_mut().zip(self.0) {
+            *pair =
+                [byte >> 4, byte & 15].map(|digit| if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
+        }
+        digits
     }
 }
 

@@ -28,12 +28,16 @@ mod tests;
 mod words;
 
 use self::counters::Present;
-use self::keys::Keys;
+use self::keys::{Key, Keys};
 use self::packed::{Packed, Word};
 use self::reply::Reader;
 pub use self::script::Script;
 pub use self::words::Words;
+use crate::cache::Entry;
 use crate::time::Instant;
+
+/// Most commands have no more keys, of no more bytes.
+const KEYS: (usize, usize) = (8, 640);
 
 /// What a shell sends: `EVALSHA <sha1> <number of keys> <keys> <arguments>`, or `EVAL <source> …` where Redis
 /// answers that it does not know the script (`NOSCRIPT`).
@@ -100,7 +104,10 @@ impl Codec {
 
     /// Writes something that means nothing and is gone in a second: whether the store can be written to.
     pub fn probe_key(&self) -> String {
-        self.keys.alone("alive")
+        let mut key = Vec::new();
+        self.keys.alone("alive").write(&mut key);
+        // Its parts are text.
+        String::from_utf8(key).unwrap_or_default()
     }
 
     fn command(&self, script: &'static Script, moment: Moment) -> Command {
@@ -110,7 +117,8 @@ impl Codec {
             Clock::Server => said.push(Word::Text("")),
             Clock::Sender => said.push(Word::Count(moment.now.as_micros())),
         }
-        Command { script, keys: Words::default(), said, bytes: Words::default(), nonce: moment.nonce }
+        let keys = Words::with_capacity(KEYS.0, KEYS.1);
+        Command { script, keys, said, bytes: Words::default(), nonce: moment.nonce }
     }
 }
 
@@ -119,12 +127,16 @@ impl Command {
         std::iter::once(self.said.as_bytes()).chain(self.bytes.iter())
     }
 
-    fn key(&mut self, key: &str) {
-        self.keys.push(key.as_bytes());
+    fn key(&mut self, key: Key<'_>) {
+        self.keys.push_with(|bytes| key.write(bytes));
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
         self.bytes.push(bytes);
+    }
+
+    fn entry(&mut self, entry: &Entry) {
+        self.bytes.push_with(|bytes| entry::write(entry, bytes));
     }
 
     fn say(&mut self, word: Word<'_>) {
@@ -145,7 +157,7 @@ impl Command {
 
     /// Begins a part that may be missing.
     fn part<'a, T>(&mut self, part: Option<&'a T>) -> Option<&'a T> {
-        self.text(if part.is_some() { "1" } else { "0" });
+        self.number(part.is_some().into());
         part
     }
 

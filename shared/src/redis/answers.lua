@@ -1,17 +1,20 @@
 -- The steps of embedded/answers.rs.
 --
--- An answer is a hash: `key`, its own name; `since` and `until`; `meta` and `body`; `refreshing`, until when
--- somebody fetches a new one. An idempotency key is one as well, with the `request` it belongs to; while its
--- call runs it has `call`, the call's name, in place of an answer.
+-- An answer is one string: its name; `since`, `until` and `refreshing`, until when somebody fetches a new one, in
+-- eight bytes each; and what entry.rs makes of it. What is said to a script has blanks before that. An idempotency
+-- key is a hash: `key`, its own name; `since` and `until`; the `request` it belongs to; and the `answer` or, while its
+-- call runs, `call`, the call's name.
 
 local REFRESH_LEASE = 60000000
+local NAME, HEAD, TIMES, REFRESHING = 64, 88, '>i8i8i8', 80
 
 -- What is kept, on which terms it may be given.
 local function recall(wanted)
-  local kept = redis.call('HMGET', wanted.key, 'key', 'since', 'until', 'refreshing', 'meta', 'body')
-  if not kept[1] then return end
-  if kept[1] ~= wanted.name then return fault() end
-  local age = math.max(now - tonumber(kept[2]), 0)
+  local answer = redis.call('GET', wanted.key)
+  if not answer then return end
+  if #answer < HEAD or string.sub(answer, 1, NAME) ~= name_of(wanted.key) then return fault() end
+  local since, till, refreshing = struct.unpack(TIMES, answer, NAME + 1)
+  local age = math.max(now - since, 0)
   local freshness
   if age < wanted.fresh then
     freshness = 'fresh'
@@ -20,17 +23,15 @@ local function recall(wanted)
   elseif age < wanted.if_error then
     freshness = 'if-error'
   end
-  if not freshness or tonumber(kept[3]) <= now then return end
-  local refreshing = tonumber(kept[4] or nil)
-  local refresh = freshness == 'revalidate' and (not refreshing or refreshing <= now)
+  if not freshness or till <= now then return end
+  local refresh = freshness == 'revalidate' and refreshing <= now
   return {
     age = age,
     freshness = freshness,
     refresh = refresh,
     is_given = freshness ~= 'if-error' and not refresh,
     is_stale = age >= wanted.ttl,
-    meta = kept[5] or '',
-    body = kept[6] or '',
+    answer = answer,
   }
 end
 
@@ -38,7 +39,7 @@ end
 local function repeated(wanted)
   local kept = redis.call('HMGET', wanted.key, 'key', 'request', 'until', 'call', 'since')
   if not kept[1] then return 'first' end
-  if kept[1] ~= wanted.name then
+  if kept[1] ~= name_of(wanted.key) then
     fault()
     return 'first'
   end
@@ -53,45 +54,39 @@ local function put_found(found)
   put(found.age)
   put(found.refresh and 1 or 0)
   put(found.is_stale and 1 or 0)
-  put(found.meta)
-  put(found.body)
+  put(found.answer)
 end
 
-local function put_entry(name)
-  local kept = redis.call('HMGET', name, 'meta', 'body')
-  put(kept[1] or '')
-  put(kept[2] or '')
+-- Somebody fetches a new answer until then.
+local function refresh(name, till)
+  redis.call('SETRANGE', name, REFRESHING, struct.pack('>i8', till))
 end
 
 local function begin(wanted, id, hold)
   redis.call('DEL', wanted.key)
-  redis.call('HSET', wanted.key, 'key', wanted.name, 'request', wanted.request, 'call', id,
-    'until', whole(now + hold))
+  redis.call('HSET', wanted.key, 'key', name_of(wanted.key), 'request', wanted.request, 'call', id,
+    'until', now + hold)
   extend(wanted.key, millis(hold))
 end
 
-local function keep(it, entry, more, value)
-  redis.call('UNLINK', it.key)
-  redis.call('HSET', it.key, 'key', it.name, 'since', whole(now), 'until', whole(now + it.life),
-    'meta', entry.meta, 'body', entry.body, more, value)
-  extend(it.key, millis(it.life))
-end
-
-local function keep_cached(it, entry)
-  if entry then
-    keep(it, entry, 'refreshing', '0')
-  else
-    redis.call('HDEL', it.key, 'refreshing')
+local function keep_cached(it, answer)
+  local name = name_of(it.key)
+  if answer then
+    redis.call('SET', it.key, answer, 'PX', millis(it.life) + spare)
+    redis.call('SETRANGE', it.key, 0, name .. struct.pack(TIMES, now, now + it.life, 0))
+  elseif redis.call('GETRANGE', it.key, 0, NAME - 1) == name then
+    refresh(it.key, 0)
   end
 end
 
 -- A lease that has run out may be somebody else's by now.
-local function keep_repeated(it, entry, id)
+local function keep_repeated(it, answer, id)
   local kept = redis.call('HMGET', it.key, 'key', 'call', 'until')
-  local is_own = kept[1] == it.name and kept[2] == id and tonumber(kept[3]) > now
-  if is_own and entry then
-    keep(it, entry, 'request', it.request)
-  elseif is_own then
-    redis.call('DEL', it.key)
+  local is_own = kept[1] == name_of(it.key) and kept[2] == id and tonumber(kept[3]) > now
+  if is_own then redis.call('UNLINK', it.key) end
+  if is_own and answer then
+    redis.call('HSET', it.key, 'key', name_of(it.key), 'since', now, 'until', now + it.life,
+      'request', it.request, 'answer', answer)
+    extend(it.key, millis(it.life))
   end
 end

@@ -1,13 +1,10 @@
--- What every script begins with: keys and arguments in their order, the clock, the reply, whole numbers.
---
--- Lua counts in doubles, which are whole numbers below 2^53. Microseconds since 1970 stay below it until
--- 2255.
+-- What the steps are made of: keys and words in their order, the reply, whole numbers.
 
 local EXACT = 9007199254740991
 local HOUR = 3600000000
 
-local words = cmsgpack.unpack(ARGV[1])
-local keys_read, words_read, bytes_read = 0, 0, 1
+-- The first two have been read.
+local keys_read, words_read, bytes_read = 0, 2, 1
 
 local function key()
   keys_read = keys_read + 1
@@ -28,12 +25,17 @@ local function bytes()
 end
 
 local function is_said()
-  return text() == '1'
+  return text() == 1
+end
+
+-- What a value that belongs to one key begins with, or has as its `key`.
+local function name_of(key)
+  return string.sub(key, -64)
 end
 
 -- The reply begins with the command's own name, so that no reply can be taken for another's, and with how
 -- many values were not what their key says.
-local reply = { text(), 0 }
+local reply = { words[1], 0 }
 
 local function put(value)
   reply[#reply + 1] = value
@@ -41,16 +43,6 @@ end
 
 local function fault()
   reply[2] = reply[2] + 1
-end
-
--- Microseconds. Tests bring their own; keys then live an hour longer, for the server expires them by its
--- clock.
-local now = number()
-local spare = 3600000
-if now == '' then
-  local time = redis.call('TIME')
-  now = time[1] * 1000000 + time[2]
-  spare = 1000
 end
 
 -- `%` and `math.floor` of a quotient go wrong near 2^53; this does not.
@@ -64,7 +56,7 @@ local function over_rounded_up(a, b)
   return (a - rest) / b + 1
 end
 
--- `..` writes 15 digits and more as 1e+15.
+-- For a string; `..` writes 15 digits and more as 1e+15.
 local function whole(number)
   return string.format('%.0f', number)
 end
@@ -73,7 +65,7 @@ end
 local function extend(name, millis)
   millis = millis + spare
   if redis.call('PTTL', name) < millis then
-    redis.call('PEXPIRE', name, whole(millis))
+    redis.call('PEXPIRE', name, millis)
   end
 end
 

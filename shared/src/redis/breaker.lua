@@ -149,18 +149,18 @@ local function open_time(record, policy, roll)
 end
 
 local function store_breaker(name, breaker, index, record, policy, id)
-  local fields = { 'name', breaker, 'row', whole(record.row), 'openings', whole(record.openings) }
+  local fields = { 'name', breaker, 'row', record.row, 'openings', record.openings }
   local function field(name, value)
     fields[#fields + 1], fields[#fields + 2] = name, value
   end
   local life = policy.tenth * BUCKETS
   if record.till then
-    field('until', whole(record.till))
+    field('until', record.till)
     life = math.max(life, record.till - now)
   end
   if record.probe then
     field('probe', record.probe)
-    field('lease', whole(record.lease))
+    field('lease', record.lease)
     life = math.max(life, record.lease - now)
   end
   for at, bucket in ipairs(record.buckets) do
@@ -173,7 +173,7 @@ local function store_breaker(name, breaker, index, record, policy, id)
   life = millis(life) + MEMORY
   extend(name, life)
   if record.till then
-    redis.call('ZADD', index, whole(now), breaker)
+    redis.call('ZADD', index, now, breaker)
     redis.call('ZREMRANGEBYRANK', index, 0, -1 - MOST_INDEXED)
     extend(index, life)
   else

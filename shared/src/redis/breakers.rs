@@ -17,8 +17,8 @@ impl Codec {
     /// Asks for one retry of the budget.
     pub fn withdraw_retry(&self, breaker: &str, moment: Moment) -> Command {
         let mut command = self.command(script::WITHDRAW, moment);
-        command.key(&self.keys.retries());
-        command.key(&self.keys.control());
+        command.key(self.keys.retries());
+        command.key(self.keys.control());
         self.breaker(&mut command, breaker);
         command
     }
@@ -27,7 +27,7 @@ impl Codec {
     pub fn lease_probe(&self, breaker: &str, id: u64, moment: Moment) -> Command {
         let mut command = self.command(script::PROBE, moment);
         command.say(Word::Id(id));
-        command.key(&self.keys.control());
+        command.key(self.keys.control());
         self.breaker(&mut command, breaker);
         command
     }
@@ -41,7 +41,7 @@ impl Codec {
 
     pub fn control(&self, order: &Order, moment: Moment) -> Command {
         let mut command = self.command(script::CONTROL, moment);
-        command.key(&self.keys.control());
+        command.key(self.keys.control());
         self.breaker(&mut command, &order.breaker);
         command.text(order.change.name());
         command.say(match order.change {
@@ -71,8 +71,8 @@ impl Codec {
     /// of a listing, for a script may touch no key that the command does not name.
     pub fn names(&self, moment: Moment) -> Command {
         let mut command = self.command(script::NAMES, moment);
-        command.key(&self.keys.index());
-        command.key(&self.keys.control());
+        command.key(self.keys.index());
+        command.key(self.keys.control());
         command
     }
 
@@ -93,7 +93,7 @@ impl Codec {
     /// The second half: asks for the breakers of these names.
     pub fn listing(&self, names: &[String], moment: Moment) -> Command {
         let mut command = self.command(script::LISTING, moment);
-        command.key(&self.keys.control());
+        command.key(self.keys.control());
         command.length(names.len());
         for name in names {
             self.breaker(&mut command, name);

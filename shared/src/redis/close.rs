@@ -2,7 +2,7 @@
 
 use super::counters::Present;
 use super::packed::Word;
-use super::{Codec, Command, Garbled, Moment, Told, Value, entry, script};
+use super::{Codec, Command, Garbled, Moment, Told, Value, script};
 use crate::breaker::{OnRateLimit, Outcome};
 use crate::metrics::Tally;
 use crate::platform::{Ask, Closing, Finding, Keeping, Opened, Release, Reservation};
@@ -110,13 +110,13 @@ impl Codec {
         command.length(ends.findings.len());
         for (at, finding) in ends.findings.iter().enumerate() {
             if at == 0 {
-                command.key(&self.keys.index());
+                command.key(self.keys.index());
             }
             self.finding(&mut command, finding);
         }
         command.length(ends.abandoned.len());
         for name in ends.abandoned {
-            command.key(&self.keys.breaker(name));
+            command.key(self.keys.breaker(name));
         }
         self.present(&mut command, ends.reservation);
         if let Some(tally) = command.part(ends.tally) {
@@ -129,32 +129,29 @@ impl Codec {
         let Keeping { entry, cache, repeat, lease, place: _ } = keeping;
         let is_wanted = cache.is_some() || repeat.is_some();
         if let Some(entry) = command.part(entry.as_ref().filter(|_| is_wanted)) {
-            command.text(&entry::meta(entry));
-            command.bytes(&entry.body);
+            command.entry(entry);
         }
         if let Some((key, life)) = command.part(cache.as_ref()) {
-            command.key(&self.keys.hashed("cache", *key));
-            command.text(&key.to_hex());
+            command.key(self.keys.answer(*key));
             command.say(Word::Span(*life));
         }
         if let Some((repeat, life)) = command.part(repeat.as_ref()) {
-            command.key(&self.keys.hashed("repeat", repeat.key));
-            command.text(&repeat.key.to_hex());
+            command.key(self.keys.hashed("repeat", repeat.key));
             command.text(&repeat.request.to_hex());
             command.say(Word::Span(*life));
         }
         if let Some((lease, release)) = command.part(lease.as_ref()) {
             self.lease(command, lease);
-            command.text(match release {
-                Release::Spent => "1",
-                Release::Free => "0",
+            command.number(match release {
+                Release::Spent => 1,
+                Release::Free => 0,
             });
         }
     }
 
     fn finding(&self, command: &mut Command, finding: &Finding) {
         let Finding { breaker, policy, outcome } = finding;
-        command.key(&self.keys.breaker(breaker));
+        command.key(self.keys.breaker(breaker));
         command.text(breaker);
         let (outcome, retry_after) = match outcome {
             Outcome::Success => ("success", None),

@@ -12,13 +12,13 @@ local function add_up(sums)
     if type(outcome) == 'table' then fault() end
   end
   if redis.call('PTTL', sums) < MONTH - DAY then
-    redis.call('PEXPIRE', sums, whole(MONTH))
+    redis.call('PEXPIRE', sums, MONTH)
   end
 end
 
 local function enter(present, id, hold)
-  redis.call('ZREMRANGEBYSCORE', present, '-inf', whole(now))
-  redis.call('ZADD', present, whole(now + hold), id)
+  redis.call('ZREMRANGEBYSCORE', present, '-inf', now)
+  redis.call('ZADD', present, now + hold, id)
   extend(present, millis(hold))
 end
 

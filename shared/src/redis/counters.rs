@@ -35,8 +35,8 @@ impl Codec {
     /// Asks for all that was counted.
     pub fn sums(&self, moment: Moment) -> Command {
         let mut command = self.command(script::SUMS, moment);
-        command.key(&self.keys.sums());
-        command.key(&self.keys.present());
+        command.key(self.keys.sums());
+        command.key(self.keys.present());
         command
     }
 
@@ -62,12 +62,12 @@ impl Codec {
     pub(super) fn present(&self, command: &mut Command, reservation: Option<&Reservation>) {
         let counted = reservation.filter(|_| self.present == Present::Counted);
         if command.part(counted).is_some() {
-            command.key(&self.keys.present());
+            command.key(self.keys.present());
         }
     }
 
     pub(super) fn tally(&self, command: &mut Command, tally: &Tally) {
-        command.key(&self.keys.sums());
+        command.key(self.keys.sums());
         let fields = tally.fields();
         command.length(fields.len());
         for (field, by) in fields {

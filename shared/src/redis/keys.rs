@@ -9,52 +9,76 @@ pub(super) struct Keys {
     prefix: String,
 }
 
+/// One of them; it is written where it is wanted, for every command has several.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key<'a> {
+    prefix: &'a str,
+    kind: &'static str,
+    name: Option<Fingerprint>,
+}
+
 impl Keys {
     pub(super) fn new(namespace: &str) -> Self {
         Self { prefix: format!("weir:{{{namespace}}}:") }
     }
 
     /// A key there is one of.
-    pub(super) fn alone(&self, kind: &str) -> String {
-        format!("{}{kind}", self.prefix)
+    pub(super) fn alone(&self, kind: &'static str) -> Key<'_> {
+        Key { prefix: &self.prefix, kind, name: None }
     }
 
-    pub(super) fn hashed(&self, kind: &str, name: Fingerprint) -> String {
-        format!("{}{kind}:{}", self.prefix, name.to_hex())
+    pub(super) fn hashed(&self, kind: &'static str, name: Fingerprint) -> Key<'_> {
+        Key { name: Some(name), ..self.alone(kind) }
     }
 
-    pub(super) fn account(&self, name: Fingerprint) -> String {
+    /// What is kept of an answer.
+    pub(super) fn answer(&self, name: Fingerprint) -> Key<'_> {
+        self.hashed("answer", name)
+    }
+
+    pub(super) fn account(&self, name: Fingerprint) -> Key<'_> {
         self.hashed("account", name)
     }
 
-    pub(super) fn holds(&self, name: Fingerprint) -> String {
+    pub(super) fn holds(&self, name: Fingerprint) -> Key<'_> {
         self.hashed("holds", name)
     }
 
-    pub(super) fn breaker(&self, name: &str) -> String {
+    pub(super) fn breaker(&self, name: &str) -> Key<'_> {
         self.hashed("breaker", Framed::new("weir breaker 1").field("name", name.as_bytes()).finish())
     }
 
-    pub(super) fn retries(&self) -> String {
+    pub(super) fn retries(&self) -> Key<'_> {
         self.alone("retries")
     }
 
-    pub(super) fn control(&self) -> String {
+    pub(super) fn control(&self) -> Key<'_> {
         self.alone("control")
     }
 
     /// What is counted.
-    pub(super) fn sums(&self) -> String {
+    pub(super) fn sums(&self) -> Key<'_> {
         self.alone("counters")
     }
 
     /// Who is being answered.
-    pub(super) fn present(&self) -> String {
+    pub(super) fn present(&self) -> Key<'_> {
         self.alone("present")
     }
 
-    pub(super) fn index(&self) -> String {
+    pub(super) fn index(&self) -> Key<'_> {
         self.alone("breakers")
+    }
+}
+
+impl Key<'_> {
+    pub(super) fn write(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(self.prefix.as_bytes());
+        to.extend_from_slice(self.kind.as_bytes());
+        if let Some(name) = self.name {
+            to.push(b':');
+            to.extend_from_slice(&name.digits());
+        }
     }
 }
 

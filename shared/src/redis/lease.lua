@@ -20,7 +20,7 @@ local function leased(wanted)
   local kept = redis.call('HMGET', wanted.key, 'key', 'call', 'until', 'past', 'remembered',
     'told', 'told_form', 'told_until', 'end')
   if not kept[1] then return 'own' end
-  if kept[1] ~= wanted.name then
+  if kept[1] ~= name_of(wanted.key) then
     fault()
     return 'own'
   end
@@ -36,23 +36,24 @@ end
 local function wait(wanted)
   if wanted.form == '' then return end
   local kept = redis.call('HMGET', wanted.key, 'key', 'form')
-  if kept[1] == wanted.name and kept[2] == wanted.form then
-    redis.call('HSET', wanted.key, 'heard', whole(now + HEARD))
+  if kept[1] == name_of(wanted.key) and kept[2] == wanted.form then
+    redis.call('HSET', wanted.key, 'heard', now + HEARD)
   end
 end
 
 local function lead(wanted, id)
-  if redis.call('HGET', wanted.key, 'key') ~= wanted.name then
+  local name = name_of(wanted.key)
+  if redis.call('HGET', wanted.key, 'key') ~= name then
     redis.call('DEL', wanted.key)
   end
-  redis.call('HSET', wanted.key, 'key', wanted.name, 'call', id, 'until', whole(now + wanted.span),
-    'form', wanted.form, 'heard', whole(now))
+  redis.call('HSET', wanted.key, 'key', name, 'call', id, 'until', now + wanted.span,
+    'form', wanted.form, 'heard', now)
   extend(wanted.key, millis(wanted.span))
 end
 
 local function leads(held, id)
   local kept = redis.call('HMGET', held.key, 'key', 'call', 'until')
-  return kept[1] == held.name and kept[2] == id and tonumber(kept[3]) > now
+  return kept[1] == name_of(held.key) and kept[2] == id and tonumber(kept[3]) > now
 end
 
 -- A piece with a head begins anew.
@@ -64,7 +65,7 @@ local function carry(held, id, piece)
   elseif redis.call('HGET', held.key, 'told') ~= id then
     return
   end
-  redis.call('HSET', held.key, 'told_until', whole(now + life), 'end', piece.mark, 'notice', piece.notice)
+  redis.call('HSET', held.key, 'told_until', now + life, 'end', piece.mark, 'notice', piece.notice)
   extend(held.key, millis(life))
   redis.call('APPEND', piece.key, piece.bytes)
   extend(piece.key, millis(life))
@@ -72,7 +73,7 @@ end
 
 local function renew(held, id, piece)
   if not leads(held, id) then return 'lost' end
-  redis.call('HSET', held.key, 'until', whole(now + held.span))
+  redis.call('HSET', held.key, 'until', now + held.span)
   extend(held.key, millis(held.span))
   if piece then carry(held, id, piece) end
   return tonumber(redis.call('HGET', held.key, 'heard')) > now and 'heard' or 'unheard'
@@ -83,15 +84,15 @@ end
 local function overhear(wanted, said, id, from)
   wait(wanted)
   local kept = redis.call('HMGET', wanted.key, 'told', 'told_form', 'told_until', 'key', 'head', 'end', 'notice')
-  if kept[4] ~= wanted.name or not is_carried(kept, id, wanted) then return end
+  if kept[4] ~= name_of(wanted.key) or not is_carried(kept, id, wanted) then return end
   local life = wanted.span + REMEMBERED
-  redis.call('HSET', wanted.key, 'told_until', whole(now + life))
+  redis.call('HSET', wanted.key, 'told_until', now + life)
   extend(wanted.key, millis(life))
   extend(said, millis(life))
   local length = redis.call('STRLEN', said)
   local bytes = ''
   if from < length then
-    bytes = redis.call('GETRANGE', said, whole(from), whole(from + MOST_OVERHEARD - 1))
+    bytes = redis.call('GETRANGE', said, from, from + MOST_OVERHEARD - 1)
   end
   local mark, notice = '', ''
   if from + #bytes >= length then mark, notice = kept[6], kept[7] end
@@ -102,7 +103,7 @@ local function let_go(held, id)
   if not leads(held, id) then return end
   redis.call('HDEL', held.key, 'call', 'until')
   if held.is_spent then
-    redis.call('HSET', held.key, 'past', id, 'remembered', whole(now + REMEMBERED))
+    redis.call('HSET', held.key, 'past', id, 'remembered', now + REMEMBERED)
     extend(held.key, millis(REMEMBERED))
   end
 end

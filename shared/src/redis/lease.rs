@@ -15,7 +15,7 @@ impl Codec {
         command.say(Word::Id(id));
         self.lease(&mut command, lease);
         if let Some(piece) = command.part(piece) {
-            command.key(&self.keys.hashed("said", lease.key));
+            command.key(self.keys.hashed("said", lease.key));
             if let Some(head) = command.part(piece.head.as_ref()) {
                 command.bytes(head);
             }
@@ -48,7 +48,7 @@ impl Codec {
         let mut command = self.command(script::OVERHEAR, moment);
         command.say(Word::Id(id));
         self.lease(&mut command, lease);
-        command.key(&self.keys.hashed("said", lease.key));
+        command.key(self.keys.hashed("said", lease.key));
         command.number(from);
         command
     }
@@ -68,8 +68,7 @@ impl Codec {
 
     /// Without its own call.
     pub(super) fn lease(&self, command: &mut Command, lease: &Lease) {
-        command.key(&self.keys.hashed("lease", lease.key));
-        command.text(&lease.key.to_hex());
+        command.key(self.keys.hashed("lease", lease.key));
         command.say(Word::Span(lease.span));
         command.text(&lease.form.map_or_else(String::new, Fingerprint::to_hex));
     }

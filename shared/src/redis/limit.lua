@@ -5,21 +5,16 @@
 
 local here = over(now, 1000)
 
-local function read_rates()
-  local rates = {}
-  for at = 1, number() do
-    local rate = { count = number(), unit = number(), drain = number() }
-    rate.capacity = rate.count * rate.unit
-    rates[at] = rate
-  end
-  return rates
-end
-
 local function read_scopes()
   local scopes = {}
   for at = 1, number() do
-    local scope = { account = key(), holds = key(), most = number() }
-    scope.requests, scope.tokens = read_rates(), read_rates()
+    local scope = { account = key(), most = number(), meters = {} }
+    if scope.most >= 0 then scope.holds = key() end
+    for place = 1, number() do
+      local field, rate = text(), { count = number(), unit = number(), drain = number() }
+      rate.capacity = rate.count * rate.unit
+      scope.meters[place] = { field = field, kind = string.sub(field, 1, 1), rate = rate }
+    end
     scopes[at] = scope
   end
   return scopes
@@ -51,48 +46,48 @@ local function run_off(kept, rate)
   return debt, at
 end
 
-local function meter(rate, debt, at)
-  return cmsgpack.pack(debt, rate.unit, at)
-end
-
 local function remaining(rate, debt)
   return over(math.max(rate.capacity - debt, 0), rate.unit)
 end
 
--- The meters of one kind, with their debts now.
-local function load_meters(scope, kind, rates)
-  if #rates == 0 then return {} end
-  local fields = {}
-  for at = 1, #rates do fields[at] = kind .. at end
-  local kept, meters = redis.call('HMGET', scope.account, unpack(fields)), {}
-  for at = 1, #rates do
-    local debt, when = run_off(kept[at], rates[at])
-    meters[at] = { rate = rates[at], debt = debt, at = when, field = fields[at] }
+-- The meters of a scope, of one kind if it is named, with their debts now.
+local function load_meters(scope, kind)
+  local meters, asked = {}, { 'HMGET', scope.account }
+  for _, meter in ipairs(scope.meters) do
+    if not kind or meter.kind == kind then
+      meters[#meters + 1] = meter
+      asked[#asked + 1] = meter.field
+    end
+  end
+  if #meters == 0 then return meters end
+  local kept = redis.call(unpack(asked))
+  for at, meter in ipairs(meters) do
+    meter.debt, meter.at = run_off(kept[at], meter.rate)
   end
   return meters
 end
 
 local function load_scopes(scopes)
   for _, scope in ipairs(scopes) do
-    scope.r = load_meters(scope, 'r', scope.requests)
-    scope.t = load_meters(scope, 't', scope.tokens)
+    load_meters(scope)
     if scope.most >= 0 then
-      scope.held = redis.call('ZCOUNT', scope.holds, '(' .. whole(now), '+inf')
+      scope.held = redis.call('ZCOUNT', scope.holds, now + 1, '+inf')
     end
   end
 end
 
--- Which of the meters does not have `amount`: its place, what is used, and the wait in milliseconds, -1 for
--- ever.
-local function refusing(meters, amount)
-  for at = 1, #meters do
-    local meter = meters[at]
-    local rate, wanted = meter.rate, units(meter.rate, amount)
-    local after = meter.debt + wanted
-    if wanted > rate.capacity then
-      return at, rate.count - remaining(rate, meter.debt), -1
-    elseif after > rate.capacity then
-      return at, rate.count - remaining(rate, meter.debt), over_rounded_up(after - rate.capacity, rate.drain)
+-- Which of the meters of a kind does not have `amount`: its place, what is used, and the wait in milliseconds, -1
+-- for ever.
+local function refusing(scope, kind, amount)
+  for _, meter in ipairs(scope.meters) do
+    if meter.kind == kind then
+      local rate, wanted = meter.rate, units(meter.rate, amount)
+      local after, place = meter.debt + wanted, tonumber(string.sub(meter.field, 2))
+      if wanted > rate.capacity then
+        return place, rate.count - remaining(rate, meter.debt), -1
+      elseif after > rate.capacity then
+        return place, rate.count - remaining(rate, meter.debt), over_rounded_up(after - rate.capacity, rate.drain)
+      end
     end
   end
 end
@@ -101,41 +96,41 @@ end
 local function denied(scopes, tokens)
   for place, scope in ipairs(scopes) do
     if scope.most >= 0 and scope.held >= scope.most then return { place, 0, 0, scope.held, 0 } end
-    local at, used, wait = refusing(scope.r, 1)
+    local at, used, wait = refusing(scope, 'r', 1)
     if at then return { place, 1, at, used, wait } end
-    at, used, wait = refusing(scope.t, tokens)
+    at, used, wait = refusing(scope, 't', tokens)
     if at then return { place, 2, at, used, wait } end
   end
 end
 
-local function take(meters, amount)
-  for at = 1, #meters do
-    meters[at].debt = meters[at].debt + units(meters[at].rate, amount)
+local function take(scopes, tokens)
+  for _, scope in ipairs(scopes) do
+    for _, meter in ipairs(scope.meters) do
+      meter.debt = meter.debt + units(meter.rate, meter.kind == 'r' and 1 or tokens)
+    end
   end
 end
 
 -- Writes them all at once, and lets the account live until the last of them has run off.
-local function keep_meters(scope, ...)
-  local fields, life = {}, 0
-  for _, meters in ipairs({ ... }) do
-    for at = 1, #meters do
-      local it = meters[at]
-      fields[#fields + 1], fields[#fields + 2] = it.field, meter(it.rate, it.debt, it.at)
-      life = math.max(life, over_rounded_up(it.debt, it.rate.drain))
-    end
+local function keep_meters(scope, meters)
+  if #meters == 0 then return end
+  local written, life = { 'HSET', scope.account }, 0
+  for _, meter in ipairs(meters) do
+    written[#written + 1] = meter.field
+    written[#written + 1] = cmsgpack.pack(meter.debt, meter.rate.unit, meter.at)
+    life = math.max(life, over_rounded_up(meter.debt, meter.rate.drain))
   end
-  if #fields == 0 then return end
-  redis.call('HSET', scope.account, unpack(fields))
+  redis.call(unpack(written))
   extend(scope.account, life)
 end
 
 -- Writes what was taken down.
 local function keep_scopes(scopes, id, hold)
   for _, scope in ipairs(scopes) do
-    keep_meters(scope, scope.r, scope.t)
+    keep_meters(scope, scope.meters)
     if scope.most >= 0 then
-      redis.call('ZREMRANGEBYSCORE', scope.holds, '-inf', whole(now))
-      redis.call('ZADD', scope.holds, whole(now + hold), id)
+      redis.call('ZREMRANGEBYSCORE', scope.holds, '-inf', now)
+      redis.call('ZADD', scope.holds, now + hold, id)
       extend(scope.holds, millis(hold))
     end
   end
@@ -144,11 +139,11 @@ end
 local function put_left(scopes, kind)
   local tightest, least
   for _, scope in ipairs(scopes) do
-    local meters = scope[kind]
-    for at = 1, #meters do
-      local meter = meters[at]
-      local left = remaining(meter.rate, meter.debt)
-      if not least or left < least then tightest, least = meter, left end
+    for _, meter in ipairs(scope.meters) do
+      if meter.kind == kind then
+        local left = remaining(meter.rate, meter.debt)
+        if not least or left < least then tightest, least = meter, left end
+      end
     end
   end
   if not tightest then return put(-1) end
@@ -168,7 +163,7 @@ end
 -- Takes a reservation without tokens back as if it had never been made.
 local function undo(scopes, id)
   for _, scope in ipairs(scopes) do
-    local meters = load_meters(scope, 'r', scope.requests)
+    local meters = load_meters(scope, 'r')
     for _, meter in ipairs(meters) do
       meter.debt = math.max(meter.debt - units(meter.rate, 1), 0)
     end
@@ -180,7 +175,7 @@ end
 -- Trues the reservation of a call up to what it used, in an account that was forgotten meanwhile as well.
 local function settle(scopes, id, reserved, used)
   for _, scope in ipairs(scopes) do
-    local meters = load_meters(scope, 't', scope.tokens)
+    local meters = load_meters(scope, 't')
     for _, meter in ipairs(meters) do
       local owed = math.min(meter.debt + units(meter.rate, used), EXACT)
       meter.debt = math.max(owed - units(meter.rate, reserved), 0)

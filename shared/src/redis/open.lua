@@ -1,10 +1,22 @@
 -- The one operation before the upstream call: Store::open of embedded.rs, as far as hit.lua has not done it.
 -- Everything is read before anything is written, so that a value of the wrong type leaves nothing half done.
 
-local lease
+local id, follows, anew = text(), is_said(), is_said()
+local cached, again
 if is_said() then
-  lease = { key = key(), name = text(), span = number(), form = text(), awaited = text() }
+  cached = { key = key(), fresh = number(), revalidate = number(), if_error = number(), ttl = number() }
 end
+if is_said() then again = { key = key(), request = text() } end
+local present
+if is_said() then present = key() end
+local tokens, hold, scopes = 0, 0, {}
+local reserves = is_said()
+if reserves then
+  tokens, hold = number(), number()
+  scopes = read_scopes()
+end
+local lease
+if is_said() then lease = { key = key(), span = number(), form = text(), awaited = text() } end
 local budget
 if reserves then budget = key() end
 local control, breakers = nil, {}
@@ -18,9 +30,10 @@ if anew then
   undo(scopes, id)
   if again then keep_repeated(again, nil, id) end
   if present then leave(present, id) end
-  if cached then found = recall(cached) end
 end
 
+local found
+if cached then found = recall(cached) end
 local known, age = 'none', nil
 if again then known, age = repeated(again) end
 put(known)
@@ -60,10 +73,7 @@ if reserves and refusal then
 end
 put(0)
 
-for _, scope in ipairs(scopes) do
-  take(scope.r, 1)
-  take(scope.t, reserved)
-end
+take(scopes, reserved)
 put_left(scopes, 'r')
 put_left(scopes, 't')
 put(reserves and reserved or 0)
@@ -74,7 +84,7 @@ else
 end
 if known == 'answered' then
   put(age)
-  put_entry(again.key)
+  put(redis.call('HGET', again.key, 'answer') or '')
 end
 if known ~= 'answered' and not (found and found.is_given) then
   for _, breaker in ipairs(breakers) do put_gate(control, breaker) end
@@ -85,9 +95,7 @@ if reserves then
   if present then enter(present, id, hold) end
   if fetches then
     deposit(budget)
-    if found and found.refresh then
-      redis.call('HSET', cached.key, 'refreshing', whole(now + REFRESH_LEASE))
-    end
+    if found and found.refresh then refresh(cached.key, now + REFRESH_LEASE) end
   end
   if known == 'first' then begin(again, id, hold) end
   if turn == 'own' then lead(lease, id) end

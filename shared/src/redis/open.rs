@@ -20,19 +20,17 @@ impl Codec {
     pub fn open(&self, ask: Ask<'_>, moment: Moment) -> Command {
         let mut command = self.command(script::OPEN, moment);
         command.say(Word::Id(ask.reservation.map_or(0, |reservation| reservation.want.id)));
-        command.text(if ask.follows { "1" } else { "0" });
-        command.text(if ask.anew { "1" } else { "0" });
+        command.number(ask.follows.into());
+        command.number(ask.anew.into());
         if let Some(recall) = command.part(ask.recall) {
-            command.key(&self.keys.hashed("cache", recall.key));
-            command.text(&recall.key.to_hex());
+            command.key(self.keys.answer(recall.key));
             let window = recall.window;
             for span in [window.fresh, window.revalidate, window.if_error, window.ttl] {
                 command.say(Word::Span(span));
             }
         }
         if let Some(repeat) = command.part(ask.repeat) {
-            command.key(&self.keys.hashed("repeat", repeat.key));
-            command.text(&repeat.key.to_hex());
+            command.key(self.keys.hashed("repeat", repeat.key));
             command.text(&repeat.request.to_hex());
         }
         self.present(&mut command, ask.reservation);
@@ -46,12 +44,12 @@ impl Codec {
             command.say(ask.awaited.map_or(Word::Text(""), Word::Id));
         }
         if ask.reservation.is_some() {
-            command.key(&self.keys.retries());
+            command.key(self.keys.retries());
         }
         command.length(ask.breakers.len());
         for (at, name) in ask.breakers.iter().enumerate() {
             if at == 0 {
-                command.key(&self.keys.control());
+                command.key(self.keys.control());
             }
             self.breaker(&mut command, name);
         }
@@ -70,6 +68,9 @@ impl Codec {
         let mut reply = command.reader(value)?;
         let mut opened = Opened::default();
         let known = reply.bytes()?;
+        if &known[..] == b"hit" {
+            return hit(reply, ask);
+        }
         let is_answered = &known[..] == b"answered";
         opened.repeated = match &known[..] {
             b"none" | b"answered" => None,
@@ -123,12 +124,15 @@ impl Codec {
         command.length(reservation.scopes.len());
         for (scope, limits) in &reservation.scopes {
             let name = of_scope(scope);
-            command.key(&self.keys.account(name));
-            command.key(&self.keys.holds(name));
+            command.key(self.keys.account(name));
             command.say(limits.concurrent.map_or(Word::None, Word::Count));
-            for rates in [&limits.requests, &limits.tokens] {
-                command.length(rates.len());
-                for rate in rates {
+            if limits.concurrent.is_some() {
+                command.key(self.keys.holds(name));
+            }
+            command.length(limits.requests.len() + limits.tokens.len());
+            for (kind, rates) in [('r', &limits.requests), ('t', &limits.tokens)] {
+                for (at, rate) in rates.iter().enumerate() {
+                    command.text(&format!("{kind}{}", at + 1));
                     let terms = rate.terms();
                     for number in [rate.count, terms.unit, terms.drain] {
                         command.number(number);
@@ -140,10 +144,39 @@ impl Codec {
 
     /// A breaker, and the upstream whose override holds for it as well.
     pub(super) fn breaker(&self, command: &mut Command, name: &str) {
-        command.key(&self.keys.breaker(name));
+        command.key(self.keys.breaker(name));
         command.text(name);
         command.text(name.split_once('/').map_or("", |(upstream, _)| upstream));
     }
+}
+
+/// The short reply to what needed no more than a fresh answer: numbers in eight bytes each, and the answer.
+fn hit(mut reply: Reader, ask: Ask<'_>) -> Result<Told<Opened>, Garbled> {
+    let window = ask.recall.ok_or(Garbled)?.window;
+    let [age, requests @ .., tokens_limit, tokens_left, tokens_reset] = reply.numbers::<7>()?;
+    let left = Left {
+        requests: allowance(requests)?,
+        tokens: allowance([tokens_limit, tokens_left, tokens_reset])?,
+    };
+    let age = Duration::from_micros(u64::try_from(age).map_err(|_| Garbled)?);
+    let recalled = kept(&mut reply)?.map(|entry| Recalled {
+        entry,
+        age,
+        freshness: Freshness::Fresh,
+        refresh: false,
+        is_stale: age >= window.ttl,
+    });
+    reply.told(Opened { left, recalled, is_kept: true, ..Opened::default() })
+}
+
+/// Its limit, -1 where there is none, what is left, and the milliseconds until all of it is there again.
+fn allowance([limit, remaining, reset]: [i64; 3]) -> Result<Option<Allowance>, Garbled> {
+    if limit == -1 {
+        return Ok(None);
+    }
+    let count = |number: i64| u64::try_from(number).map_err(|_| Garbled);
+    let reset = Duration::from_millis(count(reset)?);
+    Ok(Some(Allowance { limit: count(limit)?, remaining: count(remaining)?, reset }))
 }
 
 fn denied(reply: &mut Reader, scopes: &[(Scope, Limits)]) -> Result<Denied, Garbled> {
@@ -192,8 +225,7 @@ fn recalled(reply: &mut Reader) -> Result<(Option<Recalled>, bool), Garbled> {
 }
 
 fn kept(reply: &mut Reader) -> Result<Option<Arc<Entry>>, Garbled> {
-    let (meta, body) = (reply.bytes()?, reply.bytes()?);
-    let entry = entry::entry(&meta, body);
+    let entry = entry::read(&reply.bytes()?);
     if entry.is_none() {
         reply.fault();
     }

@@ -1,7 +1,7 @@
 -- What a call has said so far: Store::overhear of embedded.rs.
 
 local id = text()
-local wanted = { key = key(), name = text(), span = number(), form = text() }
+local wanted = { key = key(), span = number(), form = text() }
 local head, bytes, mark, notice, is_led = overhear(wanted, key(), id, number())
 put(head and 1 or 0)
 if head then

@@ -1,5 +1,5 @@
-//! What is said to a script, in one argument: a list in `MessagePack`, which Redis unpacks many times faster than a
-//! script turns digits into numbers, and reads faster than as many arguments.
+//! What is said to a script, in one argument in `MessagePack`: Redis unpacks it many times faster than a script turns
+//! digits into numbers, and reads it faster than as many arguments.
 
 use std::fmt;
 use std::time::Duration;
@@ -30,9 +30,13 @@ pub(super) struct Packed {
 /// A list, and where its length stands.
 const LIST: [u8; 5] = [0xdd, 0, 0, 0, 0];
 
+/// Words that a script gets one by one; its stack has room for 8,000. A list costs it more.
+const MOST_LOOSE: u32 = 1000;
+
 impl Packed {
     pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        let is_list = self.count > MOST_LOOSE;
+        self.bytes.get(if is_list { 0 } else { LIST.len() }..).unwrap_or_default()
     }
 
     pub(super) fn push(&mut self, word: Word<'_>) {

@@ -7,7 +7,7 @@ local is_leased = false
 if not (forced and forced.forced == 'open') then
   is_leased = automatic(breaker.key, breaker.name) == 'half-open'
   if is_leased then
-    redis.call('HSET', breaker.key, 'probe', id, 'lease', whole(now + PROBE_LEASE))
+    redis.call('HSET', breaker.key, 'probe', id, 'lease', now + PROBE_LEASE)
     extend(breaker.key, millis(PROBE_LEASE) + MEMORY)
   end
   is_leased = is_leased or forced ~= nil

@@ -1,7 +1,7 @@
 -- Prolongs the lease of a call, and keeps what it has said: Store::renew of embedded.rs.
 
 local id = text()
-local held = { key = key(), name = text(), span = number(), form = text() }
+local held = { key = key(), span = number(), form = text() }
 local piece
 if is_said() then
   piece = { key = key() }

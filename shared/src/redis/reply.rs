@@ -56,6 +56,17 @@ impl Reader {
         u64::from_str_radix(digits, 16).map_err(|_| Garbled)
     }
 
+    /// In eight bytes each.
+    pub(super) fn numbers<const COUNT: usize>(&mut self) -> Result<[i64; COUNT], Garbled> {
+        let bytes = self.bytes()?;
+        let (numbers, rest) = bytes.as_chunks();
+        let numbers: &[[u8; 8]; COUNT] = numbers.try_into().map_err(|_| Garbled)?;
+        if !rest.is_empty() {
+            return Err(Garbled);
+        }
+        Ok(numbers.map(i64::from_be_bytes))
+    }
+
     /// As many as the word before them says: no shell has to read lists within lists.
     pub(super) fn words(&mut self) -> Result<Vec<Bytes>, Garbled> {
         let count = self.count()?;

@@ -13,7 +13,7 @@ local function load_budget(name)
 end
 
 local function keep_budget(name, balance, at)
-  redis.call('HSET', name, 'balance', whole(balance), 'at', whole(at))
+  redis.call('HSET', name, 'balance', balance, 'at', at)
   extend(name, 3600000)
 end
 

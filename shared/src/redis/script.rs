@@ -75,54 +75,79 @@ script!(
     OPEN,
     "open",
     [
+        "begin.lua",
+        "hit.lua",
         "base.lua",
         "limit.lua",
         "answers.lua",
-        "hit.lua",
         "retry.lua",
         "breaker.lua",
         "lease.lua",
         "counters.lua",
         "open.lua"
     ],
-    "d04902323337e5e41c43743fd2ba82484db5f2ab"
+    "f6158f93a17db0040db98bf9f1a3bb661180905c"
 );
 script!(
     CLOSE,
     "close",
-    ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "lease.lua", "counters.lua", "close.lua"],
-    "3ef24fc14f13e61743f3e1789f6ca0516c1e4685"
+    [
+        "begin.lua",
+        "base.lua",
+        "limit.lua",
+        "breaker.lua",
+        "answers.lua",
+        "lease.lua",
+        "counters.lua",
+        "close.lua"
+    ],
+    "4ca1b254675d91f0c0bd6b3a6228682de5ea8f0e"
 );
 script!(
     WITHDRAW,
     "withdraw",
-    ["base.lua", "retry.lua", "breaker.lua", "withdraw.lua"],
-    "4a19c308e7d14657b1c7ea367a6e7291232ec690"
+    ["begin.lua", "base.lua", "retry.lua", "breaker.lua", "withdraw.lua"],
+    "6d4d686bf16abab4b2d0111c570003ac5a3012d9"
 );
-script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "0035bc7e18a3e88a42bf587e5ef7e1803a03f211");
+script!(
+    PROBE,
+    "probe",
+    ["begin.lua", "base.lua", "breaker.lua", "probe.lua"],
+    "63200b7dd49cd52714f17a18e30bebd80ca72ff4"
+);
 script!(
     CONTROL,
     "control",
-    ["base.lua", "breaker.lua", "control.lua"],
-    "0153105a75dd06098cf256ab9a9689d2449d2340"
+    ["begin.lua", "base.lua", "breaker.lua", "control.lua"],
+    "8a6e97838c142185f2972300ce941943c44bf222"
 );
-script!(NAMES, "names", ["base.lua", "names.lua"], "8547882f3c04c2da59eb86ecee93637766156af6");
+script!(NAMES, "names", ["begin.lua", "base.lua", "names.lua"], "5f6282b6a228e792f2641f5ffa294dfafd54c910");
 script!(
     LISTING,
     "listing",
-    ["base.lua", "breaker.lua", "listing.lua"],
-    "b999d0e87a2d8d61e39e921d120db2f71930b71f"
+    ["begin.lua", "base.lua", "breaker.lua", "listing.lua"],
+    "36584a2d0b14e2fbc220f668bc2dbc96f40b71df"
 );
 
-script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "c5a8a3357b9536de989e1d92487365a46e30b736");
+script!(
+    RENEW,
+    "renew",
+    ["begin.lua", "base.lua", "lease.lua", "renew.lua"],
+    "1d987e6db90156a13b134e7b3478f2b8d55df8e3"
+);
 script!(
     OVERHEAR,
     "overhear",
-    ["base.lua", "lease.lua", "overhear.lua"],
-    "c7407a0d6742af56bc21e752af92984c18e98c5d"
+    ["begin.lua", "base.lua", "lease.lua", "overhear.lua"],
+    "7d2220e0c4c44296446f83061e25190b7d593c05"
 );
-script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "0e09d2e8f8b9b6bd56bb2538cbb1c96aad18948f");
-script!(SUMS, "sums", ["base.lua", "sums.lua"], "30172992c7078ecb9f41c86cf4fcc482da4a8a20");
+script!(
+    TELL,
+    "tell",
+    ["begin.lua", "base.lua", "counters.lua", "tell.lua"],
+    "5ecb4535c1d37a5f5ddfb7fc7ca8438038c0ed35"
+);
+script!(SUMS, "sums", ["begin.lua", "base.lua", "sums.lua"], "ca62d94b4363c5d3d53edd2ef8752d944dc27006");
 
 #[cfg(test)]
 pub(super) const ALL: [&Script; 11] =

@@ -4,5 +4,5 @@ local sums, present = key(), key()
 local kept = redis.call('HGETALL', sums)
 put(#kept)
 for _, word in ipairs(kept) do put(word) end
-put(redis.call('ZCOUNT', present, '(' .. whole(now), '+inf'))
+put(redis.call('ZCOUNT', present, now + 1, '+inf'))
 return reply

@@ -7,9 +7,12 @@ use sha1::{Digest as _, Sha1};
 
 use super::script::ALL;
 use super::*;
-use crate::cache::{Entry, Form};
+use crate::account::Left;
+use crate::cache::{Entry, Form, Freshness, Place, Window};
 use crate::endpoint::Operation;
-use crate::platform::Ask;
+use crate::fingerprint::Framed;
+use crate::limit::Allowance;
+use crate::platform::{Ask, Recall};
 
 fn codec() -> Codec {
     Codec::new("default", Clock::Server)
@@ -17,6 +20,25 @@ fn codec() -> Codec {
 
 fn moment() -> Moment {
     Moment { now: Instant::from_micros(7), nonce: 0xfe }
+}
+
+/// Bytes before what an entry is.
+const HEAD: usize = 88;
+
+fn kept(entry: &Entry) -> Bytes {
+    let mut written = Vec::new();
+    entry::write(entry, &mut written);
+    written.into()
+}
+
+fn entry() -> Entry {
+    Entry {
+        operation: Operation::Responses,
+        form: Form::Events,
+        content_type: "text/plain; charset=utf-8".into(),
+        model: "a\nb".into(),
+        body: Bytes::from_static(b"\0\xff\r\n"),
+    }
 }
 
 fn bytes(text: &str) -> Value {
@@ -68,7 +90,52 @@ fn words_are_what_a_script_can_read() {
         packed.push(word);
         expected.extend_from_slice(bytes);
     }
-    assert_eq!(packed.as_bytes(), expected);
+    assert_eq!(packed.as_bytes(), &expected[5..]);
+    // A script has no room for more than so many of them.
+    for _ in words.len()..=1000 {
+        assert_eq!(packed.as_bytes()[0], 0xa0);
+        packed.push(Word::Count(0));
+    }
+    assert_eq!(packed.as_bytes()[..6], [0xdd, 0, 0, 3, 0xe9, 0xa0]);
+}
+
+/// What the script says where it has done no more than give a fresh answer.
+#[test]
+fn a_hit_is_read_from_three_words() {
+    let (second, entry) = (Duration::from_secs(1), entry());
+    let window = Window { fresh: second * 9, revalidate: second * 9, if_error: second * 9, ttl: second };
+    let key = Framed::new("test").finish();
+    let recall = Recall { key, window, place: Place::Edge };
+    let ask = Ask { recall: Some(&recall), ..Ask::default() };
+    let command = codec().open(ask, moment());
+    let read = |parts: &[Value]| {
+        let head = [bytes("00000000000000fe"), Value::Int(0), bytes("hit")];
+        let reply = head.into_iter().chain(parts.iter().cloned()).collect();
+        codec().opened(ask, &command, moment(), Value::Array(reply)).map(|told| (told.answer, told.faults))
+    };
+    let numbers = |numbers: [i64; 7]| Value::Bytes(numbers.map(i64::to_be_bytes).concat().into());
+    let answer = Value::Bytes(kept(&entry));
+    for (age, is_stale) in [(999_999, false), (1_000_000, true)] {
+        let (opened, faults) = read(&[numbers([age, 10, 9, 100, -1, 0, 0]), answer.clone()]).unwrap();
+        assert!(opened.is_kept && faults == 0, "{opened:?}");
+        let requests = Allowance { limit: 10, remaining: 9, reset: Duration::from_millis(100) };
+        assert_eq!(opened.left, Left { requests: Some(requests), tokens: None });
+        let recalled = opened.recalled.unwrap();
+        assert_eq!((&*recalled.entry, recalled.freshness), (&entry, Freshness::Fresh));
+        assert_eq!((recalled.age.as_micros(), recalled.is_stale), (u128::try_from(age).unwrap(), is_stale));
+    }
+    let (opened, faults) = read(&[numbers([0; 7]), bytes("another version's")]).unwrap();
+    assert_eq!((opened.recalled, faults), (None, 1));
+    for (label, parts) in [
+        ("an age before it", vec![numbers([-1, 0, 0, 0, 0, 0, 0]), answer.clone()]),
+        ("less than nothing is left", vec![numbers([0, 10, -1, 0, -1, 0, 0]), answer.clone()]),
+        ("half a number", vec![bytes("1234"), answer.clone()]),
+        ("too few numbers", vec![bytes("12345678"), answer.clone()]),
+        ("no answer", vec![numbers([0; 7])]),
+        ("too long", vec![numbers([0; 7]), answer.clone(), answer.clone()]),
+    ] {
+        assert!(read(&parts).is_err(), "{label}");
+    }
 }
 
 /// What clients choose is in no key, whatever they choose; what is in it, no client chooses.
@@ -108,17 +175,16 @@ fn a_reply_that_is_not_one_to_the_command_is_garbled() {
 
 #[test]
 fn an_entry_is_read_as_it_was_written_and_not_otherwise() {
-    let entry = Entry {
-        operation: Operation::Responses,
-        form: Form::Events,
-        content_type: "text/plain; charset=utf-8".into(),
-        model: "a\nb".into(),
-        body: Bytes::from_static(b"\0\xff\r\n"),
-    };
-    let meta = entry::meta(&entry);
-    assert_eq!(entry::entry(meta.as_bytes(), entry.body.clone()), Some(entry.clone()));
+    let entry = entry();
+    let written = kept(&entry);
+    assert_eq!(entry::read(&written), Some(entry));
+    for length in [0, HEAD, HEAD + 4, HEAD + 20] {
+        assert_eq!(entry::read(&written.slice(..length)), None, "cut to {length}");
+    }
     for wrong in ["", "2\nchat\nwhole\n\n", "1\nchat\nhalf\n\n", "1\nsing\nwhole\n\n", "1\nchat\nwhole\n"] {
-        assert_eq!(entry::entry(wrong.as_bytes(), Bytes::new()), None, "{wrong:?}");
+        let length = u32::try_from(wrong.len()).unwrap().to_be_bytes();
+        let kept = [&[b' '; HEAD][..], &length, wrong.as_bytes()].concat();
+        assert_eq!(entry::read(&kept.into()), None, "{wrong:?}");
     }
 }
 

@@ -24,8 +24,18 @@ impl Words {
     }
 
     pub(super) fn push(&mut self, word: &[u8]) {
-        self.bytes.extend_from_slice(word);
+        self.push_with(|bytes| bytes.extend_from_slice(word));
+    }
+
+    /// The word that `write` adds.
+    pub(super) fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
         self.ends.push(self.bytes.len());
+    }
+
+    /// Room for words of so many bytes altogether.
+    pub(super) fn with_capacity(words: usize, bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(words) }
     }
 }
 
