@@ -76,6 +76,14 @@ impl Process {
         Instant::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
+    fn roll(&self) -> u64 {
+        roll::scramble(self.rolls.fetch_add(roll::STEP, Ordering::Relaxed))
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.now(), nonce: self.roll() }
+    }
+
     /// No step leaves a record half changed, so a panic elsewhere does not spoil it.
     fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
@@ -126,7 +134,7 @@ impl Native {
     }
 
     fn moment(&self) -> Moment {
-        Moment { now: self.now(), nonce: self.roll() }
+        self.process.moment()
     }
 
     /// What the process knows of upstreams by itself, whatever keeps the rest.
@@ -154,7 +162,7 @@ impl Platform for Native {
     }
 
     fn roll(&self) -> u64 {
-        roll::scramble(self.process.rolls.fetch_add(roll::STEP, Ordering::Relaxed))
+        self.process.roll()
     }
 
     fn sleep(&self, span: Duration) -> Self::Sleep {
@@ -168,8 +176,8 @@ impl Platform for Native {
         match &self.shared {
             None => Ok(self.process.store().open(ask, self.now())),
             Some(shared) => {
-                let native = self.clone();
-                let opened = shared.open(ask, move || native.moment()).await?;
+                let process = Arc::clone(&self.process);
+                let opened = shared.open(ask, move || process.moment()).await?;
                 Ok(self.with_standings(ask, opened))
             }
         }

@@ -3,22 +3,23 @@
 //! Whatever goes wrong is [`StoreLost`], and the core then does what each limit says of that. Nothing is
 //! asked twice: a command whose reply did not come may have been done.
 
+mod asked;
 mod fault;
 mod lasting;
 mod link;
-mod loan;
 
 use std::sync::Arc;
 
 use rustls::ClientConfig;
+use tokio::runtime::Handle;
 use weir::config;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::platform::{Ask, Closing, Finding, Lease, Opened, Overheard, Piece, Renewed, StoreLost};
-use weir::redis::{Clock, Codec, Moment};
+use weir::redis::{Clock, Codec, Command, Moment};
 
-use self::lasting::Lasting;
-use self::link::Link;
-use self::loan::{Asked, Loan};
+use self::asked::Asked;
+use self::lasting::{Lasting, Work};
+use self::link::{Link, Reply};
 use crate::metrics::Metrics;
 
 /// One worker's way to a Redis.
@@ -27,6 +28,9 @@ pub(crate) struct Shared {
     codec: Codec,
     link: Link,
 }
+
+/// A command that is sent, until its reply is there.
+type Opening = Work<(Command, Result<Reply, StoreLost>)>;
 
 impl Shared {
     pub(crate) fn new(place: config::Redis, tls: Arc<ClientConfig>, metrics: Metrics) -> Self {
@@ -45,22 +49,48 @@ impl Shared {
     /// whoever leaves meanwhile, and what nobody takes is given back.
     pub(crate) async fn open<N>(&self, ask: Ask<'_>, now: N) -> Result<Opened, StoreLost>
     where
-        N: Fn() -> Moment + Send + Sync + 'static,
+        N: Fn() -> Moment + Clone + Send + 'static,
     {
+        let command = self.codec.open(ask, now());
         if ask.reservation.is_none() {
-            return self.ask(ask, &now).await;
+            let reply = self.link.send(&command).await?;
+            return self.opened(ask, &command, now(), reply);
         }
-        let (shared, asked) = (self.clone(), Asked::of(ask));
-        let loan = async move {
-            let opened = shared.ask(asked.ask(), &now).await?;
-            Ok(Loan::new(shared, asked, opened, now()))
+        let link = self.link.clone();
+        let work = async move {
+            let reply = link.send(&command).await;
+            (command, reply)
         };
-        Lasting::new(loan).await.map(Loan::take)
+        let heir = |work| self.give_back_later(work, Asked::of(ask), now.clone());
+        let (command, reply) = Lasting::new(work, heir).await;
+        self.opened(ask, &command, now(), reply?)
     }
 
-    async fn ask(&self, ask: Ask<'_>, now: &impl Fn() -> Moment) -> Result<Opened, StoreLost> {
-        let command = self.codec.open(ask, now());
-        self.link.run(&command, |value| self.codec.opened(ask, &command, now(), value)).await
+    /// Goes on with what somebody has left, and gives back what comes of it.
+    fn give_back_later<N>(&self, work: Opening, asked: Asked, now: N)
+    where
+        N: Fn() -> Moment + Send + 'static,
+    {
+        // At the end of the process there is nobody to go on, and it expires.
+        let Ok(runtime) = Handle::try_current() else { return };
+        let shared = self.clone();
+        runtime.spawn(async move {
+            let (command, reply) = work.await;
+            let opened = reply.and_then(|reply| shared.opened(asked.ask(), &command, now(), reply));
+            if let Ok(opened) = opened {
+                shared.give_back(asked.ask(), &opened, now()).await;
+            }
+        });
+    }
+
+    fn opened(
+        &self,
+        ask: Ask<'_>,
+        command: &Command,
+        moment: Moment,
+        reply: Reply,
+    ) -> Result<Opened, StoreLost> {
+        self.link.read(reply, |value| self.codec.opened(ask, command, moment, value))
     }
 
     async fn give_back(&self, ask: Ask<'_>, opened: &Opened, moment: Moment) {

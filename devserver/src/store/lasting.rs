@@ -3,12 +3,14 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::runtime::Handle;
+/// What goes on by itself.
+pub(super) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A future that, dropped after it was begun, goes on as a task of its own; its result is then dropped. For as
-/// long as somebody waits it costs no task.
-pub(super) struct Lasting<T: 'static> {
-    work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+/// A future whose work, dropped after it was begun, is handed to somebody who goes on with it. For as long as it is
+/// waited for it costs no task, and nothing of what its heir would need.
+pub(super) struct Lasting<T: 'static, F: FnOnce(Work<T>)> {
+    /// Both until it is done.
+    work: Option<(Work<T>, F)>,
     stage: Stage,
 }
 
@@ -18,19 +20,21 @@ enum Stage {
     Begun,
 }
 
-impl<T: 'static> Lasting<T> {
-    pub(super) fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
-        Self { work: Some(Box::pin(work)), stage: Stage::Waiting }
+impl<T: 'static, F: FnOnce(Work<T>)> Lasting<T, F> {
+    pub(super) fn new(work: impl Future<Output = T> + Send + 'static, heir: F) -> Self {
+        Self { work: Some((Box::pin(work), heir)), stage: Stage::Waiting }
     }
 }
 
-impl<T: 'static> Future for Lasting<T> {
+impl<T: 'static, F: FnOnce(Work<T>)> Unpin for Lasting<T, F> {}
+
+impl<T: 'static, F: FnOnce(Work<T>)> Future for Lasting<T, F> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         self.stage = Stage::Begun;
         // It is not polled behind its end.
-        let Some(work) = &mut self.work else { return Poll::Pending };
+        let Some((work, _)) = &mut self.work else { return Poll::Pending };
         let done = work.as_mut().poll(cx);
         if done.is_ready() {
             self.work = None;
@@ -39,49 +43,48 @@ impl<T: 'static> Future for Lasting<T> {
     }
 }
 
-impl<T: 'static> Drop for Lasting<T> {
+impl<T: 'static, F: FnOnce(Work<T>)> Drop for Lasting<T, F> {
     fn drop(&mut self) {
-        let Some(work) = self.work.take() else { return };
-        // At the end of the process there is nobody to go on.
-        if let (Stage::Begun, Ok(runtime)) = (self.stage, Handle::try_current()) {
-            runtime.spawn(async move { drop(work.await) });
+        let Some((work, heir)) = self.work.take() else { return };
+        if self.stage == Stage::Begun {
+            heir(work);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::cell::RefCell;
 
     use futures_util::FutureExt as _;
-    use tokio::sync::Notify;
+    use tokio::sync::oneshot;
 
     use super::*;
 
-    async fn done_after(drop_it: impl FnOnce(Lasting<()>)) -> u32 {
-        let (done, go) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
-        let (count, went) = (Arc::clone(&done), Arc::clone(&go));
-        drop_it(Lasting::new(async move {
-            went.notified().await;
-            count.fetch_add(1, Ordering::Relaxed);
-        }));
-        go.notify_one();
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
+    /// What the heir of work gets with which `leave` was done.
+    async fn inherited(leave: impl FnOnce(&mut Lasting<u32, &dyn Fn(Work<u32>)>)) -> Option<u32> {
+        let (done, wait) = oneshot::channel();
+        let left = RefCell::new(None);
+        let heir = |work| *left.borrow_mut() = Some(work);
+        let mut lasting = Lasting::new(async { wait.await.unwrap() }, &heir as &dyn Fn(_));
+        leave(&mut lasting);
+        drop(lasting);
+        // It is done after it has been left.
+        let _ = done.send(7);
+        match left.into_inner() {
+            Some(work) => Some(work.await),
+            None => None,
         }
-        done.load(Ordering::Relaxed)
     }
 
     #[tokio::test]
     async fn what_was_begun_goes_on_and_what_was_not_is_never_begun() {
-        assert_eq!(done_after(drop).await, 0);
-        let begun = |mut lasting: Lasting<()>| assert!((&mut lasting).now_or_never().is_none());
-        assert_eq!(done_after(begun).await, 1);
+        assert_eq!(inherited(|_| ()).await, None);
+        assert_eq!(inherited(|lasting| assert!(lasting.now_or_never().is_none())).await, Some(7));
     }
 
     #[tokio::test]
-    async fn what_is_waited_for_is_given() {
-        assert_eq!(Lasting::new(async { 7 }).await, 7);
+    async fn what_is_waited_for_is_given_and_has_no_heir() {
+        assert_eq!(Lasting::new(async { 7 }, |_| panic!("it is done")).await, 7);
     }
 }

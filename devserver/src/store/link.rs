@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ErrorKind, RedisConnectionInfo, RedisError};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -51,6 +51,12 @@ struct Line {
     connection: MultiplexedConnection,
     /// What reads and writes; ended, so is the connection.
     driver: AbortHandle,
+}
+
+/// What came to a command, and over which line.
+pub(super) struct Reply {
+    value: Value,
+    line: Line,
 }
 
 /// Why there is no line. It shows no address and no password.
@@ -113,6 +119,12 @@ impl Link {
         command: &Command,
         read: impl FnOnce(Value) -> Result<Told<T>, Garbled>,
     ) -> Result<T, StoreLost> {
+        let reply = self.send(command).await?;
+        self.read(reply, read)
+    }
+
+    /// Sends a command and waits for its reply, which is to be read.
+    pub(super) async fn send(&self, command: &Command) -> Result<Reply, StoreLost> {
         let metrics = &self.0.metrics;
         let line = self.0.line.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(mut line) = line else {
@@ -120,13 +132,7 @@ impl Link {
             return Err(StoreLost);
         };
         let fault = match timeout(self.0.place.timeout, exchange(&mut line.connection, command)).await {
-            Ok(Ok(value)) => match read(value) {
-                Ok(Told { answer, faults }) => {
-                    metrics.store_faults(Fault::Value, faults);
-                    return Ok(answer);
-                }
-                Err(Garbled) => Fault::Garbled,
-            },
+            Ok(Ok(value)) => return Ok(Reply { value, line }),
             Ok(Err(error)) if is_of_one_key(&error) => {
                 metrics.store_faults(Fault::Refused, 1);
                 return Err(StoreLost);
@@ -138,6 +144,21 @@ impl Link {
         metrics.store_faults(fault, 1);
         self.drop_line(&line);
         Err(StoreLost)
+    }
+
+    pub(super) fn read<T>(
+        &self,
+        Reply { value, line }: Reply,
+        read: impl FnOnce(Value) -> Result<Told<T>, Garbled>,
+    ) -> Result<T, StoreLost> {
+        let metrics = &self.0.metrics;
+        let Ok(Told { answer, faults }) = read(value) else {
+            metrics.store_faults(Fault::Garbled, 1);
+            self.drop_line(&line);
+            return Err(StoreLost);
+        };
+        metrics.store_faults(Fault::Value, faults);
+        Ok(answer)
     }
 
     async fn reconnect(&self) {
@@ -254,23 +275,28 @@ async fn send(
     script: &str,
     command: &Command,
 ) -> Result<Value, RedisError> {
-    let mut packed = redis::cmd(verb);
-    packed.arg(script).arg(command.keys.len());
-    for word in command.keys.iter().chain(command.arguments()) {
+    let words = || command.keys.iter().chain(command.arguments());
+    // With the number of keys.
+    let length = verb.len() + script.len() + 4 + words().map(<[u8]>::len).sum::<usize>();
+    let mut packed = Cmd::with_capacity(words().count() + 3, length);
+    packed.arg(verb).arg(script).arg(command.keys.len());
+    for word in words() {
         packed.arg(word);
     }
-    let value = connection.send_packed_command(&packed).await?.extract_error()?;
-    Ok(neutral(value))
+    connection.send_packed_command(&packed).await.and_then(neutral)
 }
 
 /// What scripts do not reply is nothing, which no reader takes for an answer.
-fn neutral(value: redis::Value) -> Value {
-    match value {
+fn neutral(value: redis::Value) -> Result<Value, RedisError> {
+    Ok(match value {
         redis::Value::Int(int) => Value::Int(int),
         redis::Value::BulkString(bytes) => Value::Bytes(bytes.into()),
-        redis::Value::Array(values) => Value::Array(values.into_iter().map(neutral).collect()),
+        redis::Value::Array(values) => {
+            Value::Array(values.into_iter().map(neutral).collect::<Result<_, _>>()?)
+        }
+        redis::Value::ServerError(error) => return Err(error.into()),
         _ => Value::Nil,
-    }
+    })
 }
 
 /// Redis has answered, and the answer is an error: the connection is in step.

@@ -1,12 +1,14 @@
 //! Names of keys: a namespace in braces, a kind, and a hash of whatever somebody chose.
 
+use std::sync::Arc;
+
 use crate::account::Scope;
 use crate::fingerprint::{Fingerprint, Framed};
 
 /// The keys of one gateway.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
-    prefix: String,
+    prefix: Arc<str>,
 }
 
 /// One of them; it is written where it is wanted, for every command has several.
@@ -19,7 +21,7 @@ pub(super) struct Key<'a> {
 
 impl Keys {
     pub(super) fn new(namespace: &str) -> Self {
-        Self { prefix: format!("weir:{{{namespace}}}:") }
+        Self { prefix: format!("weir:{{{namespace}}}:").into() }
     }
 
     /// A key there is one of.

@@ -1,12 +1,8 @@
-//! What the store holds for a call, until somebody makes use of it: a client may leave while the store is asked.
+//! What the store was asked for a call whose client has left meanwhile: what it holds for it is given back.
 
-use tokio::runtime::Handle;
-use weir::platform::{Ask, Lease, Opened, Recall, Repeat, Reservation};
-use weir::redis::Moment;
+use weir::platform::{Ask, Lease, Recall, Repeat, Reservation};
 
-use super::Shared;
-
-/// What the store was asked for a call; it belongs to nobody.
+/// It belongs to nobody.
 pub(super) struct Asked {
     breakers: Vec<String>,
     reservation: Option<Reservation>,
@@ -31,9 +27,6 @@ enum Again {
     Yes,
     No,
 }
-
-/// Dropped before it is taken, it is given back.
-pub(super) struct Loan(Option<(Shared, Asked, Opened, Moment)>);
 
 impl Asked {
     pub(super) fn of(ask: Ask<'_>) -> Self {
@@ -62,26 +55,6 @@ impl Asked {
             lease: self.lease.as_ref(),
             awaited: self.awaited,
             anew: self.anew == Again::Yes,
-        }
-    }
-}
-
-impl Loan {
-    pub(super) fn new(shared: Shared, asked: Asked, opened: Opened, moment: Moment) -> Self {
-        Self(Some((shared, asked, opened, moment)))
-    }
-
-    pub(super) fn take(mut self) -> Opened {
-        self.0.take().map(|(_, _, opened, _)| opened).unwrap_or_default()
-    }
-}
-
-impl Drop for Loan {
-    fn drop(&mut self) {
-        let Some((shared, asked, opened, moment)) = self.0.take() else { return };
-        // At the end of the process there is nobody to run it, and it expires.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move { shared.give_back(asked.ask(), &opened, moment).await });
         }
     }
 }
