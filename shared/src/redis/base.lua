@@ -61,11 +61,10 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
--- Lets a key live for so many milliseconds at least.
+-- Lets a key live for so many milliseconds at least, and somewhat longer, so that the next call need not.
 local function extend(name, millis)
-  millis = millis + spare
   if redis.call('PTTL', name) < millis then
-    redis.call('PEXPIRE', name, millis)
+    redis.call('PEXPIRE', name, millis + spare)
   end
 end
 

@@ -66,15 +66,13 @@ repeat
   for _, kept in ipairs(written) do
     if #kept > 2 then
       call(unpack(kept))
-      if call('PTTL', kept.account) < kept.life + spare then
-        call('PEXPIRE', kept.account, kept.life + spare)
-      end
+      if call('PTTL', kept.account) < kept.life then call('PEXPIRE', kept.account, kept.life + spare) end
     end
     if kept.holds then
       call('ZREMRANGEBYSCORE', kept.holds, '-inf', now)
       call('ZADD', kept.holds, now + hold, id)
-      local life = math.ceil(hold / 1000) + spare
-      if call('PTTL', kept.holds) < life then call('PEXPIRE', kept.holds, life) end
+      local life = math.ceil(hold / 1000)
+      if call('PTTL', kept.holds) < life then call('PEXPIRE', kept.holds, life + spare) end
     end
   end
   return { words[1], 0, 'hit', struct.pack('>i8i8i8i8i8i8i8', age, unpack(left)), answer }

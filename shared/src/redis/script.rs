@@ -86,7 +86,7 @@ script!(
         "counters.lua",
         "open.lua"
     ],
-    "f6158f93a17db0040db98bf9f1a3bb661180905c"
+    "d1b219738b01675d94c01096350554fcff612352"
 );
 script!(
     CLOSE,
@@ -101,53 +101,53 @@ script!(
         "counters.lua",
         "close.lua"
     ],
-    "4ca1b254675d91f0c0bd6b3a6228682de5ea8f0e"
+    "a8aa5bac075dad9113de801f08e390df885687dc"
 );
 script!(
     WITHDRAW,
     "withdraw",
     ["begin.lua", "base.lua", "retry.lua", "breaker.lua", "withdraw.lua"],
-    "6d4d686bf16abab4b2d0111c570003ac5a3012d9"
+    "70ff6afb53d3d00248b9662737ed139f6fcf92b1"
 );
 script!(
     PROBE,
     "probe",
     ["begin.lua", "base.lua", "breaker.lua", "probe.lua"],
-    "63200b7dd49cd52714f17a18e30bebd80ca72ff4"
+    "775427ffa6397d16ea090c87bdf27f38bd267d94"
 );
 script!(
     CONTROL,
     "control",
     ["begin.lua", "base.lua", "breaker.lua", "control.lua"],
-    "8a6e97838c142185f2972300ce941943c44bf222"
+    "c3e724deb78fa14834e558651af04560652518e2"
 );
-script!(NAMES, "names", ["begin.lua", "base.lua", "names.lua"], "5f6282b6a228e792f2641f5ffa294dfafd54c910");
+script!(NAMES, "names", ["begin.lua", "base.lua", "names.lua"], "f7e0dda69bd6f132abbe2047903d5d5600a46440");
 script!(
     LISTING,
     "listing",
     ["begin.lua", "base.lua", "breaker.lua", "listing.lua"],
-    "36584a2d0b14e2fbc220f668bc2dbc96f40b71df"
+    "1e6eace09ff6a3fccea24aa6973714da3f67e7ba"
 );
 
 script!(
     RENEW,
     "renew",
     ["begin.lua", "base.lua", "lease.lua", "renew.lua"],
-    "1d987e6db90156a13b134e7b3478f2b8d55df8e3"
+    "ae9dc75256bb75001549c0eedb4e796c0e33b34a"
 );
 script!(
     OVERHEAR,
     "overhear",
     ["begin.lua", "base.lua", "lease.lua", "overhear.lua"],
-    "7d2220e0c4c44296446f83061e25190b7d593c05"
+    "2486bd7d2052f8597f62945ff7b65cf5d15a0aa7"
 );
 script!(
     TELL,
     "tell",
     ["begin.lua", "base.lua", "counters.lua", "tell.lua"],
-    "5ecb4535c1d37a5f5ddfb7fc7ca8438038c0ed35"
+    "d60db0a46b569d0033c143d6b18d4d54d77a5131"
 );
-script!(SUMS, "sums", ["begin.lua", "base.lua", "sums.lua"], "ca62d94b4363c5d3d53edd2ef8752d944dc27006");
+script!(SUMS, "sums", ["begin.lua", "base.lua", "sums.lua"], "5dd20f9b5da0815b0098a544fc796541cd1a75d1");
 
 #[cfg(test)]
 pub(super) const ALL: [&Script; 11] =

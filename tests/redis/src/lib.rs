@@ -9,7 +9,9 @@
 )]
 
 mod connection;
+mod record;
 mod server;
 
 pub use connection::{Connection, Fault};
+pub use record::record;
 pub use server::{Server, free_port};

@@ -9,13 +9,11 @@ use std::time::Duration;
 use weir::account::{Measure, Scope, Want};
 use weir::breaker::{Gate, OnRateLimit, Outcome, Policy, Report};
 use weir::cache::{Entry, Form, Freshness, Place, Window};
-use weir::caller::Caller;
 use weir::config::Limits;
 use weir::control::{Change, Forced, Order};
 use weir::embedded::Store;
 use weir::endpoint::Operation;
 use weir::fingerprint::{Fingerprint, Framed, of_tenant};
-use weir::ledger::{Ending, Record};
 use weir::limit::{Denial, Rate};
 use weir::metrics::{self, Exposition, Family, Sink as _, Tally};
 use weir::platform::{
@@ -24,9 +22,9 @@ use weir::platform::{
 };
 use weir::redis::{Clock, Codec, Command, Garbled, Moment, Told, Value};
 use weir::roll::{STEP, scramble};
-use weir::time::{Instant, UnixMillis};
-use weir::usage::{Tokens, Usage};
-use weir_redis_tests::{Connection, Server};
+use weir::time::Instant;
+use weir::usage::Tokens;
+use weir_redis_tests::{Connection, Server, record};
 
 /// What must come to pass at least once, or the test tests less than it seems to.
 pub(crate) const OUTCOMES: &[&str] = &[
@@ -747,28 +745,4 @@ fn address() -> (Scope, Limits) {
 fn route() -> (Scope, Limits) {
     let limits = Limits { requests: vec![rate(8, 60)], tokens: vec![rate(2500, 60)], ..Limits::default() };
     (Scope::Route("gpt-*".into()), limits)
-}
-
-fn record() -> Record {
-    Record {
-        request_id: String::new(),
-        trace_id: String::new(),
-        at: UnixMillis(0),
-        caller: Arc::new(Caller::anyone(Limits::default())),
-        operation: "chat",
-        model: String::new(),
-        route: String::new(),
-        upstream: String::new(),
-        upstream_model: String::new(),
-        response_model: String::new(),
-        streamed: false,
-        cache: None,
-        status: 200,
-        ending: Ending::Complete,
-        usage: Usage::NOTHING,
-        attempts: Vec::new(),
-        fallbacks: 0,
-        took: Duration::ZERO,
-        first_byte: None,
-    }
 }
