@@ -1,9 +1,9 @@
 -- The steps of embedded/answers.rs.
 --
--- An answer is one string: its name; `since`, `until` and `refreshing`, until when somebody fetches a new one, in
--- eight bytes each; and what entry.rs makes of it. What is said to a script has blanks before that. An idempotency
--- key is a hash: `key`, its own name; `since` and `until`; the `request` it belongs to; and the `answer` or, while its
--- call runs, `call`, the call's name.
+-- An answer is one string: its name; `since`, `until` and `refreshing`, until when somebody fetches a new one,
+-- in eight bytes each; and what entry.rs makes of it. What is said to a script has blanks before that. An
+-- idempotency key is a hash: `key`, its own name; `since` and `until`; the `request` it belongs to; and the
+-- `answer` or, while its call runs, `call`, the call's name.
 
 local REFRESH_LEASE = 60000000
 local NAME, HEAD, TIMES, REFRESHING = 64, 88, '>i8i8i8', 80

@@ -9,8 +9,8 @@ local words = { cmsgpack.unpack(ARGV[1]) }
 -- More than fit the stack come as one list.
 if type(words[1]) == 'table' then words = words[1] end
 
--- Microseconds, and the milliseconds that keys live longer than they have to. Tests bring their own time; keys then
--- live an hour longer, for the server expires them by its clock.
+-- Microseconds, and the milliseconds that keys live longer than they have to. Tests bring their own time; keys
+-- then live an hour longer, for the server expires them by its clock.
 local now, spare = words[2], 3600000
 if now == '' then
   local time = redis.call('TIME')

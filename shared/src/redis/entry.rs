@@ -1,5 +1,5 @@
-//! An answer as it is kept, in one string: blanks for what only the script knows (see answers.lua), how long what says
-//! what it is is, that, and its bytes.
+//! An answer as it is kept, in one string: blanks for what only the script knows (see answers.lua), the length
+//! of what says what it is, that, and its bytes.
 
 use bytes::Bytes;
 

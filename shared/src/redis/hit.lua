@@ -1,12 +1,14 @@
--- Of the one operation before the upstream call what nearly every cache hit is: an answer that is fresh, for a
--- caller within all his limits. It stands before the functions that all the rest needs, for a script makes those
--- anew at each run, and they cost more than this. What it does is what open.lua would do; what is not so plain
--- it leaves to open.lua, and has then changed nothing.
+-- Of the one operation before the upstream call what nearly every cache hit is: an answer that is fresh, for
+-- a caller within all his limits. It stands before the functions that all the rest needs, for a script makes
+-- those anew at each run, and they cost more than this. What it does is what open.lua would do; what is not
+-- so plain it leaves to open.lua, and has then changed nothing.
 
 repeat
-  local _, _, id, _, anew, recalls, fresh, _, _, _, repeats, counts, reserves, _, hold, scopes =
-    unpack(words, 1, 16)
+  -- Where they stand for a call that recalls and reserves and does no more, as Codec::open has it.
+  local anew, recalls, fresh, repeats = words[5], words[6], words[7], words[11]
+  local counts, reserves = words[12], words[13]
   if recalls == 0 or anew == 1 or repeats == 1 or counts == 1 or reserves == 0 then break end
+  local id, hold, scopes = words[3], words[15], words[16]
 
   local call, over, key = redis.call, math.fmod, KEYS[1]
   local answer = call('GET', key)
@@ -15,8 +17,9 @@ repeat
   local age = math.max(now - since, 0)
   if age >= fresh or till <= now then break end
 
-  -- What is left of requests and of tokens: the tightest rate's count, the rest, when all of it is there again.
-  local left, written, is_refused = { -1, 0, 0, -1, 0, 0 }, {}, false
+  -- Of the tightest rate of each kind: its count, what is left, and when all of it is there again.
+  local requests, requests_left, requests_reset, tokens, tokens_left, tokens_reset = -1, 0, 0, -1, 0, 0
+  local written, is_refused = {}, false
   local here, read, keys_read = (now - over(now, 1000)) / 1000, 16, 1
   for scope = 1, scopes do
     local account, most, meters = KEYS[keys_read + 1], words[read + 1], words[read + 2]
@@ -27,9 +30,14 @@ repeat
       kept.holds = KEYS[keys_read]
       is_refused = call('ZCOUNT', kept.holds, now + 1, '+inf') >= most
     end
-    local asked = { 'HMGET', account }
-    for at = 1, meters do asked[at + 2] = words[read + 4 * at - 3] end
-    local debts = meters > 0 and call(unpack(asked))
+    local debts
+    if meters == 1 then
+      debts = call('HMGET', account, words[read + 1])
+    elseif meters > 1 then
+      local asked = { 'HMGET', account }
+      for at = 1, meters do asked[at + 2] = words[read + 4 * at - 3] end
+      debts = call(unpack(asked))
+    end
     for at = 1, meters do
       local field, count, unit, drain = unpack(words, read + 1, read + 4)
       read = read + 4
@@ -43,8 +51,8 @@ repeat
         debt, when = a, c
       end
       if here > when then debt, when = math.max(debt - (here - when) * drain, 0), here end
-      local kind = string.sub(field, 1, 1) == 'r' and 1 or 4
-      if kind == 1 then debt = debt + unit end
+      local is_of_requests = string.sub(field, 1, 1) == 'r'
+      if is_of_requests then debt = debt + unit end
       local room = count * unit - debt
       if room < 0 then
         is_refused = true
@@ -52,8 +60,12 @@ repeat
       end
       local rest, run_off = (room - over(room, unit)) / unit, debt / drain
       if over(debt, drain) > 0 then run_off = (debt - over(debt, drain)) / drain + 1 end
-      if left[kind] < 0 or rest < left[kind + 1] then
-        left[kind], left[kind + 1], left[kind + 2] = count, rest, run_off
+      if is_of_requests then
+        if requests < 0 or rest < requests_left then
+          requests, requests_left, requests_reset = count, rest, run_off
+        end
+      elseif tokens < 0 or rest < tokens_left then
+        tokens, tokens_left, tokens_reset = count, rest, run_off
       end
       kept.life = math.max(kept.life, run_off)
       kept[2 * at + 1], kept[2 * at + 2] = field, cmsgpack.pack(debt, unit, when)
@@ -75,5 +87,7 @@ repeat
       if call('PTTL', kept.holds) < life then call('PEXPIRE', kept.holds, life + spare) end
     end
   end
-  return { words[1], 0, 'hit', struct.pack('>i8i8i8i8i8i8i8', age, unpack(left)), answer }
+  local numbers = struct.pack('>i8i8i8i8i8i8i8',
+    age, requests, requests_left, requests_reset, tokens, tokens_left, tokens_reset)
+  return { words[1], 0, 'hit', numbers, answer }
 until true

@@ -76,17 +76,18 @@ local function load_scopes(scopes)
   end
 end
 
--- Which of the meters of a kind does not have `amount`: its place, what is used, and the wait in milliseconds, -1
--- for ever.
+-- Which of the meters of a kind does not have `amount`: its place, what is used, and the wait in milliseconds,
+-- -1 for ever.
 local function refusing(scope, kind, amount)
   for _, meter in ipairs(scope.meters) do
     if meter.kind == kind then
       local rate, wanted = meter.rate, units(meter.rate, amount)
       local after, place = meter.debt + wanted, tonumber(string.sub(meter.field, 2))
+      local used = rate.count - remaining(rate, meter.debt)
       if wanted > rate.capacity then
-        return place, rate.count - remaining(rate, meter.debt), -1
+        return place, used, -1
       elseif after > rate.capacity then
-        return place, rate.count - remaining(rate, meter.debt), over_rounded_up(after - rate.capacity, rate.drain)
+        return place, used, over_rounded_up(after - rate.capacity, rate.drain)
       end
     end
   end

@@ -86,7 +86,7 @@ script!(
         "counters.lua",
         "open.lua"
     ],
-    "d1b219738b01675d94c01096350554fcff612352"
+    "c5539bc1cf2193fc96b6b9de84b33419f957bb4b"
 );
 script!(
     CLOSE,
@@ -101,7 +101,7 @@ script!(
         "counters.lua",
         "close.lua"
     ],
-    "a8aa5bac075dad9113de801f08e390df885687dc"
+    "e3da94e87aca7996d3af193c742b9000ad2d9ac7"
 );
 script!(
     WITHDRAW,

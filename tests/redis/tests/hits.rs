@@ -147,6 +147,23 @@ fn an_answer_that_says_it_is_another_is_no_hit() {
 }
 
 #[test]
+fn a_hit_tells_what_is_left_of_the_tightest_rate_of_each_kind() {
+    let server = Server::start();
+    let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
+    let rates = |counts: [u64; 2]| {
+        counts.into_iter().zip([second, minute]).map(|(count, per)| Rate { count, per }).collect::<Vec<_>>()
+    };
+    for (requests, tokens, tightest) in [([100, 5], [900, 50], [5, 50]), ([5, 100], [50, 900], [5, 50])] {
+        let mut twins = Twins::keeping(&server, FRESH);
+        let limits = Limits { requests: rates(requests), tokens: rates(tokens), ..Limits::default() };
+        let (opened, is_short) = twins.open(limits, Duration::ZERO);
+        let limits = [opened.left.requests, opened.left.tokens].map(|left| left.unwrap().limit);
+        assert_eq!((limits, is_short), (tightest, true));
+        twins.connection.call(&["FLUSHALL"]).unwrap();
+    }
+}
+
+#[test]
 fn a_hit_finds_what_has_run_off_to_the_millisecond() {
     let server = Server::start();
     let mut twins = Twins::keeping(&server, FRESH);
