@@ -50,7 +50,7 @@ pub(crate) enum Row {
     Shared,
     /// The Spin component in its host, beside the native gateway on the same Redis.
     Component,
-    /// The Cloudflare Worker on workerd, beside a Worker in JavaScript that only forwards.
+    /// The Cloudflare Worker on workerd, beside one in JavaScript that only forwards and one that reads.
     Worker,
     /// What limits and breakers cost a JSON call, beside a Weir that has none.
     Protected,
