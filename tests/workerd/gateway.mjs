@@ -19,7 +19,8 @@
 // listens by itself, Weir before the others, with nothing of miniflare's before it.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 const [modules, worker] = process.argv.slice(2);
@@ -27,6 +28,11 @@ const require = createRequire(join(modules, "node_modules", "_"));
 // miniflare brings an older one, which loses the books of a stream that its client resets.
 process.env.MINIFLARE_WORKERD_PATH ??= require("workerd").default;
 const { Log, LogLevel, Miniflare } = require("miniflare");
+
+// miniflare removes its own behind its end, for which there is no time.
+const folder = mkdtempSync(join(tmpdir(), "weir-workerd-"));
+process.env.TMPDIR = folder;
+process.on("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const given = JSON.parse((await lines.next()).value);
