@@ -10,12 +10,13 @@ pub struct Script {
     pub sha1: &'static str,
 }
 
+/// Every one begins with `begin.lua`.
 macro_rules! script {
     ($name:ident, $text:literal, [$($part:literal),+], $sha1:literal) => {
         pub(super) const $name: &Script = &Script {
             name: $text,
             source: {
-                const WRITTEN: &str = concat!($(include_str!($part)),+);
+                const WRITTEN: &str = concat!(include_str!("begin.lua"), $(include_str!($part)),+);
                 const BARE: [u8; bare_length(WRITTEN)] = bare(WRITTEN);
                 match str::from_utf8(&BARE) {
                     Ok(source) => source,
@@ -75,7 +76,6 @@ script!(
     OPEN,
     "open",
     [
-        "begin.lua",
         "hit.lua",
         "base.lua",
         "limit.lua",
@@ -91,63 +91,39 @@ script!(
 script!(
     CLOSE,
     "close",
-    [
-        "begin.lua",
-        "base.lua",
-        "limit.lua",
-        "breaker.lua",
-        "answers.lua",
-        "lease.lua",
-        "counters.lua",
-        "close.lua"
-    ],
+    ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "lease.lua", "counters.lua", "close.lua"],
     "e3da94e87aca7996d3af193c742b9000ad2d9ac7"
 );
 script!(
     WITHDRAW,
     "withdraw",
-    ["begin.lua", "base.lua", "retry.lua", "breaker.lua", "withdraw.lua"],
+    ["base.lua", "retry.lua", "breaker.lua", "withdraw.lua"],
     "70ff6afb53d3d00248b9662737ed139f6fcf92b1"
 );
-script!(
-    PROBE,
-    "probe",
-    ["begin.lua", "base.lua", "breaker.lua", "probe.lua"],
-    "775427ffa6397d16ea090c87bdf27f38bd267d94"
-);
+script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "775427ffa6397d16ea090c87bdf27f38bd267d94");
 script!(
     CONTROL,
     "control",
-    ["begin.lua", "base.lua", "breaker.lua", "control.lua"],
+    ["base.lua", "breaker.lua", "control.lua"],
     "c3e724deb78fa14834e558651af04560652518e2"
 );
-script!(NAMES, "names", ["begin.lua", "base.lua", "names.lua"], "f7e0dda69bd6f132abbe2047903d5d5600a46440");
+script!(NAMES, "names", ["base.lua", "names.lua"], "f7e0dda69bd6f132abbe2047903d5d5600a46440");
 script!(
     LISTING,
     "listing",
-    ["begin.lua", "base.lua", "breaker.lua", "listing.lua"],
+    ["base.lua", "breaker.lua", "listing.lua"],
     "1e6eace09ff6a3fccea24aa6973714da3f67e7ba"
 );
 
-script!(
-    RENEW,
-    "renew",
-    ["begin.lua", "base.lua", "lease.lua", "renew.lua"],
-    "ae9dc75256bb75001549c0eedb4e796c0e33b34a"
-);
+script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "ae9dc75256bb75001549c0eedb4e796c0e33b34a");
 script!(
     OVERHEAR,
     "overhear",
-    ["begin.lua", "base.lua", "lease.lua", "overhear.lua"],
+    ["base.lua", "lease.lua", "overhear.lua"],
     "2486bd7d2052f8597f62945ff7b65cf5d15a0aa7"
 );
-script!(
-    TELL,
-    "tell",
-    ["begin.lua", "base.lua", "counters.lua", "tell.lua"],
-    "d60db0a46b569d0033c143d6b18d4d54d77a5131"
-);
-script!(SUMS, "sums", ["begin.lua", "base.lua", "sums.lua"], "5dd20f9b5da0815b0098a544fc796541cd1a75d1");
+script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "d60db0a46b569d0033c143d6b18d4d54d77a5131");
+script!(SUMS, "sums", ["base.lua", "sums.lua"], "5dd20f9b5da0815b0098a544fc796541cd1a75d1");
 
 #[cfg(test)]
 pub(super) const ALL: [&Script; 11] =
