@@ -73,6 +73,30 @@ const PROBE_LEASE: Duration = Duration::from_mins(1);
 
 const BUCKETS: usize = 10;
 
+/// Whose fault a failed attempt is, and so which breakers learn of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Not the upstream's: the caller's mistake, a bound of the gateway, an answer that is to be asked for again.
+    Nobody,
+    /// The upstream's, for this model: an error of its own, a rate limit, a broken answer.
+    Model,
+    /// The upstream's, whatever the model: no connection, our credential refused, quota.
+    Upstream,
+}
+
+impl Blame {
+    /// Where nothing more is known than what went wrong.
+    pub const fn of(condition: Option<Condition>) -> Self {
+        match condition {
+            None => Self::Nobody,
+            Some(Condition::Connect | Condition::Credentials) => Self::Upstream,
+            Some(
+                Condition::Timeout | Condition::RateLimit | Condition::ServerError | Condition::BadAnswer,
+            ) => Self::Model,
+        }
+    }
+}
+
 /// How a call ended, as far as a breaker cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -86,9 +110,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// What the outcome of an attempt is; `None` when it says nothing of the upstream's health.
-    pub fn of(failure: Option<Condition>, retry_after: Option<Duration>) -> Option<Self> {
+    pub fn of(
+        failure: Option<Condition>,
+        blame: Option<Blame>,
+        retry_after: Option<Duration>,
+    ) -> Option<Self> {
         match failure {
             None => Some(Self::Success),
+            Some(_) if blame == Some(Blame::Nobody) => None,
             Some(Condition::RateLimit) => Some(Self::RateLimited { retry_after }),
             Some(Condition::Connect | Condition::Timeout | Condition::ServerError | Condition::BadAnswer) => {
                 Some(Self::Failure)

@@ -15,7 +15,7 @@ use memchr::memmem;
 use super::TRACEPARENT;
 use super::cargo::{Cargo, Sent};
 use super::failure::Failure;
-use crate::breaker::Outcome;
+use crate::breaker::{Blame, Outcome};
 use crate::config::{Condition, Config, Credential, Upstream};
 use crate::endpoint::Operation;
 use crate::ledger::{Attempt, Ending};
@@ -97,7 +97,8 @@ impl<P: Platform> Errand<'_, P> {
         trail.attempted(Attempt { upstream: name.clone(), status, failure, took });
         let retry_after = outcome.as_ref().err().and_then(|failure| failure.retry_after);
         // A caller's mistake that the upstream has found says that it is well.
-        let found = if is_clients { None } else { Outcome::of(failure, retry_after) };
+        let blame = outcome.as_ref().err().map(|failure| failure.blame);
+        let found = if is_clients { None } else { Outcome::of(failure, blame, retry_after) };
         trail.found(candidate, found, outcome.is_ok()).await;
         outcome
     }
@@ -238,7 +239,8 @@ impl<P: Platform> Errand<'_, P> {
             },
         };
         let ending = if condition.is_none() { Ending::Rejected } else { Ending::Failed };
-        Failure { condition, retry_after, status: Some(status), is_sent: true, ending, refusal }
+        let (blame, status) = (Blame::of(condition), Some(status));
+        Failure { condition, blame, retry_after, status, is_sent: true, ending, refusal }
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{StatusCode, response};
 
+use crate::breaker::Blame;
 use crate::config::Condition;
 use crate::ledger::Ending;
 use crate::platform::SendFault;
@@ -15,6 +16,8 @@ use crate::stream::course::Waits;
 pub(super) struct Failure {
     /// `None` when it is the caller's own doing.
     pub(super) condition: Option<Condition>,
+    /// Which breakers learn of it.
+    pub(super) blame: Blame,
     pub(super) retry_after: Option<Duration>,
     pub(super) status: Option<StatusCode>,
     /// The request may have got there, and may have been acted upon.
@@ -37,7 +40,8 @@ impl Failure {
 
     pub(super) fn new(condition: Condition, status: Option<StatusCode>, refusal: Refusal) -> Self {
         let (retry_after, ending) = (None, Ending::Failed);
-        Self { condition: Some(condition), retry_after, status, is_sent: true, ending, refusal }
+        let blame = Blame::of(Some(condition));
+        Self { condition: Some(condition), blame, retry_after, status, is_sent: true, ending, refusal }
     }
 
     pub(super) fn unsent(problem: &'static str) -> Self {
@@ -47,7 +51,8 @@ impl Failure {
 
     /// The client's doing, of which the upstream knows nothing.
     pub(super) fn of_client(refusal: Refusal, ending: Ending) -> Self {
-        Self { condition: None, retry_after: None, status: None, is_sent: true, ending, refusal }
+        let (condition, blame, retry_after) = (None, Blame::Nobody, None);
+        Self { condition, blame, retry_after, status: None, is_sent: true, ending, refusal }
     }
 
     pub(super) fn timeout(waited: Duration) -> Self {
