@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 use weir::config;
 
-use crate::cli::Failed;
+use crate::cli::{Failed, say};
 use crate::connections::{self, Arrivals, Ending, Inbox};
 use crate::drain::{self, Stop};
 
@@ -53,12 +53,12 @@ impl Crew {
     }
 
     /// Serves until the operator asks for the end, and then no longer than `grace`, which is asked for only
-    /// then. `greet` is called when somebody listens.
+    /// then. `greet` is called when somebody listens; what it gives is printed.
     pub(crate) async fn serve(
         self,
         listener: TcpListener,
         ending: &Ending,
-        greet: impl FnOnce(),
+        greet: impl FnOnce() -> String,
         grace: impl FnOnce() -> Duration,
     ) -> Result<(), Failed> {
         let Self { inboxes, threads } = self;
@@ -66,7 +66,9 @@ impl Crew {
         // Signals are heeded before anyone is told where it listens.
         let mut stop = Stop::listen()?;
         tokio::task::yield_now().await;
-        greet();
+        let greeting = greet();
+        // Standard output may be a pipe that nobody reads. A greeting without a thread is not worth an end.
+        let _ = thread::Builder::new().name("greeting".into()).spawn(move || say(greeting));
         stop.asked().await;
         ending.stop.cancel();
         let grace = grace();

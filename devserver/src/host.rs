@@ -38,7 +38,7 @@ use self::manifest::Manifest;
 use self::server::Settings;
 use self::spawned::Spawned;
 use self::variables::Variables;
-use crate::cli::{Failed, Hosting, RedisSource, Serve, say};
+use crate::cli::{Failed, Hosting, RedisSource, Serve};
 use crate::client;
 use crate::connections::{Ending, Patience};
 use crate::crew::{self, Crew};
@@ -93,14 +93,13 @@ pub(crate) fn serve(flags: &Serve, file: &Path) -> Result<(), Failed> {
     })?;
     let _ticker = Ticker::start(&engine)?;
     let greet = || {
-        say(format_args!("weir: {} answers, as it would on Spin", file.display()));
+        let mut lines = vec![format!("weir: {} answers, as it would on Spin", file.display())];
         if let Some(spawned) = &redis.spawned {
-            say(format_args!(
-                "weir: its Redis is {}, which keeps nothing and ends with this",
-                spawned.address()
-            ));
+            let address = spawned.address();
+            lines.push(format!("weir: its Redis is {address}, which keeps nothing and ends with this"));
         }
-        say(format_args!("listening on http://{address}"));
+        lines.push(format!("listening on http://{address}"));
+        lines.join("\n")
     };
     let grace = config.server.grace;
     crew::runtime()?.block_on(crew.serve(listener, &ending, greet, || grace))

@@ -23,10 +23,14 @@ mod worker;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command, KeyCommand};
+
+/// For the last log lines to be written, should somebody read them.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     #[cfg(feature = "failpoints")]
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
         Command::Schema => check::print_schema(),
         Command::Key { command: KeyCommand::New(flags) } => keys::print_new(&flags),
     };
+    logs::finish(LAST_LINES);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {

@@ -12,6 +12,7 @@ use weir::overload::Load;
 use weir::platform::Event;
 
 use crate::books::Books;
+use crate::logs;
 
 /// Threads that count at the same time: each has a sheet of its own unless there are more of them.
 const SHEETS: usize = 16;
@@ -64,6 +65,7 @@ impl Metrics {
             sum.shift(alone, &[], 0);
         }
         sum.count(Family::StoreUnsettled, &[], 0);
+        sum.count(Family::LogLinesDropped, &[], logs::dropped());
         sum.shift(Family::CacheKept, &[], signed(now.cached));
         for (ending, count) in books.endings() {
             sum.shift(Family::LedgerRecent, &[ending], signed(count));
@@ -133,7 +135,12 @@ mod tests {
     #[test]
     fn what_alerts_look_at_is_there_from_the_beginning() {
         let text = text(&Metrics::default());
-        for line in ["weir_in_flight 0\n", "weir_store_unsettled_total 0\n", "weir_cache_kept_bytes 7\n"] {
+        for line in [
+            "weir_in_flight 0\n",
+            "weir_store_unsettled_total 0\n",
+            "weir_log_lines_dropped_total 0\n",
+            "weir_cache_kept_bytes 7\n",
+        ] {
             assert!(text.contains(line), "{line}{text}");
         }
     }

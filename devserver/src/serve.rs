@@ -6,7 +6,7 @@ use std::sync::Arc;
 use weir::Config;
 use weir::config::{Auth, Dialect, StoreKind};
 
-use crate::cli::{Failed, Serve, say};
+use crate::cli::{Failed, Serve};
 use crate::client::{self, Clients};
 use crate::connections::Ending;
 use crate::crew::{self, Crew};
@@ -87,7 +87,7 @@ fn some_model(config: &Config) -> String {
 }
 
 /// Says where it listens and how to try it.
-fn greet(config: &Config, address: SocketAddr, is_trial: bool) {
+fn greet(config: &Config, address: SocketAddr, is_trial: bool) -> String {
     let models = config.aliases.keys().map(String::as_str);
     let exact = config.routes.iter().filter(|r| r.pattern.is_exact()).map(|r| r.pattern.as_str());
     let advertised = config.routes.iter().flat_map(|route| &route.advertise).map(String::as_str);
@@ -103,16 +103,23 @@ fn greet(config: &Config, address: SocketAddr, is_trial: bool) {
     } else {
         address
     };
+    let mut lines: Vec<String> = Vec::new();
     if is_trial {
-        say("weir: no --config given, so a simulated provider answers; nothing leaves this machine.");
+        lines.push(
+            "weir: no --config given, so a simulated provider answers; nothing leaves this machine.".into(),
+        );
     }
     if config.upstreams.iter().any(|upstream| upstream.dialect == Dialect::Simulated) {
-        say("weir: faults can be tried by name: sim-latency-2s, sim-status-500, sim-cut-5, sim-reset-5 …");
+        lines.push(
+            "weir: faults can be tried by name: sim-latency-2s, sim-status-500, sim-cut-5, sim-reset-5 …"
+                .into(),
+        );
     }
-    say(format_args!("weir: models {}", names.join(", ")));
-    say(format_args!(
+    lines.push(format!("weir: models {}", names.join(", ")));
+    lines.push(format!(
         "weir: try\n\n  curl http://{host}/v1/chat/completions{key} -H 'Content-Type: application/json' \\\n    \
          -d '{{\"model\":\"{model}\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Hello!\"}}]}}'\n"
     ));
-    say(format_args!("listening on http://{address}"));
+    lines.push(format!("listening on http://{address}"));
+    lines.join("\n")
 }

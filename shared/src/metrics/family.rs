@@ -23,6 +23,7 @@ pub enum Family {
     StoreFaults,
     StoreConnections,
     StoreUnsettled,
+    LogLinesDropped,
     OperationDuration,
     TokenUsage,
     FirstToken,
@@ -117,7 +118,7 @@ const SECONDS: Kind = Kind::Histogram(Grain::Micros);
 type Row = (&'static str, &'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::InFlight,
         Self::Requests,
         Self::Refusals,
@@ -138,6 +139,7 @@ impl Family {
         Self::StoreFaults,
         Self::StoreConnections,
         Self::StoreUnsettled,
+        Self::LogLinesDropped,
         Self::OperationDuration,
         Self::TokenUsage,
         Self::FirstToken,
@@ -274,6 +276,9 @@ impl Family {
             }
             Self::StoreUnsettled => {
                 ("weir_store_unsettled", "Calls whose end the shared store was not told", Counter, &[], "su")
+            }
+            Self::LogLinesDropped => {
+                ("weir_log_lines_dropped", "Log lines that nobody read in time", Counter, &[], "ll")
             }
             Self::OperationDuration => {
                 ("gen_ai_client_operation_duration", "Duration of a call in seconds", SECONDS, CALL, "od")

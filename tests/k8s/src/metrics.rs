@@ -12,9 +12,16 @@ const KUBE_STATE: [&str; 3] = [
 ];
 
 /// What a component never writes: an instance lives for one request, in which it waits for no turn and reads its
-/// configuration once, and when it has lost Redis there is nobody that it could tell.
-const NOT_ON_SPIN: [Family; 5] =
-    [Family::Reloads, Family::Shed, Family::QueueWait, Family::StoreFaults, Family::StoreUnsettled];
+/// configuration once, and when it has lost Redis there is nobody that it could tell. Its log lines are the host's
+/// affair.
+const NOT_ON_SPIN: [Family; 6] = [
+    Family::Reloads,
+    Family::Shed,
+    Family::QueueWait,
+    Family::StoreFaults,
+    Family::StoreUnsettled,
+    Family::LogLinesDropped,
+];
 
 /// Series by name, each with the labels that make two of its numbers different.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use http::{Request, Response, Uri};
@@ -23,6 +23,7 @@ pub struct Launch {
     file: Option<PathBuf>,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    stderr: Option<Stdio>,
 }
 
 impl Launch {
@@ -53,6 +54,13 @@ impl Launch {
         self
     }
 
+    /// Where its log goes, in place of a pipe that is read.
+    #[must_use]
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.stderr = Some(stderr.into());
+        self
+    }
+
     /// Runs it until it has said where it listens.
     pub async fn say_listening(self) -> Gateway {
         let folder = tempfile::tempdir().unwrap();
@@ -65,7 +73,7 @@ impl Launch {
             command.arg("--config").arg(&file);
         }
         command.args(self.arguments).envs(self.environment).current_dir(folder.path());
-        let mut program = Program::run(command);
+        let mut program = Program::run_with(command, self.stderr.unwrap_or_else(Stdio::piped));
         let address = wait::until("`listening on`", async || {
             if let Some(status) = program.ended() {
                 panic!("it ended: {status}\n{}", program.stderr.text());

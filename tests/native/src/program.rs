@@ -49,6 +49,13 @@ impl Lines {
         lines
     }
 
+    /// Of what is not read.
+    fn none() -> Self {
+        let none = Self::default();
+        none.is_over.store(true, Ordering::SeqCst);
+        none
+    }
+
     pub fn now(&self) -> Vec<String> {
         self.kept.lock().unwrap().clone()
     }
@@ -68,11 +75,16 @@ pub struct Program {
 }
 
 impl Program {
-    pub fn run(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub fn run(command: Command) -> Self {
+        Self::run_with(command, Stdio::piped())
+    }
+
+    /// With a standard error of the test's own, unless it is piped; nothing is read of it then.
+    pub fn run_with(mut command: Command, stderr: Stdio) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn().expect("the program starts");
         let stdout = Lines::follow(child.stdout.take().unwrap());
-        let stderr = Lines::follow(child.stderr.take().unwrap());
+        let stderr = child.stderr.take().map_or_else(Lines::none, Lines::follow);
         Self { child, stdout, stderr }
     }
 

@@ -14,6 +14,7 @@ mod drain;
 mod faults;
 mod hardening;
 mod leaving;
+mod logs;
 mod overload;
 mod passthrough;
 mod reload;
