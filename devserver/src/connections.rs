@@ -1,11 +1,14 @@
 //! The connections of one thread: one runtime, and no hand-over in between.
 
+use std::convert::Infallible;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -17,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir::config;
 use weir::platform::Peer;
+
+use crate::linger::{self, Asking, Linger, Upload};
 
 /// Most bytes of a request's head. Of its fields hyper takes a hundred; a bound of our own would cost an
 /// allocation a request.
@@ -71,7 +76,7 @@ pub(crate) fn inbox() -> (Inbox, Arrivals) {
 pub(crate) struct Patience {
     /// To send the head of its request.
     header: Duration,
-    /// To take some of what it is sent.
+    /// To take some of what it is sent, and to send some more of a body that is not wanted.
     write: Duration,
 }
 
@@ -91,6 +96,7 @@ pub(crate) async fn serve(
     ending: Ending,
 ) {
     let graceful = GracefulShutdown::new();
+    let linger = Linger::new(ending.stop.clone());
     // A timer that is nearer than all others makes tokio wake itself through a file descriptor. With one that
     // is always near, no request's timers are.
     let heartbeat = tokio::spawn(async {
@@ -112,7 +118,7 @@ pub(crate) async fn serve(
         let Ok(peer) = connection.peer_addr() else { continue };
         let router = router.clone().layer(axum::Extension(Peer(peer.ip().to_canonical())));
         let Patience { header, write } = patience();
-        let abort = ending.abort.clone();
+        let (abort, linger) = (ending.abort.clone(), linger.within(write));
         tokio::spawn(async move {
             let _load = load;
             let Ok(stream) = tokio::net::TcpStream::from_std(connection) else { return };
@@ -122,9 +128,19 @@ pub(crate) async fn serve(
             let io = TokioIo::new(Box::pin(patient(stream, write)));
             let came = Arc::new(AtomicBool::new(false));
             let (router, first) = (TowerToHyperService::new(router), Arc::clone(&came));
-            let service = service_fn(move |request| {
+            let service = service_fn(move |request: Request<Incoming>| {
                 first.store(true, Ordering::Relaxed);
-                router.call(request)
+                let version = request.version();
+                let asking = Asking::of(version, request.headers());
+                let request = request.map(|body| Upload::new(body, version, &linger, asking.clone()));
+                let answer = router.call(request);
+                async move {
+                    let mut answer = answer.await?;
+                    if asking.is_some_and(|asking| asking.is_unheard()) {
+                        linger::close(answer.headers_mut());
+                    }
+                    Ok::<_, Infallible>(answer)
+                }
             });
             let connection = server.serve_connection(io, service);
             // hyper's own bound begins once it knows the protocol's version.

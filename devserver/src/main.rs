@@ -12,6 +12,7 @@ mod drain;
 #[cfg(feature = "wasm")]
 mod host;
 mod keys;
+mod linger;
 mod live;
 mod logs;
 mod metrics;

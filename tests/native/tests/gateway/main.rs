@@ -14,6 +14,7 @@ mod drain;
 mod faults;
 mod hardening;
 mod leaving;
+mod linger;
 mod logs;
 mod overload;
 mod passthrough;
