@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use weir::config;
 use weir::platform::Peer;
 
+use crate::flood::Counted;
 use crate::linger::{self, Asking, Linger, Upload};
 
 /// Most bytes of a request's head. Of its fields hyper takes a hundred; a bound of our own would cost an
@@ -125,7 +126,7 @@ pub(crate) async fn serve(
             // A socket that cannot have Nagle's algorithm off is dead, and the first read says so.
             let _ = stream.set_nodelay(true);
             let server = server(header);
-            let io = TokioIo::new(Box::pin(patient(stream, write)));
+            let io = TokioIo::new(Counted::new(Box::pin(patient(stream, write))));
             let came = Arc::new(AtomicBool::new(false));
             let (router, first) = (TowerToHyperService::new(router), Arc::clone(&came));
             let service = service_fn(move |request: Request<Incoming>| {

@@ -9,6 +9,7 @@ mod connections;
 mod crew;
 mod document;
 mod drain;
+mod flood;
 #[cfg(feature = "wasm")]
 mod host;
 mod keys;

@@ -12,6 +12,7 @@ mod cli;
 mod credentials;
 mod drain;
 mod faults;
+mod floods;
 mod hardening;
 mod leaving;
 mod linger;
