@@ -13,6 +13,7 @@ mod defaults;
 mod key;
 mod limits;
 mod prepared;
+mod provider;
 mod redis;
 mod route;
 mod server;
@@ -90,6 +91,7 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     let limits = limits::of_callers(raw.limits, report);
     let keys = key::keys(raw.key, &limits, report);
     let admin = raw.admin.and_then(|raw| key::admin(&raw, &keys, report));
+    route::tell_unlisted(&routes, &aliases, report);
     cache::tell_shared(&routes, auth, &keys, report);
     defaults::tell_unfitting(&routes, &limits, &keys, report);
 

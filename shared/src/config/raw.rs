@@ -180,7 +180,7 @@ pub(super) struct Upstream {
 }
 
 /// How an upstream is spoken to.
-#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Dialect {
     /// As OpenAI is: also HolySheep, DeepSeek, vLLM, Ollama and most others.

@@ -26,6 +26,11 @@ model = "*"
 to = ["one"]
 "#;
 
+/// Warnings but for that of an empty list of models, which documents of few lines have.
+fn apart_from_the_list(warnings: Vec<Fault>) -> Vec<Fault> {
+    warnings.into_iter().filter(|warning| !warning.problem.starts_with("GET /v1/models")).collect()
+}
+
 #[test]
 fn the_default_document_holds_without_a_warning() {
     let loaded = load(DEFAULT).unwrap();
@@ -145,7 +150,7 @@ fn every_setting_arrives() {
         files: BTreeMap::from([("/run/key", "k2\n")]),
     };
     let Loaded { config, warnings } = Config::load(&toml(text), &here).unwrap();
-    assert_eq!(warnings, []);
+    assert_eq!(apart_from_the_list(warnings), []);
     assert_eq!(config.listen, "0.0.0.0:80".parse().unwrap());
     assert_eq!(config.auth, Auth::Open { on_any_address: true });
     assert!(!config.explain);

@@ -52,6 +52,17 @@ pub(super) fn routes(routes: Vec<raw::Route>, context: &Context<'_>, report: &mu
     checked
 }
 
+/// Warns where clients that ask for `GET /v1/models` would find none: many offer their users nothing else.
+pub(super) fn tell_unlisted(routes: &[Route], aliases: &BTreeMap<String, String>, report: &mut Report<'_>) {
+    let is_listed = |route: &Route| route.pattern.is_exact() || !route.advertise.is_empty();
+    if routes.is_empty() || !aliases.is_empty() || routes.iter().any(is_listed) || !report.is_clean() {
+        return;
+    }
+    let problem = Problem::new("GET /v1/models lists nothing: clients see an empty list of models");
+    let hint = "name some: advertise = [\"MODEL\", …]";
+    report.warn(&Path::ROOT.key("route").index(0).key("model"), problem.hint(hint));
+}
+
 fn route(raw: raw::Route, path: &Path, context: &Context<'_>, report: &mut Report<'_>) -> Option<Route> {
     let Context { names, store, surroundings, .. } = *context;
     let pattern = pattern(raw.model, &path.key("model"), report);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{address, breaker, check_name, concurrency, credential, positive};
+use super::{address, breaker, check_name, concurrency, credential, positive, provider};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::raw::{ApiKey, BaseUrl};
@@ -125,7 +125,11 @@ fn base_url(
         }
         return None;
     };
-    address((reference, raw.api_key.as_ref()), &path, surroundings, report)
+    let base = address((reference, raw.api_key.as_ref()), &path, surroundings, report)?;
+    if raw.dialect == Some(raw::Dialect::OpenAi) {
+        provider::tell_odd(&base, &path, report);
+    }
+    Some(base)
 }
 
 /// Where an upstream's API begins, and where its key is.

@@ -275,13 +275,35 @@ fn what_should_be_known_is_a_warning() {
             "upstream.one.base_url",
             "the key goes over the network unencrypted",
         ),
+        (
+            least("one.example/v1", "one.example/v1/chat/completions"),
+            "upstream.one.base_url",
+            "ends in /chat/completions",
+        ),
+        (least("one.example/v1", "api.openai.com"), "upstream.one.base_url", "lacks /v1"),
     ] {
         let here =
             Here { env: BTreeMap::from([("EMPTY", ""), ("ODD", "a\nb"), ("KEY", "k")]), ..Here::default() };
         let loaded = Config::load(&toml(&text), &here).unwrap_or_else(|faults| panic!("{text}\n{faults}"));
-        let [warning] = loaded.warnings.as_slice() else { panic!("{text}\n{:#?}", loaded.warnings) };
+        let warnings = apart_from_the_list(loaded.warnings);
+        let [warning] = warnings.as_slice() else { panic!("{text}\n{warnings:#?}") };
         assert_eq!(warning.path, path, "{text}");
         assert!(warning.problem.starts_with(expected), "{text}\n{warning}");
+    }
+}
+
+#[test]
+fn an_empty_list_of_models_is_told_with_the_routes_line() {
+    for (text, expected) in [
+        (LEAST.to_owned(), Some("weir.toml:7: route[0].model: GET /v1/models lists nothing")),
+        (LEAST.replace("[\"one\"]", "[\"one\"]\nadvertise = [\"m\"]"), None),
+        (format!("{LEAST}[alias]\na = \"m\""), None),
+        (format!("{LEAST}[[route]]\nmodel = \"m\"\nto = [\"one\"]"), None),
+    ] {
+        let warnings: Vec<_> = load(&text).unwrap().warnings.iter().map(ToString::to_string).collect();
+        let told = warnings.first().map(String::as_str).unwrap_or_default();
+        assert!(told.starts_with(expected.unwrap_or_default()), "{text}\n{warnings:?}");
+        assert_eq!(warnings.len(), usize::from(expected.is_some()), "{text}\n{warnings:?}");
     }
 }
 

@@ -32,9 +32,23 @@ async fn a_good_file_is_said_to_be_good() {
 }
 
 #[tokio::test]
+async fn what_may_be_wrong_is_told_with_its_line() {
+    let document = "auth = \"open\"\n[upstream.a]\ndialect = \"openai\"\n\
+        base_url = \"https://api.openai.com/v1/chat/completions\"\n[[route]]\nmodel = \"*\"\nto = [\"a\"]\n";
+    let (code, out, err) = run_on("check", "weir.toml", document).await;
+    assert_eq!((code, err.as_str()), (0, ""));
+    for (line, told) in
+        [(4, "upstream.a.base_url: ends in /chat/completions"), (6, "route[0].model: GET /v1/models")]
+    {
+        assert!(out.contains(&format!("weir.toml:{line}: {told}")), "{out}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_is_prepared_once_and_served_by_as_it_is() {
     let document = SIMULATED
-        .replace("dialect = \"simulated\"", "dialect = \"openai\"\nbase_url = \"https://a.example\"");
+        .replace("dialect = \"simulated\"", "dialect = \"openai\"\nbase_url = \"https://a.example\"")
+        .replace("model = \"sim*\"", "model = \"sim*\"\nadvertise = [\"sim\"]");
     let (code, prepared, err) = run_on("prepare", "weir.toml", &document).await;
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(prepared.starts_with("weir-prepared "), "{prepared}");
