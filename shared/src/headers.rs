@@ -1,8 +1,11 @@
 //! Which headers cross the gateway, and which end at it.
 
+use std::net::Ipv6Addr;
+
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
+use memchr::memchr;
 
 /// Headers that belong to one hop (RFC 9110, 7.6.1), beside those that `connection` names.
 const HOP_BY_HOP: &[&str] = &[
@@ -104,7 +107,7 @@ fn connection_options(from: &HeaderMap) -> Vec<String> {
         .collect()
 }
 
-/// A header a proxy in front must agree with us about stands twice or contradicts another.
+/// A header a proxy in front must agree with us about stands twice, contradicts another or is none.
 pub(crate) fn ambiguity(head: &Parts) -> Option<&'static str> {
     let client = &head.headers;
     let count = |name: HeaderName| client.get_all(name).iter().take(2).count();
@@ -118,9 +121,48 @@ pub(crate) fn ambiguity(head: &Parts) -> Option<&'static str> {
         Some("more than one host")
     } else if head.version == Version::HTTP_11 && count(header::HOST) == 0 {
         Some("no host")
+    } else if !client.get(header::HOST).is_none_or(|host| is_host(host.as_bytes())) {
+        Some("a host that is none")
+    } else if !head.uri.authority().is_none_or(|authority| is_host(authority.as_str().as_bytes())) {
+        Some("an authority that is none")
+    } else if !is_framed_plainly(client) {
+        Some("a transfer-encoding other than chunked")
     } else {
         None
     }
+}
+
+/// `chunked`, once and alone, is the one transfer coding that all agree about; no other is undone here.
+fn is_framed_plainly(client: &HeaderMap) -> bool {
+    let mut codings = client.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// A name or an address, and a port if it has one. RFC 3986 allows names more signs than any name has, and proxies
+/// differ in what they make of them.
+fn is_host(text: &[u8]) -> bool {
+    let (host, port) = match text.strip_prefix(b"[") {
+        Some(rest) => {
+            let Some(end) = memchr(b']', rest) else { return false };
+            let address = str::from_utf8(&rest[..end]).unwrap_or_default();
+            if address.parse::<Ipv6Addr>().is_err() {
+                return false;
+            }
+            (address.as_bytes(), &rest[end + 1..])
+        }
+        None => text.split_at(memchr(b':', text).unwrap_or(text.len())),
+    };
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:".contains(byte);
+    let is_port = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        [..] => false,
+    };
+    !host.is_empty() && host.iter().all(is_name) && is_port
 }
 
 /// The media type of a `content-type`, without its parameters, in lower case.
@@ -189,10 +231,34 @@ mod tests {
                 Some("content-length and transfer-encoding together"),
             ),
             (&[("host", "a"), ("host", "b")], Some("more than one host")),
+            (&[("host", "a b")], Some("a host that is none")),
+            (&[("host", "a"), ("transfer-encoding", "chunked")], None),
+            (&[("host", "a"), ("transfer-encoding", "Chunked ")], None),
+            (
+                &[("host", "a"), ("transfer-encoding", "gzip, chunked")],
+                Some("a transfer-encoding other than chunked"),
+            ),
+            (
+                &[("host", "a"), ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+                Some("a transfer-encoding other than chunked"),
+            ),
         ] {
             let mut head = http::Request::new(()).into_parts().0;
             head.headers = map(entries);
             assert_eq!(ambiguity(&head), expected);
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_a_port_at_most() {
+        for host in ["a", "a.b-c_d", "A.example.", "127.0.0.1:8080", "[::1]", "[::1]:80", "a:"] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "", ":80", "a b", "a/b", "a@b", "a:b", "a:1:2", "a:123456", "[::1", "[a]", "::1", "a,b", "a%41",
+            "é", "a?b", "[::1]x", "http://a",
+        ] {
+            assert!(!is_host(host.as_bytes()), "{host}");
         }
     }
 }
