@@ -1,6 +1,7 @@
 //! A call as the gateway understands it: the few fields that route and meter it, and the body as it came.
 
 mod given;
+mod nested;
 
 use std::ops::Range;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 
 pub use self::given::Given;
 use self::given::Said;
+pub(crate) use self::nested::{models as nested_models, models_of_part};
 use crate::cache::Form;
 use crate::defaults;
 use crate::endpoint::Operation;
@@ -19,7 +21,7 @@ use crate::usage::Tokens;
 #[derive(Debug, Clone)]
 pub struct Call {
     body: Bytes,
-    /// The name the client sent.
+    /// The name the client sent; empty where it named none.
     pub model: String,
     /// The name as it stands in the body, and where; a deployment path may say another.
     sent: Option<String>,
@@ -83,10 +85,14 @@ impl Call {
         let fields = object(text, bounds)?;
         check_required(operation, &fields)?;
         check_count(&fields, "n", bounds.max_n)?;
-        let mut call = Self::from_fields(&fields, deployment)?.ok_or_else(|| Refusal::InvalidParameter {
-            param: "model".into(),
-            problem: "you must provide a model".into(),
-        })?;
+        let mut call = Self::from_fields(&fields, deployment)?;
+        if call.model.is_empty() {
+            match operation {
+                // A stored prompt or an earlier response may name it.
+                Operation::Responses => call.depends = Depends::OnOtherCalls,
+                Operation::Chat | Operation::Completions | Operation::Embeddings => return Err(no_model()),
+            }
+        }
         if call.stream && matches!(operation, Operation::Chat | Operation::Completions) {
             call.read_stream_options(&fields)?;
         }
@@ -98,30 +104,35 @@ impl Call {
     /// none.
     pub fn peek(deployment: Option<&str>, body: Bytes, bounds: Bounds) -> Result<Option<Self>, Refusal> {
         let text = utf8(&body)?;
-        let Some(mut call) = Self::from_fields(&object(text, bounds)?, deployment)? else { return Ok(None) };
+        let mut call = Self::from_fields(&object(text, bounds)?, deployment)?;
         call.body = body;
-        Ok(Some(call))
+        Ok(Some(call).filter(|call| !call.model.is_empty()))
     }
 
-    fn from_fields(fields: &Fields<'_>, deployment: Option<&str>) -> Result<Option<Self>, Refusal> {
+    fn from_fields(fields: &Fields<'_>, deployment: Option<&str>) -> Result<Self, Refusal> {
         if let Some(key) = fields.duplicate() {
             return Err(invalid(key, "it is given twice"));
+        }
+        if let Some(name) = fields.iter().find_map(|(key, _)| almost(key)) {
+            return Err(invalid(name, "a field's name is almost this one"));
         }
         let named = fields.find("model").filter(|value| !value.is_null());
         let sent: Option<String> = match named {
             None => None,
             Some(value) => Some(value.read().ok_or_else(|| invalid("model", "it must be a string"))?),
         };
-        let Some(model) = deployment.map(str::to_owned).or_else(|| sent.clone()) else { return Ok(None) };
-        check_model(&model)?;
+        let model = deployment.map(str::to_owned).or_else(|| sent.clone());
+        if let Some(model) = &model {
+            check_model(model)?;
+        }
         let prompt_bytes = ["messages", "input", "prompt", "instructions", "tools"]
             .iter()
             .filter_map(|key| fields.find(key))
             .map(|value| value.text().len())
             .sum();
-        Ok(Some(Self {
+        Ok(Self {
             body: Bytes::new(),
-            model,
+            model: model.unwrap_or_default(),
             sent,
             model_span: fields.find("model").map(Value::span),
             stream: flag(fields, "stream")?,
@@ -136,7 +147,7 @@ impl Call {
             choices: number(fields, "n").unwrap_or(1),
             said: given::said(fields),
             given: Vec::new(),
-        }))
+        })
     }
 
     /// Notes whether usage is asked for, and the edit that would ask for it.
@@ -202,10 +213,11 @@ impl Call {
     }
 
     /// The body for an upstream that calls the model `model`: the bytes that came, but for the model's name
-    /// where it differs, what was put in, and the request for usage.
+    /// where it differs, what was put in, and the request for usage. An empty `model` names none.
     pub fn body_for(&self, model: &str) -> Bytes {
         let (mut members, mut edits) = (Vec::new(), Vec::new());
         match &self.model_span {
+            _ if model.is_empty() => {}
             Some(_) if self.sent.as_deref() == Some(model) => {}
             Some(span) => edits.push((span.clone(), json::quote(model))),
             None => members.push(format!("\"model\":{}", json::quote(model))),
@@ -318,6 +330,22 @@ fn max_output(fields: &Fields<'_>) -> Option<u64> {
 
 fn number(fields: &Fields<'_>, key: &str) -> Option<u64> {
     fields.find(key).and_then(Value::read)
+}
+
+/// The model is missing where it has to be.
+pub(crate) fn no_model() -> Refusal {
+    invalid("model", "you must provide a model")
+}
+
+/// The name of a field that is read here and that `key` is to a reader who ignores case, as Go's is.
+fn almost(key: &str) -> Option<&'static str> {
+    const READ: [&str; 6] =
+        ["model", "stream", "stream_options", "n", "previous_response_id", "conversation"];
+    if !key.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
+    let mut read = READ.into_iter().chain(defaults::LONGEST);
+    read.find(|name| name.eq_ignore_ascii_case(key))
 }
 
 /// A name that can stand in a log line, a label and a path.

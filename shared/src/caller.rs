@@ -39,6 +39,12 @@ impl Caller {
     pub fn may_call(&self, asked: &str, resolved: &str) -> bool {
         self.models.iter().any(|pattern| pattern.matches(asked) || pattern.matches(resolved))
     }
+
+    /// Whether it may call whatever `models` matches. A pattern that matches another pattern's text matches all that
+    /// the other one does.
+    pub fn may_call_all_of(&self, models: &Pattern) -> bool {
+        self.models.iter().any(|pattern| pattern.matches(models.as_str()))
+    }
 }
 
 /// SHA-256 of a key. The key itself is stored nowhere.

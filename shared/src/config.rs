@@ -26,8 +26,9 @@ use serde::Deserialize;
 
 use crate::breaker;
 use crate::cache;
-use crate::caller::{KeyHash, Keyring};
+use crate::caller::{Caller, KeyHash, Keyring};
 use crate::defaults::Defaults;
+use crate::endpoint::PathPattern;
 use crate::limit::Rate;
 use crate::overload::Concurrency;
 use crate::pattern::Pattern;
@@ -46,14 +47,43 @@ pub struct Config {
     pub aliases: BTreeMap<String, String>,
     /// In the order in which a model is matched: exact names, then globs, the longest first.
     pub routes: Vec<Route>,
-    /// Where a documented path that names no model goes (`GET /v1/files`).
-    pub passthrough: Option<UpstreamId>,
+    pub passthrough: Passthrough,
     pub keys: Keyring,
     /// Of a caller that has none of its own, and of each client address where no key is asked for.
     pub limits: Limits,
     pub store: Store,
     /// Who may look at control and change it; `None`: nobody.
     pub admin: Option<KeyHash>,
+}
+
+/// What becomes of calls that pass through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Passthrough {
+    /// Where a call goes that names no model (`GET /v1/files`); `None`: such calls are refused.
+    pub upstream: Option<UpstreamId>,
+    /// Paths that are passed through beside the documented ones.
+    pub paths: Vec<PathPattern>,
+    /// Models that a call may reach which names none: its caller may use them all. `None`: nobody is asked.
+    pub models: Option<Vec<Pattern>>,
+}
+
+impl Passthrough {
+    /// Whether `caller` may send a call that names no model, where `models` says what that reaches at least.
+    pub fn admits(&self, caller: &Caller, models: Unlisted) -> bool {
+        match (&self.models, models) {
+            (Some(models), _) => models.iter().all(|model| caller.may_call_all_of(model)),
+            (None, Unlisted::Nothing) => true,
+            (None, Unlisted::AnyModel) => caller.may_call_all_of(&Pattern::new("*")),
+        }
+    }
+}
+
+/// What a call that names no model reaches where no list says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlisted {
+    /// Nothing that a model's name guards.
+    Nothing,
+    AnyModel,
 }
 
 /// Where state is kept, and how much of it.

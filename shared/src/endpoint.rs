@@ -1,14 +1,28 @@
 //! What a method and a path ask for.
+//!
+//! A path is decoded and normalised once, and all that is decided about it is decided on that: a path that means an
+//! understood call is that call, however it is spelled. What passes through is spelled anew from what was judged, so
+//! that the upstream sees nothing else. A path that another reader could take for another one is unknown.
+
+mod documented;
+mod opened;
+mod path;
+#[cfg(test)]
+mod tests;
 
 use http::Method;
+
+pub use self::opened::PathPattern;
+use self::path::Segments;
+pub use self::path::decode;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A call that is understood: routed by its model, metered, held to the stream contract.
     Call(Operation),
-    /// Another documented path: routed by its model where it names one, else passed on as it is.
-    Passthrough,
+    /// Another documented path, or one that the operator has opened: routed by its model where it names one.
+    Passthrough(PassthroughKind),
     Models,
     Model(String),
     /// A documented path, but not with this method.
@@ -16,6 +30,34 @@ pub enum Endpoint {
         allow: &'static str,
     },
     Unknown,
+}
+
+/// How a call is treated that passes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassthroughKind {
+    pub bodies: Bodies,
+    pub usage: ReportedUsage,
+}
+
+/// What is taken as the body of a call that passes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bodies {
+    /// JSON and nothing else: it stands beside or beneath a call that is understood.
+    Json,
+    /// What can be read for the model that it names.
+    Readable,
+    /// Files, too large to be held, which no model answers: passed on as they come, unless they say that they are
+    /// something readable.
+    Files,
+}
+
+/// Whose usage stands in an answer that passes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportedUsage {
+    /// That of the call itself.
+    OfCall,
+    /// None, or that of an earlier call which is told again.
+    OfOthers,
 }
 
 /// The calls that are understood.
@@ -43,37 +85,11 @@ impl Operation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     pub endpoint: Endpoint,
-    /// The model in an Azure-style path, percent-decoded.
+    /// The model in an Azure-style path, decoded.
     pub deployment: Option<String>,
-    /// The path behind `/v1`, as it was sent, with its leading slash.
+    /// The path behind `/v1` as it goes to an upstream, with its leading slash: decoded, normalised and encoded again.
     pub suffix: String,
 }
-
-/// First segments that `OpenAI` documents under `/v1`, beside the calls that are understood.
-const DOCUMENTED: &[&str] = &[
-    "assistants",
-    "audio",
-    "batches",
-    "chat",
-    "chatkit",
-    "containers",
-    "conversations",
-    "evals",
-    "files",
-    "fine_tuning",
-    "images",
-    "models",
-    "moderations",
-    "organization",
-    "projects",
-    "realtime",
-    "responses",
-    "skills",
-    "threads",
-    "uploads",
-    "vector_stores",
-    "videos",
-];
 
 /// Methods that `OpenAI` documents anywhere; a browser's preflight (OPTIONS) is not worth a call upstream.
 const DOCUMENTED_METHODS: &[Method] =
@@ -81,125 +97,132 @@ const DOCUMENTED_METHODS: &[Method] =
 
 const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
+/// What most requests ask for, spelled as it should be.
+const PLAIN: [(&str, Operation); 4] = [
+    ("/v1/chat/completions", Operation::Chat),
+    ("/v1/responses", Operation::Responses),
+    ("/v1/embeddings", Operation::Embeddings),
+    ("/v1/completions", Operation::Completions),
+];
+
 impl Address {
-    /// Understands `method path`. A path with dot segments, backslashes or control characters is unknown:
-    /// what goes upstream with the gateway's credential must stay below the upstream's base.
-    pub fn parse(method: &Method, path: &str) -> Self {
-        let (deployment, suffix) = split(path).unwrap_or_default();
-        let suffix_is_safe = suffix.len() > 1 && suffix.split('/').skip(1).all(is_safe_segment);
-        let endpoint = if suffix_is_safe { endpoint(method, suffix) } else { Endpoint::Unknown };
-        Self { endpoint, deployment, suffix: suffix.to_owned() }
+    /// Understands `method path`; `opened` are the operator's own paths.
+    pub fn parse(method: &Method, path: &str, opened: &[PathPattern]) -> Self {
+        let plain = PLAIN.iter().find(|(plain, _)| *method == Method::POST && path == *plain);
+        if let Some((plain, operation)) = plain {
+            let suffix = plain["/v1".len()..].to_owned();
+            return Self { endpoint: Endpoint::Call(*operation), deployment: None, suffix };
+        }
+        Self::read(method, path, opened).unwrap_or(Self {
+            endpoint: Endpoint::Unknown,
+            deployment: None,
+            suffix: String::new(),
+        })
+    }
+
+    fn read(method: &Method, path: &str, opened: &[PathPattern]) -> Option<Self> {
+        let segments = Segments::parse(path)?;
+        let all = segments.flat();
+        let (deployment, root) = match all.as_slice() {
+            ["openai", "v1", ..] => (None, 2),
+            ["openai", "deployments", rest @ ..] => {
+                let length = deployment_length(rest, opened)?;
+                (Some(rest[..length].join("/")), 2 + length)
+            }
+            ["v1" | "openai", ..] => (None, 1),
+            _ => return None,
+        };
+        let flat = &all[root..];
+        let endpoint = endpoint(method, flat, &segments.behind(root), opened);
+        let suffix = match &endpoint {
+            // A slash that was escaped stays so: it may be part of an identifier.
+            Endpoint::Passthrough(PassthroughKind { bodies: Bodies::Readable | Bodies::Files, .. }) => {
+                path::spelled(&segments.behind(root))
+            }
+            Endpoint::Passthrough(PassthroughKind { bodies: Bodies::Json, .. })
+            | Endpoint::Call(_)
+            | Endpoint::Models
+            | Endpoint::Model(_)
+            | Endpoint::WrongMethod { .. } => path::spelled(flat),
+            Endpoint::Unknown => return None,
+        };
+        Some(Self { endpoint, deployment, suffix })
     }
 }
 
-/// The deployment and what stands behind the API's root.
-fn split(path: &str) -> Option<(Option<String>, &str)> {
-    if let Some(rest) = path.strip_prefix("/openai/deployments/") {
-        let (model, _) = rest.split_once('/')?;
-        return Some((Some(decode(model)?), &rest[model.len()..]));
+/// How many segments an Azure-style path names its deployment with: a model's name may hold slashes. What stands
+/// behind the name is an understood call, or else the longest path that passes through.
+fn deployment_length(rest: &[&str], opened: &[PathPattern]) -> Option<usize> {
+    let suffixes = || (1..rest.len()).map(|at| (at, &rest[at..]));
+    // To a reader that ignores case the call begins sooner than to one that does not.
+    if suffixes().any(|(_, suffix)| is_almost_understood(suffix)) {
+        return None;
     }
-    let suffix = path.strip_prefix("/openai/v1").or_else(|| path.strip_prefix("/v1"))?;
-    suffix.starts_with('/').then_some((None, suffix))
+    let passes = |suffix: &[&str]| passthrough(&Method::GET, suffix, suffix, opened).is_some();
+    let call = suffixes().find(|(_, suffix)| understood(suffix).is_some());
+    call.or_else(|| suffixes().find(|(_, suffix)| passes(suffix))).map(|(at, _)| at)
 }
 
-fn endpoint(method: &Method, suffix: &str) -> Endpoint {
-    let post = |operation| match *method {
-        Method::POST => Endpoint::Call(operation),
-        _ => Endpoint::WrongMethod { allow: "POST" },
-    };
+fn understood(suffix: &[&str]) -> Option<Operation> {
     match suffix {
-        // Stored completions are listed with GET.
-        "/chat/completions" if method == Method::POST => Endpoint::Call(Operation::Chat),
-        "/chat/completions" if method != Method::GET => Endpoint::WrongMethod { allow: "GET, POST" },
-        "/responses" => post(Operation::Responses),
-        "/completions" => post(Operation::Completions),
-        "/embeddings" => post(Operation::Embeddings),
-        "/models" if method == Method::GET => Endpoint::Models,
-        "/models" => Endpoint::WrongMethod { allow: "GET" },
-        _ => match suffix.strip_prefix("/models/").filter(|_| method == Method::GET) {
-            Some(id) => decode(id).map_or(Endpoint::Unknown, Endpoint::Model),
-            None if is_documented(suffix) && DOCUMENTED_METHODS.contains(method) => Endpoint::Passthrough,
-            None if is_documented(suffix) => Endpoint::WrongMethod { allow: ALLOWED },
-            None => Endpoint::Unknown,
-        },
+        ["chat", "completions"] => Some(Operation::Chat),
+        ["completions"] => Some(Operation::Completions),
+        ["embeddings"] => Some(Operation::Embeddings),
+        ["responses"] => Some(Operation::Responses),
+        _ => None,
     }
 }
 
-fn is_documented(suffix: &str) -> bool {
-    let first = suffix[1..].split('/').next().unwrap_or_default();
-    DOCUMENTED.contains(&first)
-}
-
-fn is_safe_segment(segment: &str) -> bool {
-    decode(segment).is_some_and(|text| {
-        !text.contains(|c: char| c == '\\' || c.is_control())
-            && text.split('/').all(|part| part != "." && part != "..")
-    })
-}
-
-/// Percent-decodes; `None` when that is not UTF-8 or a `%` stands alone.
-pub fn decode(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let high = char::from(bytes.next()?).to_digit(16)?;
-            let low = char::from(bytes.next()?).to_digit(16)?;
-            out.push(u8::try_from(high * 16 + low).ok()?);
-        } else {
-            out.push(byte);
+/// `flat` is what a reader sees that takes an escaped slash for a slash, `kept` what another sees.
+fn endpoint(method: &Method, flat: &[&str], kept: &[&str], opened: &[PathPattern]) -> Endpoint {
+    let is_read = method == Method::GET || method == Method::HEAD;
+    match (understood(flat), flat) {
+        (Some(operation), _) if method == Method::POST => return Endpoint::Call(operation),
+        // Stored completions are listed.
+        (Some(Operation::Chat), _) if is_read => {}
+        (Some(Operation::Chat), _) => return Endpoint::WrongMethod { allow: "GET, HEAD, POST" },
+        (Some(Operation::Completions | Operation::Embeddings | Operation::Responses), _) => {
+            return Endpoint::WrongMethod { allow: "POST" };
         }
+        (None, ["models"]) if is_read => return Endpoint::Models,
+        (None, ["models"]) => return Endpoint::WrongMethod { allow: "GET, HEAD" },
+        (None, ["models", id @ ..]) if is_read => return Endpoint::Model(id.join("/")),
+        (None, _) => {}
     }
-    String::from_utf8(out).ok()
+    match passthrough(method, flat, kept, opened) {
+        Some(_) if !DOCUMENTED_METHODS.contains(method) => Endpoint::WrongMethod { allow: ALLOWED },
+        Some(passthrough) => Endpoint::Passthrough(passthrough),
+        None => Endpoint::Unknown,
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_lead_where_openai_says() {
-        use Endpoint::{Call, Model, Models, Passthrough, Unknown, WrongMethod};
-        for (method, path, expected) in [
-            ("POST", "/v1/chat/completions", Call(Operation::Chat)),
-            ("GET", "/v1/chat/completions", Passthrough),
-            ("GET", "/v1/chat/completions/chatcmpl-1/messages", Passthrough),
-            ("OPTIONS", "/v1/chat/completions", WrongMethod { allow: "GET, POST" }),
-            ("OPTIONS", "/v1/files", WrongMethod { allow: ALLOWED }),
-            ("TRACE", "/v1/files", WrongMethod { allow: ALLOWED }),
-            ("DELETE", "/v1/files/f", Passthrough),
-            ("POST", "/v1/completions", Call(Operation::Completions)),
-            ("POST", "/openai/v1/embeddings", Call(Operation::Embeddings)),
-            ("GET", "/v1/embeddings", WrongMethod { allow: "POST" }),
-            ("POST", "/v1/responses", Call(Operation::Responses)),
-            ("GET", "/v1/responses/resp_1", Passthrough),
-            ("GET", "/v1/models", Models),
-            ("GET", "/v1/models/org%2Fmodel", Model("org/model".into())),
-            ("GET", "/v1/models/org/model", Model("org/model".into())),
-            ("DELETE", "/v1/models/ft:gpt", Passthrough),
-            ("POST", "/v1/audio/transcriptions", Passthrough),
-            ("POST", "/v1/x", Unknown),
-            ("POST", "/v1", Unknown),
-            ("POST", "/v1/", Unknown),
-            ("POST", "/v1x/embeddings", Unknown),
-            ("GET", "/v1/files/../../admin", Unknown),
-            ("GET", "/v1/files/%2e%2E/admin", Unknown),
-            ("GET", "/v1/files/..%5cadmin", Unknown),
-            ("GET", "/v1/files/%2e%2e%2fadmin", Unknown),
-            ("GET", "/v1/files/a%0d%0ab", Unknown),
-            ("GET", "/v1/files/%zz", Unknown),
-            ("GET", "/", Unknown),
-        ] {
-            let method = Method::from_bytes(method.as_bytes()).unwrap();
-            assert_eq!(Address::parse(&method, path).endpoint, expected, "{method} {path}");
-        }
+/// How a path is treated that is not understood, or a list of what is; `None` where it is neither documented nor
+/// opened.
+fn passthrough(
+    method: &Method,
+    flat: &[&str],
+    kept: &[&str],
+    opened: &[PathPattern],
+) -> Option<PassthroughKind> {
+    let bodies = documented::bodies(flat);
+    let is_opened = || opened.iter().any(|path| path.matches(flat) && path.matches(kept));
+    if is_almost_understood(flat) || (bodies.is_none() && !is_opened()) {
+        return None;
     }
+    let is_beside_call = matches!(flat.first(), Some(&("chat" | "completions" | "embeddings" | "responses")));
+    let bodies = if is_beside_call { Bodies::Json } else { bodies.unwrap_or(Bodies::Readable) };
+    let is_of_call =
+        *method == Method::POST && (documented::bodies(flat).is_none() || documented::reports_usage(flat));
+    let usage = if is_of_call { ReportedUsage::OfCall } else { ReportedUsage::OfOthers };
+    Some(PassthroughKind { bodies, usage })
+}
 
-    #[test]
-    fn an_azure_path_names_its_deployment() {
-        let address = Address::parse(&Method::POST, "/openai/deployments/gpt%2D4o/chat/completions");
-        assert_eq!(address.endpoint, Endpoint::Call(Operation::Chat));
-        assert_eq!(address.deployment.as_deref(), Some("gpt-4o"));
-        assert_eq!(address.suffix, "/chat/completions");
-    }
+/// Whether a reader that ignores case, or what a segment ends with, takes it for a call that is understood.
+fn is_almost_understood(flat: &[&str]) -> bool {
+    let lower: Vec<String> = flat
+        .iter()
+        .map(|segment| segment.trim().trim_end_matches(['.', ' ']).to_uppercase().to_lowercase())
+        .collect();
+    let lower: Vec<&str> = lower.iter().map(String::as_str).filter(|segment| !segment.is_empty()).collect();
+    lower != flat && understood(&lower).is_some()
 }

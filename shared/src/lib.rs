@@ -49,6 +49,7 @@ pub mod standing;
 pub mod stream;
 pub mod time;
 mod trace;
+mod urlencoded;
 pub mod usage;
 
 pub use crate::config::Config;

@@ -144,6 +144,27 @@ pub(crate) fn model(body: &[u8], boundary: &str) -> Result<Option<Range<usize>>,
     Err(Unclear::Unclosed)
 }
 
+/// The values of a form's parts that look like JSON objects; a form that [`model`] refuses has none. A file is one only
+/// where it says that it is JSON.
+pub(crate) fn objects<'a>(body: &'a [u8], boundary: &str) -> Vec<&'a [u8]> {
+    let delimiter = format!("--{boundary}");
+    let starts = memmem::find_iter(body, &delimiter).map(|at| at + delimiter.len());
+    let ends = memmem::find_iter(body, &delimiter).skip(1);
+    let parts = starts.zip(ends).filter_map(|(start, end)| body.get(start..end));
+    parts.filter_map(object_in).collect()
+}
+
+fn object_in(part: &[u8]) -> Option<&[u8]> {
+    let part = trim_start(part).strip_prefix(b"\r\n")?.strip_suffix(b"\r\n")?;
+    let end = memmem::find(part, b"\r\n\r\n")?;
+    let head = Head::read(&part[..end + 2]).ok()?;
+    let (kind, _) = head_word(head.content_type.unwrap_or_default());
+    let is_json = memmem::find(&kind.to_ascii_lowercase(), b"json").is_some();
+    let is_file = Disposition::read(head.disposition?).ok()?.is_file;
+    let value = part[end + 4..].trim_ascii();
+    (value.starts_with(b"{") && (is_json || !is_file)).then_some(value)
+}
+
 /// Where in the part the model's value stands, if it is the model's part.
 fn model_in(part: &[u8]) -> Result<Option<Range<usize>>, Unclear> {
     let end = memmem::find(part, b"\r\n\r\n").ok_or(Unclear::Head)?;
@@ -174,7 +195,7 @@ fn model_in(part: &[u8]) -> Result<Option<Range<usize>>, Unclear> {
 
 /// A name that is the model's to a reader who ignores case, white space or quotes, decodes percents, or takes
 /// `model[]` for a list of models.
-fn is_almost_model(name: &[u8]) -> bool {
+pub(crate) fn is_almost_model(name: &[u8]) -> bool {
     let mut decoded = Vec::with_capacity(name.len());
     let mut rest = name;
     while let Some((&byte, behind)) = rest.split_first() {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::account::Left;
 use crate::cache::Status;
@@ -130,7 +130,26 @@ async fn respond<P: Platform>(
         degraded: None,
     };
     let answer = journey.serve(&head, upload, docket).await;
-    journey.dress(answer)
+    let response = journey.dress(answer);
+    if head.method == Method::HEAD { headless(response) } else { response }
+}
+
+/// An answer to HEAD says how long it would be to GET, and has no body (RFC 9110, 9.3.2).
+fn headless<P: Platform>(response: Response<Body<P>>) -> Response<Body<P>> {
+    let (mut head, body) = response.into_parts();
+    let body = match body.into_length() {
+        Ok(0) => Body::whole(Bytes::new()),
+        Ok(length) => {
+            head.headers.insert(header::CONTENT_LENGTH, length.into());
+            Body::whole(Bytes::new())
+        }
+        Err(flowing) => flowing,
+    };
+    Response::from_parts(head, body)
+}
+
+fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
 }
 
 impl<P: Platform> Journey<'_, P> {
@@ -140,7 +159,12 @@ impl<P: Platform> Journey<'_, P> {
         upload: P::Upload,
         docket: Docket<P>,
     ) -> Result<Response<Body<P>>, Refusal> {
+        let path = || head.uri.path().to_owned();
+        let method = || head.method.clone();
         match head.uri.path() {
+            "/health" | "/ready" if !is_read(&head.method) => {
+                return Err(Refusal::WrongMethod { method: method(), path: path(), allow: "GET, HEAD" });
+            }
             "/health" => return Ok(json(StatusCode::OK, Bytes::from_static(readiness::HEALTH))),
             "/ready" => {
                 let (status, body) = readiness::readiness(self.platform, self.config).await;
@@ -155,9 +179,7 @@ impl<P: Platform> Journey<'_, P> {
             let body = admin::serve(self.platform, self.config, &self.request_id, head, upload).await?;
             return Ok(json(StatusCode::OK, body));
         }
-        let address = Address::parse(&head.method, head.uri.path());
-        let path = || head.uri.path().to_owned();
-        let method = || head.method.clone();
+        let address = Address::parse(&head.method, head.uri.path(), &self.config.passthrough.paths);
         if address.endpoint == Endpoint::Unknown {
             return Err(Refusal::UnknownPath { method: method(), path: path() });
         }
@@ -165,7 +187,9 @@ impl<P: Platform> Journey<'_, P> {
         self.caller.clone_from(&caller.name);
         match &address.endpoint {
             Endpoint::Call(operation) => self.call(*operation, &address, head, caller, upload, docket).await,
-            Endpoint::Passthrough => self.pass_through(&address, head, caller, upload, docket).await,
+            Endpoint::Passthrough(kind) => {
+                self.pass_through(*kind, &address, head, caller, upload, docket).await
+            }
             Endpoint::Models => Ok(json(StatusCode::OK, listing::all(self.config, &caller))),
             Endpoint::Model(id) => Ok(json(StatusCode::OK, listing::one(self.config, &caller, id)?)),
             Endpoint::WrongMethod { allow } => {

@@ -76,11 +76,19 @@ pub fn resolve(config: &Config, caller: &Caller, asked: &str) -> Option<Resolved
     caller.may_call(asked, model).then(|| Resolved { route, model: model.to_owned() })
 }
 
+/// The route for a call that names no model, if `caller` may use every model: the upstream finds it by itself.
+pub fn resolve_unnamed(config: &Config, caller: &Caller) -> Option<Resolved> {
+    let route = config.routes.iter().position(|route| route.pattern.as_str() == "*")?;
+    let pattern = &config.routes[route].pattern;
+    caller.may_call_all_of(pattern).then(|| Resolved { route, model: String::new() })
+}
+
 /// The breaker of a deployment: its upstream's, or its own where the upstream or the route says so.
 pub fn breaker(config: &Config, route: &Route, target: &Target, model: &str) -> String {
     let upstream = config.upstream(target.upstream);
-    if route.breaker.is_some() || upstream.breaker_per_model {
-        format!("{}/{}", upstream.name, target.model.as_deref().unwrap_or(model))
+    let model = target.model.as_deref().unwrap_or(model);
+    if (route.breaker.is_some() || upstream.breaker_per_model) && !model.is_empty() {
+        format!("{}/{model}", upstream.name)
     } else {
         upstream.name.clone()
     }

@@ -60,6 +60,10 @@ pub enum Refusal {
     NoPassthrough {
         path: String,
     },
+    /// What it names no model for may reach one that its key may not use.
+    NamesNoModel {
+        path: String,
+    },
     UnknownPath {
         method: Method,
         path: String,
@@ -149,7 +153,7 @@ impl Refusal {
             | Self::TooDeep { .. }
             | Self::Ambiguous { .. } => StatusCode::BAD_REQUEST,
             Self::NoKey | Self::WrongKey { .. } | Self::KeyInQuery { .. } => StatusCode::UNAUTHORIZED,
-            Self::ForeignHost { .. } => StatusCode::FORBIDDEN,
+            Self::ForeignHost { .. } | Self::NamesNoModel { .. } => StatusCode::FORBIDDEN,
             Self::ModelNotFound { .. }
             | Self::NoPassthrough { .. }
             | Self::UnknownPath { .. }
@@ -199,6 +203,7 @@ impl Refusal {
             | Self::ForeignHost { .. }
             | Self::ModelNotFound { .. }
             | Self::NoPassthrough { .. }
+            | Self::NamesNoModel { .. }
             | Self::UnknownPath { .. }
             | Self::WrongMethod { .. }
             | Self::NoBreaker { .. }
@@ -217,7 +222,7 @@ impl Refusal {
             Self::TooLarge { .. } => Some("request_too_large"),
             Self::TooSlow | Self::DeadlinePassed { .. } | Self::Stalled { .. } => Some("request_timeout"),
             Self::WrongKey { .. } => Some("invalid_api_key"),
-            Self::ForeignHost { .. } => Some("permission_denied"),
+            Self::ForeignHost { .. } | Self::NamesNoModel { .. } => Some("permission_denied"),
             Self::ModelNotFound { .. } => Some("model_not_found"),
             Self::NoBreaker { .. } => Some("breaker_not_found"),
             Self::TooManyOverrides { .. } => Some("too_many_overrides"),

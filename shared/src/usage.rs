@@ -1,7 +1,10 @@
 //! Tokens, and where their count comes from.
 
+mod reported;
+
 use serde::Deserialize;
 
+pub(crate) use self::reported::{Framing, Reader};
 use crate::call::BYTES_PER_TOKEN;
 
 /// A number of tokens.
@@ -58,13 +61,14 @@ impl Usage {
     };
 
     /// Reads a `usage` object, in the names of chat completions or of responses. `None` when it is another
-    /// thing (`null` most of all).
+    /// thing (`null` most of all). A total alone, as rerankers say it, is all input.
     pub fn read(text: &str) -> Option<Self> {
-        let Reported { prompt_tokens, input_tokens, completion_tokens, output_tokens, input, output } =
-            serde_json::from_str::<Option<Reported>>(text).ok()??;
+        let reported = serde_json::from_str::<Option<Reported>>(text).ok()??;
+        let Reported { prompt_tokens, input_tokens, total_tokens, .. } = reported;
+        let Reported { completion_tokens, output_tokens, input, output, .. } = reported;
         let tokens = |of: Option<u64>| Tokens(of.unwrap_or(0));
         Some(Self {
-            input: Tokens(prompt_tokens.or(input_tokens)?),
+            input: Tokens(prompt_tokens.or(input_tokens).or(total_tokens)?),
             cached: tokens(input.and_then(|details| details.cached_tokens)),
             output: tokens(completion_tokens.or(output_tokens)),
             reasoning: tokens(output.and_then(|details| details.reasoning_tokens)),
@@ -79,6 +83,7 @@ struct Reported {
     input_tokens: Option<u64>,
     completion_tokens: Option<u64>,
     output_tokens: Option<u64>,
+    total_tokens: Option<u64>,
     #[serde(rename = "prompt_tokens_details", alias = "input_tokens_details")]
     input: Option<Details>,
     #[serde(rename = "completion_tokens_details", alias = "output_tokens_details")]

@@ -12,6 +12,7 @@ mod credential;
 mod defaults;
 mod key;
 mod limits;
+mod passthrough;
 mod prepared;
 mod provider;
 mod redis;
@@ -31,7 +32,7 @@ use super::fault::{Fault, Faults, Problem};
 use super::path::Path;
 use super::report::Report;
 use super::source::{Document, Format, Surroundings};
-use super::{Auth, Config, Route, UpstreamId, raw, source};
+use super::{Auth, Config, raw, source};
 use crate::caller::Keyring;
 
 /// A configuration that holds, and what should be known about it.
@@ -87,7 +88,7 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     let mut routes = route::routes(routes, &context, report);
     let all_known = written > 0 && routes.len() == written && report.is_whole(&root.key("route"));
     let aliases = alias::aliases(&raw.alias, all_known.then_some(routes.as_slice()), report);
-    let passthrough = passthrough(raw.passthrough.as_deref(), &names, &routes, report);
+    let passthrough = passthrough::passthrough(raw.passthrough.unwrap_or_default(), &names, &routes, report);
     let limits = limits::of_callers(raw.limits, report);
     let keys = key::keys(raw.key, &limits, report);
     let admin = raw.admin.and_then(|raw| key::admin(&raw, &keys, report));
@@ -152,19 +153,6 @@ fn may_listen(auth: Auth, address: SocketAddr) -> bool {
 fn open_to_others(address: SocketAddr) -> Problem {
     Problem::new(format!("{address} is open to other machines, and with auth = \"open\" to anyone there"))
         .hint("listen on 127.0.0.1, or set auth = \"keys\", or say open_on_any_address = true")
-}
-
-fn passthrough(
-    name: Option<&str>,
-    names: &Names,
-    routes: &[Route],
-    report: &mut Report<'_>,
-) -> Option<UpstreamId> {
-    if let Some(name) = name {
-        return names.resolve(name, &Path::ROOT.key("passthrough"), report);
-    }
-    let any = routes.iter().find(|route| route.pattern.as_str() == "*");
-    any.and_then(|route| route.to.first()).map(|target| target.upstream).or_else(|| names.only())
 }
 
 /// The least and the most that is allowed.

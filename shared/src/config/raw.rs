@@ -7,6 +7,7 @@
 mod cache;
 mod concurrency;
 mod defaults;
+mod passthrough;
 mod reference;
 mod setting;
 mod spelled;
@@ -22,6 +23,7 @@ use serde_json::Value;
 pub(super) use self::cache::{Cache, CacheTable};
 pub(super) use self::concurrency::{Adaptive, CallLimit, Concurrency, ConcurrencyTable, Unlimited};
 pub(super) use self::defaults::Defaults;
+pub(super) use self::passthrough::Passthrough;
 pub(super) use self::reference::{ApiKey, BaseUrl, FromEnv, Target, TargetTable};
 pub(super) use self::setting::{FromVariable, Setting};
 pub(super) use self::tree::parse;
@@ -49,9 +51,10 @@ pub(super) struct Gateway {
     /// Whether a call with the header `x-weir-explain: 1` is answered with what was decided, and why. Default
     /// `true`.
     pub(super) explain: Option<bool>,
-    /// The upstream that gets calls which name no model, such as `GET /v1/files`. Default: the first target of
-    /// the route `*`, else the only upstream there is, else such calls are refused.
-    pub(super) passthrough: Option<String>,
+    /// What becomes of calls that pass through: the upstream that gets those which name no model, such as
+    /// `GET /v1/files`, or a table that says more. Default: the first target of the route `*`, else the only
+    /// upstream there is, else such calls are refused.
+    pub(super) passthrough: Option<Passthrough>,
     /// Bounds of the server in front.
     pub(super) server: Option<Server>,
     /// Where state is kept, and how much of it.

@@ -42,7 +42,7 @@ fn the_default_document_holds_without_a_warning() {
     assert_eq!(models, ["sim-embedding", "sim-fallback", "sim-cached", "sim*"]);
     assert_eq!(config.aliases["gpt-4o"], "sim");
     assert_eq!(config.upstreams[0].base_url, "http://127.0.0.1:9/v1");
-    assert_eq!(config.passthrough, Some(UpstreamId(0)));
+    assert_eq!(config.passthrough.upstream, Some(UpstreamId(0)));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn the_least_document_gets_the_defaults() {
     let config = load(LEAST).unwrap().config;
     assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
     assert!(config.explain);
-    assert_eq!(config.passthrough, Some(UpstreamId(0)));
+    assert_eq!(config.passthrough.upstream, Some(UpstreamId(0)));
     let seconds = Duration::from_secs;
     let server = Server {
         max_body: 32 << 20,
@@ -154,7 +154,7 @@ fn every_setting_arrives() {
     assert_eq!(config.listen, "0.0.0.0:80".parse().unwrap());
     assert_eq!(config.auth, Auth::Open { on_any_address: true });
     assert!(!config.explain);
-    assert_eq!(config.passthrough, Some(UpstreamId(1)));
+    assert_eq!(config.passthrough.upstream, Some(UpstreamId(1)));
     let server = Server {
         max_body: 1000,
         max_depth: 8,
@@ -285,7 +285,7 @@ fn calls_without_a_model_go_where_everything_goes() {
         ("one of two", LEAST.replace("\"*\"", "\"gpt-*\"") + second, None),
         ("the route for all", LEAST.replace("[\"one\"]", "[\"two\"]") + second, Some(UpstreamId(1))),
     ] {
-        assert_eq!(load(&text).unwrap().config.passthrough, expected, "{label}");
+        assert_eq!(load(&text).unwrap().config.passthrough.upstream, expected, "{label}");
     }
 }
 

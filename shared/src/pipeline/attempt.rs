@@ -17,7 +17,7 @@ use super::cargo::{Cargo, Sent};
 use super::failure::Failure;
 use crate::breaker::{Blame, Outcome};
 use crate::config::{Condition, Config, Credential, Upstream};
-use crate::endpoint::Operation;
+use crate::endpoint::{Operation, ReportedUsage};
 use crate::ledger::{Attempt, Ending};
 use crate::overload::{Slot, Verdict};
 use crate::plan::Candidate;
@@ -28,6 +28,7 @@ use crate::settlement::Trail;
 use crate::stream::course::{Course, Permit, Reading, Step, Waits};
 use crate::time::Instant;
 use crate::trace::Trace;
+use crate::usage::Framing;
 use crate::{address, headers, retry};
 
 /// Bytes of a stream that are held back at most until its first content.
@@ -127,12 +128,12 @@ impl<P: Platform> Errand<'_, P> {
             if let Some(secret) = secret.filter(|_| head.status.as_u16() >= 400) {
                 return pass_error(head, course(reading, waits), secret).await;
             }
-            let held = VecDeque::new();
-            return Ok(Answer::Flowing {
-                head: dressed(head),
-                held,
-                course: Box::new(course(reading, waits)),
-            });
+            let framing = framing(&head).filter(|_| self.sent.usage == ReportedUsage::OfCall);
+            let mut course = Box::new(course(reading, waits));
+            if let Some(framing) = framing {
+                course.read_usage(framing);
+            }
+            return Ok(Answer::Flowing { head: dressed(head), held: VecDeque::new(), course });
         };
         if !head.status.is_success() {
             let deadline = self.platform.now().after(ERROR_WAIT).min(self.deadline);
@@ -162,7 +163,8 @@ impl<P: Platform> Errand<'_, P> {
             return Err(Failure::timeout(self.total));
         }
         let model = Some(model).filter(|model| !model.is_empty());
-        let uri = address::uri(upstream, &self.sent.suffix, self.sent.query.as_deref(), model);
+        let query = self.sent.query_for(model);
+        let uri = address::uri(upstream, &self.sent.suffix, query.as_deref(), model);
         let payload = self.sent.cargo.payload(model);
         let (Some(uri), Some(payload)) = (uri, payload) else {
             return Err(Failure::unsent("the request could not be sent"));
@@ -351,6 +353,16 @@ fn dressed(mut head: response::Parts) -> response::Parts {
     head.headers = headers::toward_client(&head.headers);
     head.version = http::Version::HTTP_11;
     head
+}
+
+/// How an answer may report its usage; `None` where it cannot.
+fn framing(head: &response::Parts) -> Option<Framing> {
+    match headers::media_type(&head.headers).as_deref() {
+        _ if !head.status.is_success() => None,
+        Some("text/event-stream") => Some(Framing::Events),
+        Some(kind) if is_json(kind) => Some(Framing::Whole),
+        Some(_) | None => None,
+    }
 }
 
 fn is_json(media_type: &str) -> bool {

@@ -8,13 +8,15 @@ use http::request::Parts;
 
 use super::Journey;
 use super::attempts::{Rules, Unanswered};
-use super::cargo::{Asked, Cargo, Sent};
+use super::cargo::{self, Asked, Cargo, Sent};
 use super::delivery::deliver;
+use super::lookup::{self, IDEMPOTENCY_KEY};
 use crate::breaker::Gate;
-use crate::call::{Bounds, Call, Estimate};
+use crate::call::{self, Bounds, Call, Estimate};
 use crate::caller::Caller;
-use crate::config::Retry;
-use crate::endpoint::{Address, Operation};
+use crate::config::{Retry, Unlisted};
+use crate::endpoint::{Address, Operation, PassthroughKind};
+use crate::ledger::Record;
 use crate::plan::{self, Candidate, Plan, Resolved, Role};
 use crate::platform::{Ask, Platform};
 use crate::refusal::Refusal;
@@ -35,16 +37,27 @@ impl<P: Platform> Journey<'_, P> {
         docket: Docket<P>,
     ) -> Result<Response<Body<P>>, Refusal> {
         if headers::media_type(&head.headers).as_deref() != Some("application/json") {
-            let problem = "Send JSON, with the header 'Content-Type: application/json'".into();
-            return Err(Refusal::UnsupportedMedia { problem });
+            return Err(cargo::not_json());
         }
         self.wait_for_turn(caller.priority).await?;
         let body = intake::collect(self.platform, &self.config.server, &head.headers, upload).await?;
         let mut call = Call::parse(operation, address.deployment.as_deref(), body, self.bounds())?;
         let model = call.model.clone();
+        let queried = cargo::queried(head)?;
+        if queried.is_some_and(|queried| queried.model != model) {
+            return Err(cargo::names_two());
+        }
         let mut record = self.record(operation.name(), caller.clone());
         record.streamed = call.stream;
-        let resolved = self.resolve(&caller, &model)?;
+        let resolved = if model.is_empty() {
+            let Some(resolved) = plan::resolve_unnamed(self.config, &caller) else {
+                let asked = Asked { head, address, cargo: Cargo::Call { operation, call } };
+                return self.ask_passthrough(Unlisted::AnyModel, asked, record, docket).await;
+            };
+            resolved
+        } else {
+            self.resolve(&caller, &model)?
+        };
         call.fill(operation, &self.config.routes[resolved.route].defaults);
         if let Some(explanation) = &mut self.explanation {
             explanation.filled(call.given());
@@ -53,9 +66,10 @@ impl<P: Platform> Journey<'_, P> {
         self.route(&model, &resolved, asked, record, docket).await
     }
 
-    /// A documented path that is not understood: routed by the model it names, if it names one.
+    /// A path that is not understood: routed by the model it names, if it names one.
     pub(super) async fn pass_through(
         &mut self,
+        kind: PassthroughKind,
         address: &Address,
         head: &Parts,
         caller: Arc<Caller>,
@@ -63,25 +77,54 @@ impl<P: Platform> Journey<'_, P> {
         docket: Docket<P>,
     ) -> Result<Response<Body<P>>, Refusal> {
         self.wait_for_turn(caller.priority).await?;
-        let (model, cargo) = self.read_passthrough(address, head, upload).await?;
+        let (model, cargo) = self.read_passthrough(kind.bodies, address, head, &caller, upload).await?;
         let record = self.record("passthrough", caller.clone());
         let asked = Asked { head, address, cargo };
-        if let Some(model) = model {
-            let resolved = self.resolve(&caller, &model)?;
-            return self.route(&model, &resolved, asked, record, docket).await;
-        }
-        let unset = || Refusal::NoPassthrough { path: head.uri.path().to_owned() };
-        let upstream = self.config.passthrough.ok_or_else(unset)?;
+        let Some(model) = model else {
+            return self.ask_passthrough(Unlisted::Nothing, asked, record, docket).await;
+        };
+        let resolved = self.resolve(&caller, &model)?;
+        self.route(&model, &resolved, asked, record, docket).await
+    }
+
+    /// What names no model, and belongs to no route.
+    async fn ask_passthrough(
+        &mut self,
+        unlisted: Unlisted,
+        asked: Asked<'_, P::Upload>,
+        record: Record,
+        docket: Docket<P>,
+    ) -> Result<Response<Body<P>>, Refusal> {
+        let (head, operation) = (asked.head, asked.cargo.operation());
+        let path = || head.uri.path().to_owned();
+        let caller = Arc::clone(&record.caller);
+        let (estimate, prompt_bytes) = match &asked.cargo {
+            Cargo::Call { operation, call } => (call.estimate(*operation), call.prompt_bytes),
+            Cargo::Named(_)
+            | Cargo::Form { .. }
+            | Cargo::Pairs { .. }
+            | Cargo::Whole(_)
+            | Cargo::Stream(..) => (NOTHING, 0),
+        };
+        let passthrough = &self.config.passthrough;
+        let upstream = match (passthrough.upstream, operation) {
+            (Some(upstream), _) if passthrough.admits(&caller, unlisted) => upstream,
+            (Some(_), None) => return Err(Refusal::NamesNoModel { path: path() }),
+            (None, None) => return Err(Refusal::NoPassthrough { path: path() }),
+            (_, Some(_)) => return Err(call::no_model()),
+        };
         let config = self.config.upstream(upstream);
-        let mut reservation = self.reservation(&caller, head, None, NOTHING, config.timeouts.total);
+        let mut reservation = self.reservation(&caller, head, None, estimate, config.timeouts.total);
         let breaker = config.name.clone();
         let ask = Ask { tenant: &caller.tenant, breakers: std::slice::from_ref(&breaker), ..Ask::default() };
         let opened = self.open(ask, &mut reservation, head.uri.path()).await?;
-        let trail = self.admit(docket, record, reservation);
-        // What is not understood is not judged by either; but an operator's word counts.
-        let gate = match opened.gates.first() {
-            Some(gate @ Gate::Forced(_)) => *gate,
-            Some(Gate::Closed | Gate::Open { .. } | Gate::HalfOpen) | None => Gate::Closed,
+        let mut trail = self.admit(docket, record, reservation);
+        trail.prompt_bytes = prompt_bytes;
+        let gate = opened.gates.first().copied().unwrap_or(Gate::Closed);
+        let gate = match (gate, operation) {
+            (Gate::Forced(_), _) | (_, Some(_)) => gate,
+            // What is not understood is not judged by either; but an operator's word counts.
+            (Gate::Closed | Gate::Open { .. } | Gate::HalfOpen, None) => Gate::Closed,
         };
         let candidate = Candidate {
             upstream,
@@ -94,7 +137,13 @@ impl<P: Platform> Journey<'_, P> {
         let mut plan = Plan::default();
         plan.take(candidate, self.platform.now());
         let rules = Rules { retry: &ONCE_MORE, fallback_on: &[], route: "" };
-        self.ask_upstreams(&rules, &plan, asked.sent(&caller), trail).await
+        let key = head.headers.get(IDEMPOTENCY_KEY);
+        let mut sent = asked.sent(&caller);
+        // Nothing is kept of it here, so it is the upstream that knows it again.
+        if let Some(key) = key {
+            sent.headers.insert(IDEMPOTENCY_KEY, lookup::upstream_key(&caller, key));
+        }
+        self.ask_upstreams(&rules, &plan, sent, trail).await
     }
 
     fn resolve(&mut self, caller: &Caller, model: &str) -> Result<Resolved, Refusal> {

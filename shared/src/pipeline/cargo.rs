@@ -1,5 +1,7 @@
 //! What goes upstream with a request, and whether it can go twice.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,12 +10,13 @@ use http::{HeaderMap, Method, header};
 
 use super::Journey;
 use super::lookup::{self, IDEMPOTENCY_KEY, Request};
-use crate::call::Call;
+use crate::call::{self, Call};
 use crate::caller::Caller;
-use crate::endpoint::{Address, Operation};
+use crate::endpoint::{Address, Bodies, Endpoint, Operation, ReportedUsage};
+use crate::pattern::Pattern;
 use crate::platform::{Passing, Payload, Platform, Progress};
 use crate::refusal::Refusal;
-use crate::{headers, intake, multipart};
+use crate::{headers, intake, multipart, urlencoded};
 
 /// What goes upstream, whichever candidate it goes to.
 pub(super) enum Cargo<U> {
@@ -21,19 +24,32 @@ pub(super) enum Cargo<U> {
     Call { operation: Operation, call: Call },
     /// A JSON body that names a model.
     Named(Call),
-    /// A form that names a model.
-    Form { body: Bytes, model: std::ops::Range<usize> },
+    /// A form in parts that names a model, or is to.
+    Form { body: Bytes, model: Place },
+    /// An urlencoded form that names a model, or is to.
+    Pairs { body: Bytes, model: Option<Range<usize>> },
     /// Bytes that are here as a whole.
     Whole(Bytes),
     /// Bytes that are passed on as they come, once.
     Stream(Option<U>, Arc<Progress>),
 }
 
+/// Where in a form its model stands.
+pub(super) enum Place {
+    Value(Range<usize>),
+    /// Nowhere: the path names it. A part between boundaries like this one is put in for it.
+    Missing {
+        boundary: String,
+    },
+}
+
 impl<U> Cargo<U> {
     pub(super) fn operation(&self) -> Option<Operation> {
         match self {
             Self::Call { operation, .. } => Some(*operation),
-            Self::Named(_) | Self::Form { .. } | Self::Whole(_) | Self::Stream(..) => None,
+            Self::Named(_) | Self::Form { .. } | Self::Pairs { .. } | Self::Whole(_) | Self::Stream(..) => {
+                None
+            }
         }
     }
 
@@ -43,11 +59,21 @@ impl<U> Cargo<U> {
             Self::Call { call, .. } | Self::Named(call) => {
                 Payload::Whole(call.body_for(model.unwrap_or(&call.model)))
             }
-            Self::Form { body, model: span } => Payload::Whole(match model {
-                Some(model) if body[span.clone()] != *model.as_bytes() => {
-                    [&body[..span.start], model.as_bytes(), &body[span.end..]].concat().into()
+            Self::Form { body, model: place } => {
+                Payload::Whole(model.map_or_else(|| body.clone(), |model| place.fill(body, model)))
+            }
+            Self::Pairs { body, model: span } => Payload::Whole(match (model, span) {
+                (Some(model), Some(span)) => {
+                    // It was read as UTF-8.
+                    let text = str::from_utf8(body).unwrap_or_default();
+                    urlencoded::renamed(text, span, model).into()
                 }
-                _ => body.clone(),
+                (Some(model), None) => {
+                    let comma = if body.is_empty() { "" } else { "&" };
+                    let pair = format!("model={}{comma}", urlencoded::encoded(model));
+                    [pair.as_bytes(), body].concat().into()
+                }
+                (None, _) => body.clone(),
             }),
             Self::Whole(body) if body.is_empty() => Payload::Empty,
             Self::Whole(body) => Payload::Whole(body.clone()),
@@ -56,22 +82,53 @@ impl<U> Cargo<U> {
     }
 }
 
+impl Place {
+    fn fill(&self, body: &Bytes, model: &str) -> Bytes {
+        match self {
+            Self::Value(span) if body[span.clone()] == *model.as_bytes() => body.clone(),
+            Self::Value(span) => [&body[..span.start], model.as_bytes(), &body[span.end..]].concat().into(),
+            Self::Missing { boundary } => {
+                let head = "content-disposition: form-data; name=\"model\"";
+                let part = format!("--{boundary}\r\n{head}\r\n\r\n{model}\r\n");
+                // A form begins with its boundary, or with a line break before that.
+                let rest = body.strip_prefix(b"\r\n").unwrap_or(body);
+                [part.as_bytes(), rest].concat().into()
+            }
+        }
+    }
+}
+
 /// A client's request as it is sent on.
 pub(super) struct Sent<U> {
     pub(super) method: Method,
     pub(super) suffix: String,
     pub(super) query: Option<String>,
+    /// Where in the query the model's name stands.
+    queried: Option<Range<usize>>,
+    /// Whose usage the answer reports.
+    pub(super) usage: ReportedUsage,
     pub(super) headers: HeaderMap,
     pub(super) cargo: Cargo<U>,
 }
 
 impl<U> Sent<U> {
+    /// The query for a candidate that calls the model `model`.
+    pub(super) fn query_for(&self, model: Option<&str>) -> Option<Cow<'_, str>> {
+        let query = self.query.as_deref()?;
+        Some(match (model, &self.queried) {
+            (Some(model), Some(span)) => urlencoded::renamed(query, span, model).into(),
+            (None, _) | (_, None) => query.into(),
+        })
+    }
+
     /// What is not understood may have made something upstream: it is sent twice only where that is harmless, or
     /// where it was never sent.
     pub(super) fn may_be_sent_again(&self, is_sent: bool) -> bool {
         let is_harmless = match self.cargo {
             Cargo::Call { .. } => true,
-            Cargo::Named(_) | Cargo::Form { .. } | Cargo::Whole(_) => self.method.is_idempotent(),
+            Cargo::Named(_) | Cargo::Form { .. } | Cargo::Pairs { .. } | Cargo::Whole(_) => {
+                self.method.is_idempotent()
+            }
             Cargo::Stream(..) => return false,
         };
         is_harmless || !is_sent
@@ -110,7 +167,18 @@ impl<'a, U> Asked<'a, U> {
             headers.insert(IDEMPOTENCY_KEY, lookup::upstream_key(caller, key));
         }
         let query = head.uri.query().map(str::to_owned);
-        Sent { method: head.method.clone(), suffix: address.suffix.clone(), query, headers, cargo }
+        // One that cannot be read was refused.
+        let queried = queried(head).ok().flatten().map(|named| named.span);
+        let usage = match &address.endpoint {
+            Endpoint::Passthrough(kind) => kind.usage,
+            Endpoint::Call(_)
+            | Endpoint::Models
+            | Endpoint::Model(_)
+            | Endpoint::WrongMethod { .. }
+            | Endpoint::Unknown => ReportedUsage::OfOthers,
+        };
+        let (method, suffix) = (head.method.clone(), address.suffix.clone());
+        Sent { method, suffix, query, queried, usage, headers, cargo }
     }
 }
 
@@ -118,51 +186,199 @@ impl<P: Platform> Journey<'_, P> {
     /// Of a call that is passed through: the model it names, if it names one, and what goes upstream.
     pub(super) async fn read_passthrough(
         &self,
+        bodies: Bodies,
         address: &Address,
         head: &Parts,
+        caller: &Caller,
+        upload: P::Upload,
+    ) -> Result<(Option<String>, Cargo<P::Upload>), Refusal> {
+        let queried = queried(head)?.map(|named| named.model);
+        let (model, cargo) = self.read_body(bodies, address, head, caller, upload).await?;
+        match (model, queried) {
+            (Some(model), Some(queried)) if model != queried => Err(names_two()),
+            (model, queried) => Ok((model.or(queried), cargo)),
+        }
+    }
+
+    async fn read_body(
+        &self,
+        bodies: Bodies,
+        address: &Address,
+        head: &Parts,
+        caller: &Caller,
         upload: P::Upload,
     ) -> Result<(Option<String>, Cargo<P::Upload>), Refusal> {
         let deployment = address.deployment.as_deref();
-        let server = &self.config.server;
         if !has_body(head) {
             return Ok((deployment.map(str::to_owned), Cargo::Whole(Bytes::new())));
         }
-        let names_model = names_model_in_form(&address.suffix);
-        let boundary = if names_model { multipart::boundary(&head.headers)? } else { None };
-        if let Some(boundary) = boundary {
-            let body = intake::collect(self.platform, server, &head.headers, upload).await?;
-            let span = multipart::model(&body, boundary)?;
-            let Some(span) = span else { return Ok((deployment.map(str::to_owned), Cargo::Whole(body))) };
-            let Ok(named) = str::from_utf8(&body[span.clone()]) else {
-                let problem = "it must be text".into();
-                return Err(Refusal::InvalidParameter { param: "model".into(), problem });
-            };
-            crate::call::check_model(named)?;
-            return Ok((Some(deployment.unwrap_or(named).to_owned()), Cargo::Form { body, model: span }));
-        }
         let media_type = headers::media_type(&head.headers);
-        if media_type.as_deref() == Some("application/json") {
-            let body = intake::collect(self.platform, server, &head.headers, upload).await?;
-            if body.is_empty() {
-                return Ok((deployment.map(str::to_owned), Cargo::Whole(body)));
+        let media_type = media_type.as_deref().unwrap_or_default();
+        let readable = Readable::of(media_type);
+        match (bodies, readable) {
+            (Bodies::Json, _) if media_type != "application/json" => return Err(not_json()),
+            (Bodies::Readable | Bodies::Files, None) if media_type.is_empty() => return Err(unreadable()),
+            (Bodies::Files, None | Some(Readable::Form)) => {
+                return Ok((deployment.map(str::to_owned), Cargo::Stream(Some(upload), Arc::default())));
             }
-            return Ok(match Call::peek(deployment, body.clone(), self.bounds())? {
-                Some(call) => (Some(call.model.clone()), Cargo::Named(call)),
-                None => (None, Cargo::Whole(body)),
-            });
+            (Bodies::Json | Bodies::Readable | Bodies::Files, _) => {}
         }
-        // A body may name a model in a form that is not read here, and upstreams are known to read it: a caller
-        // would get by what it may not.
-        match media_type.as_deref() {
-            None | Some("application/x-www-form-urlencoded") => Err(unreadable()),
-            Some(_) if names_model => Err(unreadable()),
-            Some(_) => Ok((deployment.map(str::to_owned), Cargo::Stream(Some(upload), Arc::default()))),
+        let boundary = match readable {
+            Some(Readable::Form) => multipart::boundary(&head.headers)?.map(str::to_owned),
+            Some(Readable::Json | Readable::Pairs) | None => None,
+        };
+        let body = intake::collect(self.platform, &self.config.server, &head.headers, upload).await?;
+        match (readable, boundary) {
+            (Some(Readable::Form), Some(boundary)) => self.read_form(body, boundary, deployment, caller),
+            // A multipart body of another kind has no boundary that is read.
+            (Some(Readable::Form), None) => Err(unreadable()),
+            (Some(Readable::Pairs), _) => read_pairs(body, deployment),
+            (Some(Readable::Json), _) => self.read_json(body, deployment, caller),
+            (None, _) => match guess(&body) {
+                Guess::Json => self.read_json(body, deployment, caller).map_err(|refusal| match refusal {
+                    Refusal::InvalidJson { .. } => unreadable(),
+                    refusal => refusal,
+                }),
+                Guess::Unclear => Err(unreadable()),
+                Guess::Other => Ok((deployment.map(str::to_owned), Cargo::Whole(body))),
+            },
+        }
+    }
+
+    fn read_json(
+        &self,
+        body: Bytes,
+        deployment: Option<&str>,
+        caller: &Caller,
+    ) -> Result<(Option<String>, Cargo<P::Upload>), Refusal> {
+        if body.is_empty() {
+            return Ok((deployment.map(str::to_owned), Cargo::Whole(body)));
+        }
+        let call = Call::peek(deployment, body.clone(), self.bounds())?;
+        self.check_nested(call::nested_models(call::utf8(&body)?), caller)?;
+        Ok(match call {
+            Some(call) => (Some(call.model.clone()), Cargo::Named(call)),
+            None => (None, Cargo::Whole(body)),
+        })
+    }
+
+    fn read_form(
+        &self,
+        body: Bytes,
+        boundary: String,
+        deployment: Option<&str>,
+        caller: &Caller,
+    ) -> Result<(Option<String>, Cargo<P::Upload>), Refusal> {
+        let span = multipart::model(&body, &boundary)?;
+        for object in multipart::objects(&body, &boundary) {
+            let models = str::from_utf8(object).map(call::models_of_part);
+            self.check_nested(models.unwrap_or_default(), caller)?;
+        }
+        let named = match &span {
+            None => None,
+            Some(span) => {
+                let named = str::from_utf8(&body[span.clone()]).map_err(|_| {
+                    let problem = "it must be text".into();
+                    Refusal::InvalidParameter { param: "model".into(), problem }
+                })?;
+                call::check_model(named)?;
+                Some(named)
+            }
+        };
+        let model = deployment.or(named).map(str::to_owned);
+        let place = span.map_or(Place::Missing { boundary }, Place::Value);
+        Ok(match model {
+            Some(model) => (Some(model), Cargo::Form { body, model: place }),
+            None => (None, Cargo::Whole(body)),
+        })
+    }
+
+    /// Holds models that are named further inside to the caller's own; `None` are too many of them.
+    fn check_nested(&self, models: Option<Vec<String>>, caller: &Caller) -> Result<(), Refusal> {
+        if caller.may_call_all_of(&Pattern::new("*")) {
+            return Ok(());
+        }
+        let models = models.ok_or(Refusal::Ambiguous { problem: "it names too many models" })?;
+        let aliases = &self.config.aliases;
+        let forbidden = models.into_iter().find(|asked| {
+            let resolved = aliases.get(asked).map_or(asked.as_str(), String::as_str);
+            !caller.may_call(asked, resolved)
+        });
+        forbidden.map_or(Ok(()), |model| Err(Refusal::ModelNotFound { model }))
+    }
+}
+
+fn read_pairs<U>(body: Bytes, deployment: Option<&str>) -> Result<(Option<String>, Cargo<U>), Refusal> {
+    let named = urlencoded::model(call::utf8(&body)?, urlencoded::Names::OfForm)?;
+    let (named, span) = named.map(|named| (named.model, named.span)).unzip();
+    let model = deployment.map(str::to_owned).or(named);
+    Ok(match model {
+        Some(model) => (Some(model), Cargo::Pairs { body, model: span }),
+        None => (None, Cargo::Whole(body)),
+    })
+}
+
+/// Bodies that may name a model in a form that is read here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readable {
+    Json,
+    /// In parts.
+    Form,
+    /// Urlencoded.
+    Pairs,
+}
+
+impl Readable {
+    fn of(media_type: &str) -> Option<Self> {
+        if media_type == "application/x-www-form-urlencoded" {
+            Some(Self::Pairs)
+        } else if media_type.contains("multipart/") {
+            Some(Self::Form)
+        } else if media_type.ends_with("json") {
+            Some(Self::Json)
+        } else {
+            None
         }
     }
 }
 
+/// What a body may be whose media type says nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guess {
+    Json,
+    /// To some readers it is JSON: those that look for a byte order mark, or for UTF-16.
+    Unclear,
+    Other,
+}
+
+/// Many an upstream reads JSON whatever the media type says.
+fn guess(body: &[u8]) -> Guess {
+    let begins_json = |byte: Option<&u8>| matches!(byte, Some(b'{' | b'['));
+    if begins_json(body.trim_ascii_start().first()) && !body.contains(&0) {
+        return Guess::Json;
+    }
+    let mut signs = body.iter().filter(|byte| {
+        !byte.is_ascii_whitespace() && !matches!(byte, 0 | 0xef | 0xbb | 0xbf | 0xfe | 0xff | 0x0b)
+    });
+    if begins_json(signs.next()) { Guess::Unclear } else { Guess::Other }
+}
+
+/// The model that the query names.
+pub(super) fn queried(head: &Parts) -> Result<Option<urlencoded::Named>, Refusal> {
+    head.uri.query().map_or(Ok(None), |query| urlencoded::model(query, urlencoded::Names::OfQuery))
+}
+
+pub(super) fn names_two() -> Refusal {
+    Refusal::Ambiguous { problem: "its query names another model than the rest of it" }
+}
+
+pub(super) fn not_json() -> Refusal {
+    let problem = "Send JSON, with the header 'Content-Type: application/json'".into();
+    Refusal::UnsupportedMedia { problem }
+}
+
 fn unreadable() -> Refusal {
-    let problem = "Send JSON or multipart/form-data, with a Content-Type that says so".into();
+    let problem = "Send JSON or a form, with a Content-Type that says so".into();
     Refusal::UnsupportedMedia { problem }
 }
 
@@ -171,9 +387,4 @@ fn has_body(head: &Parts) -> bool {
         || head.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
         // HTTP/2 needs neither header.
         || (head.version == http::Version::HTTP_2 && head.headers.contains_key(header::CONTENT_TYPE))
-}
-
-/// Forms of these paths name a model; others are uploads, and large.
-fn names_model_in_form(suffix: &str) -> bool {
-    ["/audio/", "/images/", "/videos"].iter().any(|prefix| suffix.starts_with(prefix))
 }

@@ -55,9 +55,11 @@ impl<P: Platform> Journey<'_, P> {
                 let lookup = self.lookup(asked.request(*operation), call, resolved, &caller)?;
                 (lookup, Some(call), call.estimate(*operation), route.on_disconnect)
             }
-            Cargo::Named(_) | Cargo::Form { .. } | Cargo::Whole(_) | Cargo::Stream(..) => {
-                (Lookup::default(), None, NOTHING, OnDisconnect::Cancel)
-            }
+            Cargo::Named(_)
+            | Cargo::Form { .. }
+            | Cargo::Pairs { .. }
+            | Cargo::Whole(_)
+            | Cargo::Stream(..) => (Lookup::default(), None, NOTHING, OnDisconnect::Cancel),
         };
         let longest =
             route.to.iter().map(|target| self.config.upstream(target.upstream).timeouts.total).max();

@@ -42,6 +42,9 @@ impl Refusal {
             Self::NoPassthrough { path } => format!(
                 "No upstream is set for {path}: it names no model, and the configuration has no `passthrough`."
             ),
+            Self::NamesNoModel { path } => {
+                format!("Your key may not use {path} without naming a model.")
+            }
             Self::UnknownPath { method, path } => format!("Invalid URL ({method} {path})"),
             Self::WrongMethod { method, path, allow } => {
                 format!("Not allowed to {method} on {path}; allowed: {allow}.")

@@ -60,6 +60,14 @@ impl<P: Platform> Body<P> {
         Self(Content::Whole((!bytes.is_empty()).then_some(bytes)))
     }
 
+    /// The length of what is here as a whole; other answers stay what they are.
+    pub(crate) fn into_length(self) -> Result<u64, Self> {
+        match self.0 {
+            Content::Whole(bytes) => Ok(bytes.map_or(0, |bytes| bytes.len() as u64)),
+            Content::Flowing(_) | Content::Following(_) => Err(self),
+        }
+    }
+
     /// An answer that others read as well.
     pub(crate) fn following(following: Following<P>) -> Self {
         Self(Content::Following(Box::new(following)))

@@ -21,7 +21,7 @@ use crate::sse::{self, Splitter};
 use crate::stream::excerpt::Excerpt;
 use crate::stream::observer::{Meaning, Observer, Passage};
 use crate::time::Instant;
-use crate::usage::Usage;
+use crate::usage::{self, Usage};
 
 /// The largest event that is read; beyond it the answer ends as malformed.
 const LARGEST_EVENT: usize = 1 << 20;
@@ -86,6 +86,8 @@ pub(crate) struct Course<P: Platform> {
     reading: Reading,
     splitter: Splitter,
     observer: Observer,
+    /// Reads the usage of an answer that passes through.
+    usage: Option<usage::Reader>,
     waits: Waits,
     timer: Option<P::Sleep>,
     /// Since when the upstream has had nothing for whoever asked. While nobody asks, as when a slow client reads,
@@ -123,6 +125,7 @@ impl<P: Platform> Course<P> {
             reading,
             splitter: Splitter::new(LARGEST_EVENT),
             observer: Observer::new(operation, strip_usage),
+            usage: None,
             waits,
             timer: None,
             end: None,
@@ -138,8 +141,14 @@ impl<P: Platform> Course<P> {
         &mut self.observer
     }
 
+    /// Looks for usage in an answer of bytes.
+    pub(crate) fn read_usage(&mut self, framing: usage::Framing) {
+        self.usage = Some(usage::Reader::new(framing));
+    }
+
     pub(crate) fn usage(&self, prompt_bytes: usize) -> Usage {
-        self.observer.usage(prompt_bytes)
+        let reported = self.usage.as_ref().and_then(usage::Reader::usage);
+        reported.unwrap_or_else(|| self.observer.usage(prompt_bytes))
     }
 
     /// Whether the answer is complete with what was yielded last; takes the [`Step::End`] that would say so.
@@ -227,7 +236,12 @@ impl<P: Platform> Course<P> {
 
     fn digest(&mut self, chunk: Bytes) -> Option<Step> {
         match self.reading {
-            Reading::Bytes { .. } => Some(Step::Bytes { bytes: chunk, is_content: true }),
+            Reading::Bytes { .. } => {
+                if let Some(usage) = &mut self.usage {
+                    usage.see(&chunk);
+                }
+                Some(Step::Bytes { bytes: chunk, is_content: true })
+            }
             Reading::Events { .. } => {
                 let Ok(block) = self.splitter.push(chunk) else {
                     self.end_with(Ending::Malformed);

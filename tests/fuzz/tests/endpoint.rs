@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use http::Method;
-use weir::endpoint::{Address, Endpoint, decode};
+use weir::endpoint::{Address, Endpoint, PathPattern, decode};
 
 #[test]
 fn endpoint() {
@@ -25,27 +25,36 @@ fn holds(bytes: &[u8]) {
 }
 
 fn is_safe(method: &Method, path: &str) {
-    let address = Address::parse(method, path);
+    let opened = ["/v1/rerank", "/v1/x/**"].map(|path| PathPattern::parse(path).unwrap());
+    let address = Address::parse(method, path, &opened);
     match &address.endpoint {
         Endpoint::Unknown => return,
         Endpoint::Call(_) => assert_eq!(*method, Method::POST),
-        Endpoint::Models => assert_eq!(*method, Method::GET),
+        Endpoint::Models => assert!(is_read(method)),
         Endpoint::Model(id) => {
-            assert_eq!(*method, Method::GET);
+            assert!(is_read(method));
+            assert!(!id.is_empty());
             assert_eq!(decode(&address.suffix).unwrap(), format!("/models/{id}"));
         }
-        Endpoint::Passthrough => {}
+        Endpoint::Passthrough(_) => {}
         Endpoint::WrongMethod { allow } => assert_ne!(method.as_str(), *allow),
     }
-    assert!(address.suffix.starts_with('/') && path.ends_with(&address.suffix), "{address:?}");
-    // Whatever an upstream decodes, once, it is no way up and out.
-    for suffix in [address.suffix.clone(), unescaped(&address.suffix)] {
-        assert!(!suffix.contains(|c: char| c == '\\' || c.is_control()), "{address:?}");
-        assert!(suffix.split('/').all(|part| part != "." && part != ".."), "{address:?}");
+    assert!(address.suffix.starts_with('/'), "{address:?}");
+    // Whatever an upstream decodes, once or twice, it is no way up and out, and no parameter of a segment.
+    let once = unescaped(&address.suffix);
+    for suffix in [address.suffix.clone(), once.clone(), unescaped(&once)] {
+        assert!(!suffix.contains(|c: char| c == '\\' || c == ';' || c.is_control()), "{address:?}");
+        assert!(suffix.split('/').skip(1).all(|part| !matches!(part, "" | "." | "..")), "{address:?}");
     }
+    // Without slashes that mean nothing, it is what came.
+    let parts = |text: &str| text.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+    assert!(parts(&unescaped(path)).ends_with(&parts(&once)), "{address:?}");
+    // Spelled anew, it stays what it is.
+    let again = Address::parse(method, &format!("/v1{}", address.suffix), &opened);
+    assert_eq!((&again.endpoint, &again.suffix), (&address.endpoint, &address.suffix));
     if let Some(model) = &address.deployment {
-        assert!(path.starts_with("/openai/deployments/"), "{address:?}");
-        assert_eq!(unescaped(path), format!("/openai/deployments/{model}{}", unescaped(&address.suffix)));
+        let whole = format!("openai/deployments/{model}{once}");
+        assert_eq!(parts(&unescaped(path)), whole, "{address:?}");
     }
 }
 
@@ -59,4 +68,8 @@ fn unescaped(text: &str) -> String {
         at += if decoded.is_some() { 3 } else { 1 };
     }
     String::from_utf8_lossy(&out).into_owned()
+}
+
+fn is_read(method: &Method) -> bool {
+    [Method::GET, Method::HEAD].contains(method)
 }

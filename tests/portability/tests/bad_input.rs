@@ -132,7 +132,7 @@ fn paths_and_methods_that_are_not_there_are_told() {
         ("GET", "/v1/files/../admin", url("GET /v1/files/../admin")),
         ("GET", "/v1/files/%2e%2e/admin", url("GET /v1/files/%2e%2e/admin")),
         ("GET", "/v1/embeddings", method("GET on /v1/embeddings; allowed: POST")),
-        ("PUT", "/v1/models", method("PUT on /v1/models; allowed: GET")),
+        ("PUT", "/v1/models", method("PUT on /v1/models; allowed: GET, HEAD")),
         ("GET", "/v1/models/x/y", model("x/y")),
     ] {
         let (status, text, head) =

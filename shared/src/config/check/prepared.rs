@@ -26,7 +26,7 @@ use crate::config::raw::{self, ApiKey, BaseUrl, Setting};
 use crate::config::report::Report;
 use crate::config::source::{self, Document, Lines, Surroundings};
 use crate::config::{
-    Auth, Config, Credential, Dialect, Limits, Route, Server, Timeouts, Upstream, UpstreamId,
+    Auth, Config, Credential, Dialect, Limits, Passthrough, Route, Server, Timeouts, Upstream, UpstreamId,
 };
 use crate::overload::Concurrency;
 use crate::pack::{self, Garbled};
@@ -69,7 +69,7 @@ struct Draft {
     upstreams: Vec<UpstreamDraft>,
     aliases: BTreeMap<String, String>,
     routes: Vec<Route>,
-    passthrough: Option<UpstreamId>,
+    passthrough: Passthrough,
     keys: Vec<(KeyHash, Arc<Caller>)>,
     defaults: DefaultsDraft,
     limits: Limits,
@@ -341,7 +341,7 @@ impl Draft {
     /// Every upstream that is named is there: no place in a list is out of it.
     fn is_sound(&self) -> bool {
         let targets = self.routes.iter().flat_map(|route| route.to.iter().chain(&route.fallback));
-        let mut named = targets.map(|target| target.upstream).chain(self.passthrough);
+        let mut named = targets.map(|target| target.upstream).chain(self.passthrough.upstream);
         named.all(|UpstreamId(at)| at < self.upstreams.len())
     }
 }

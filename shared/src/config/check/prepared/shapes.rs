@@ -8,8 +8,10 @@ use crate::cache::{self, Sharing};
 use crate::caller::Caller;
 use crate::config::raw::{self, ApiKey, BaseUrl, FromEnv, FromVariable, Setting, Share, Size, Time};
 use crate::config::{
-    Auth, Condition, Dialect, OnDisconnect, Pick, Retry, Route, Server, Sticky, Target, Timeouts, UpstreamId,
+    Auth, Condition, Dialect, OnDisconnect, Passthrough, Pick, Retry, Route, Server, Sticky, Target,
+    Timeouts, UpstreamId,
 };
+use crate::endpoint::PathPattern;
 use crate::overload::{Bound, Concurrency, Priority};
 use crate::pack::{Garbled, Pack, Packer, Unpacker, packed};
 use crate::pattern::Pattern;
@@ -29,6 +31,7 @@ packed!(struct Server {
 packed!(struct Route {
     pattern, to, fallback, fallback_on, pick, sticky, on_disconnect, retry, advertise, limits, breaker, cache,
 } found { defaults });
+packed!(struct Passthrough { upstream, paths, models });
 packed!(struct DefaultsDraft { gateway, by_route });
 packed!(struct raw::Defaults { max_tokens, max_completion_tokens, temperature });
 packed!(struct FromVariable { env, default });
@@ -71,6 +74,16 @@ impl Pack for Pattern {
 
     fn unpack(from: &mut Unpacker<'_>) -> Result<Self, Garbled> {
         String::unpack(from).map(|text| Self::new(&text))
+    }
+}
+
+impl Pack for PathPattern {
+    fn pack(&self, to: &mut Packer) {
+        self.to_text().pack(to);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Result<Self, Garbled> {
+        Self::parse(&String::unpack(from)?).map_err(|_| Garbled)
     }
 }
 

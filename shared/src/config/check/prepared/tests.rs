@@ -17,7 +17,7 @@ const FULL: &str = r#"
 listen = "127.0.0.1:8081"
 auth = "open"
 explain = false
-passthrough = "a"
+passthrough = { upstream = "a", paths = ["/v1/rerank", "/v1/x/*/y", "/v1/z/**"], models = ["m-*"] }
 [server]
 max_body = "1MiB"
 workers = 3
@@ -201,7 +201,7 @@ fn what_no_document_could_have_said_is_refused() {
     type Change = fn(&mut Draft);
     let changes: [(&str, Change); 4] = [
         ("a target without its upstream", |draft| draft.routes[0].to[0].upstream = UpstreamId(2)),
-        ("a passthrough without its upstream", |draft| draft.passthrough = Some(UpstreamId(2))),
+        ("a passthrough without its upstream", |draft| draft.passthrough.upstream = Some(UpstreamId(2))),
         ("a provider that has no address", |draft| draft.upstreams[0].dialect = Dialect::Simulated),
         ("a rate of nothing", |draft| {
             draft.limits.requests = vec![Rate { count: 0, per: Duration::from_secs(1) }];
