@@ -1,5 +1,7 @@
 //! The configuration in force, and how it is replaced: whole, or not at all.
 
+mod secrets;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,16 +10,21 @@ use arc_swap::ArcSwap;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 use weir::Config;
 use weir::config::Auth;
 use weir::metrics::Family;
 
+use self::secrets::SecretFiles;
 use crate::cli::Failed;
 use crate::document::{self, Machine};
 use crate::native::Process;
 
 /// Editors write a file in several steps; one reading for all of them.
 const SETTLE: Duration = Duration::from_millis(100);
+
+/// How often files are looked at that no event tells of: secrets lie anywhere, and links may lead to all of them.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Every request takes one configuration when it comes and keeps it to its end.
 #[derive(Debug)]
@@ -27,17 +34,20 @@ pub(crate) struct Live {
     /// What the file held just before it was first read.
     first: Option<Vec<u8>>,
     machine: Machine,
+    secrets: SecretFiles,
 }
 
 impl Live {
     /// Loads the first configuration, which has to be good.
     pub(crate) fn load(file: Option<PathBuf>, machine: Machine) -> Result<Self, Failed> {
         let first = file.as_deref().and_then(fingerprint);
-        let loaded = document::load(file.as_deref(), &machine).map_err(|e| Failed(e.to_string()))?;
+        let secrets = SecretFiles::default();
+        let surroundings = secrets.through(&machine);
+        let loaded = document::load(file.as_deref(), &surroundings).map_err(|e| Failed(e.to_string()))?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
-        Ok(Self { current: ArcSwap::from_pointee(loaded.config), file, first, machine })
+        Ok(Self { current: ArcSwap::from_pointee(loaded.config), file, first, machine, secrets })
     }
 
     pub(crate) fn config(&self) -> Arc<Config> {
@@ -50,7 +60,7 @@ impl Live {
             tracing::error!("configuration refused, the last good one stays:\n{why}");
             process.metrics.count(Family::Reloads, &["refused"], 1);
         };
-        let loaded = match document::load(self.file.as_deref(), &self.machine) {
+        let loaded = match document::load(self.file.as_deref(), &self.secrets.through(&self.machine)) {
             Ok(loaded) => loaded,
             Err(why) => return refused(&why),
         };
@@ -73,7 +83,7 @@ impl Live {
         tracing::info!("configuration taken");
     }
 
-    /// Reads the file again whenever it changes, and on SIGHUP.
+    /// Reads the file again whenever it or a secret that it names changes, and on SIGHUP.
     pub(crate) async fn follow(self: Arc<Self>, process: Arc<Process>) -> Result<(), Failed> {
         let mut hangup = signal(SignalKind::hangup()).map_err(|e| Failed::because("no signal handler", e))?;
         let changed = Arc::new(Notify::new());
@@ -81,11 +91,17 @@ impl Live {
         if let Err(Failed(why)) = &watcher {
             tracing::error!("{why}; it is read again on SIGHUP only");
         }
+        let mut seen = self.first.clone();
+        let read = || self.file.as_deref().and_then(fingerprint);
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = changed.notified() => tokio::time::sleep(SETTLE).await,
                 received = hangup.recv() => if received.is_none() { return Ok(()) },
+                _ = look.tick() => if read() == seen && !self.secrets.have_changed() { continue },
             }
+            seen = read();
             self.reload(&process);
         }
     }

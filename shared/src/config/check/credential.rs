@@ -64,7 +64,7 @@ pub(super) fn text<'a>(
         return None;
     };
     check_variable(name, &path.key("env"), report);
-    let set = surroundings.env(name).filter(|value| !value.is_empty());
+    let set = surroundings.env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
     let found = set.map(Into::into).or_else(|| from_env.default.as_deref().map(Into::into));
     if found.is_none() && !report.excuses(&path.key("default")) {
         let problem =
@@ -76,14 +76,15 @@ pub(super) fn text<'a>(
 
 fn from_file(content: Result<String, String>) -> Result<Secret, String> {
     match content {
-        Ok(content) => known(Some(content.trim_end_matches(['\n', '\r']).to_owned())).map_err(Into::into),
+        Ok(content) => known(Some(content)).map_err(Into::into),
         Err(problem) if may_be_secret(&problem) => Err("cannot be read".into()),
         Err(problem) => Err(format!("cannot be read: {}", problem.escape_debug())),
     }
 }
 
+/// White space around it belongs to whoever wrote it down: an editor, `echo`, a YAML block.
 fn known(value: Option<String>) -> Result<Secret, &'static str> {
-    match value {
+    match value.map(|value| value.trim().to_owned()) {
         None => Err("is not set"),
         Some(value) if value.is_empty() => Err("is empty"),
         Some(value) if value.bytes().all(|b| b.is_ascii_graphic()) => Ok(Secret::new(value)),

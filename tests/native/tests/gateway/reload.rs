@@ -69,7 +69,22 @@ async fn a_config_map_that_is_updated_takes_effect() {
     until_served(&gateway, "new").await;
 }
 
-/// A credential in a file of its own: nothing tells of its change but the signal.
+/// Nothing happens in the folder that is watched, and nobody sends a signal.
+#[tokio::test]
+async fn a_document_behind_a_link_takes_effect_when_its_target_changes() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let target = elsewhere.path().join("real.toml");
+    fs::write(&target, document("old")).unwrap();
+    let file = folder.path().join("weir.toml");
+    symlink(&target, &file).unwrap();
+    let gateway = Launch::at(file).start().await;
+    until_served(&gateway, "old").await;
+    fs::write(&target, document("new")).unwrap();
+    until_served(&gateway, "new").await;
+    until_reloads(&gateway, "taken", 1.0).await;
+}
+
+/// A credential in a file of its own: the signal is heeded at once.
 #[tokio::test]
 async fn a_hangup_reads_the_credentials_again() {
     let upstream = Upstream::start(|_| vec![reply::completion("hi")]).await;
@@ -146,5 +161,42 @@ async fn a_change_right_after_the_start_is_not_lost() {
         let gateway = Launch::of(document("old")).say_listening().await;
         fs::write(&gateway.file, document("new")).unwrap();
         until_served(&gateway, "new").await;
+    }
+}
+
+/// As the kubelet rotates a `Secret`: no file changes, a link does, and no signal comes.
+#[tokio::test]
+async fn a_secret_that_is_rotated_is_used_soon_and_one_that_vanishes_stays() {
+    let upstream = Upstream::start(|_| vec![reply::completion("hi")]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let version = |number: u32, key: &str| {
+        let place = folder.path().join(format!("..v{number}"));
+        fs::create_dir(&place).unwrap();
+        fs::write(place.join("key"), key).unwrap();
+        symlink(format!("..v{number}"), folder.path().join("..data_tmp")).unwrap();
+        fs::rename(folder.path().join("..data_tmp"), folder.path().join("..data")).unwrap();
+    };
+    version(1, "first\n");
+    let key = folder.path().join("key");
+    symlink("..data/key", &key).unwrap();
+    let api_key = format!("api_key = {{ file = \"{}\" }}", key.display());
+    let gateway = Gateway::start(upstream.document(&api_key)).await;
+    let shown = async || {
+        assert_eq!(gateway.chat("m").await.status, 200);
+        upstream.seen().last().unwrap().header("authorization").unwrap().to_owned()
+    };
+    assert_eq!(shown().await, "Bearer first");
+    version(2, " second \n");
+    until_reloads(&gateway, "taken", 1.0).await;
+    assert_eq!(shown().await, "Bearer second");
+    fs::remove_file(&key).unwrap();
+    until_reloads(&gateway, "taken", 2.0).await;
+    assert_eq!(shown().await, "Bearer second", "after its removal");
+    fs::write(&key, "third").unwrap();
+    until_reloads(&gateway, "taken", 3.0).await;
+    assert_eq!(shown().await, "Bearer third");
+    let said = gateway.everything_said().await;
+    for secret in ["first", "second", "third"] {
+        assert!(!said.contains(&format!("Bearer {secret}")), "{said}");
     }
 }
