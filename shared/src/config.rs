@@ -27,6 +27,7 @@ use serde::Deserialize;
 use crate::breaker;
 use crate::cache;
 use crate::caller::{Caller, KeyHash, Keyring};
+use crate::cors::Cors;
 use crate::defaults::Defaults;
 use crate::endpoint::PathPattern;
 use crate::limit::Rate;
@@ -172,6 +173,18 @@ pub struct Server {
     pub concurrency: Option<Concurrency>,
     /// How long the answer to an `Idempotency-Key` is kept. Default 24 h.
     pub idempotency: Duration,
+    /// Web pages that may call; `None`: none.
+    pub cors: Option<Cors>,
+    pub websocket: WebSocket,
+}
+
+/// Bounds of a websocket that is relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocket {
+    /// From its opening. Default 60 min.
+    pub total: Duration,
+    /// Longest silence of both sides. Default 10 min.
+    pub idle: Duration,
 }
 
 /// Index of an upstream in [`Config::upstreams`].

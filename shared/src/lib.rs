@@ -14,6 +14,7 @@ pub mod call;
 pub mod caller;
 pub mod config;
 pub mod control;
+pub mod cors;
 pub mod defaults;
 pub mod embedded;
 pub mod endpoint;

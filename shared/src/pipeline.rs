@@ -24,6 +24,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use crate::account::Left;
 use crate::cache::Status;
 use crate::config::Config;
+use crate::cors::Grant;
 use crate::endpoint::{Address, Endpoint};
 use crate::explain::Explanation;
 use crate::ledger::{Ending, Record};
@@ -94,6 +95,8 @@ struct Journey<'a, P: Platform> {
     /// What the cache had to do with it.
     cache: Option<Status>,
     degraded: Option<Degraded>,
+    /// What a browser is told.
+    cors: Option<Grant>,
 }
 
 /// What an answer had to do without.
@@ -128,6 +131,12 @@ async fn respond<P: Platform>(
         slot: None,
         cache: None,
         degraded: None,
+        cors: config
+            .server
+            .cors
+            .as_ref()
+            .filter(|_| !admin::is_asked(&config, &head))
+            .map(|cors| cors.grant(&head)),
     };
     let answer = journey.serve(&head, upload, docket).await;
     let response = journey.dress(answer);
@@ -161,6 +170,11 @@ impl<P: Platform> Journey<'_, P> {
     ) -> Result<Response<Body<P>>, Refusal> {
         let path = || head.uri.path().to_owned();
         let method = || head.method.clone();
+        if self.cors.as_ref().is_some_and(Grant::answers_preflight) {
+            let mut answer = Response::new(Body::whole(Bytes::new()));
+            *answer.status_mut() = StatusCode::NO_CONTENT;
+            return Ok(answer);
+        }
         match head.uri.path() {
             "/health" | "/ready" if !is_read(&head.method) => {
                 return Err(Refusal::WrongMethod { method: method(), path: path(), allow: "GET, HEAD" });
@@ -258,6 +272,9 @@ impl<P: Platform> Journey<'_, P> {
         }
         if let Some(explanation) = self.explanation.and_then(|explanation| explanation.to_header()) {
             headers.insert(EXPLAIN, explanation);
+        }
+        if let Some(grant) = self.cors {
+            grant.tell(headers);
         }
         response
     }

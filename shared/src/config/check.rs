@@ -75,7 +75,7 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     let root = Path::ROOT;
     let listen = listen(raw.listen.as_deref(), report);
     let auth = auth(&raw, listen, report);
-    let server = server::server(&raw.server.unwrap_or_default(), report);
+    let server = server::server(&raw.server.unwrap_or_default(), auth, report);
     let store = store::store(&raw.store.unwrap_or_default(), surroundings, report);
 
     let (upstreams, routes) = (raw.upstream.unwrap_or_default(), raw.route.unwrap_or_default());

@@ -11,6 +11,7 @@
 )]
 
 mod binary;
+pub mod browser;
 mod client;
 mod exposition;
 mod flow;

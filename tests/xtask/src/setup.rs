@@ -8,13 +8,14 @@ use crate::{
 };
 
 /// Programs that come from the system, and what Debian and Ubuntu call them.
-const SYSTEM: [(&str, &[&str], &str); 6] = [
+const SYSTEM: [(&str, &[&str], &str); 7] = [
     ("git", &["--version"], "git"),
     ("node", &["--version"], "nodejs"),
     ("npm", &["--version"], "npm"),
     ("python3", &["--version"], "python3"),
     ("python3", &["-m", "ensurepip", "--version"], "python3-venv"),
     ("redis-server", &["--version"], "redis-server"),
+    ("chromium", &["--version"], "chromium"),
 ];
 
 pub(crate) fn install(workspace: &Workspace) -> Outcome {

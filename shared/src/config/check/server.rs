@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::{Range, concurrency, positive, within};
+use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
-use crate::config::{Server, raw};
+use crate::config::{Auth, Server, WebSocket, raw};
+use crate::cors::{Cors, Origin};
 use crate::overload::{Bound, Concurrency};
 
 /// Where the document says nothing.
@@ -15,7 +17,10 @@ const CONCURRENCY: Concurrency =
 /// No answer is kept for longer to be given again: seven days.
 const LONGEST_IDEMPOTENCY: Duration = Duration::from_hours(7 * 24);
 
-pub(super) fn server(raw: &raw::Server, report: &mut Report<'_>) -> Server {
+/// What a session holds would be held for that long.
+const LONGEST_WEBSOCKET: Duration = Duration::from_hours(24);
+
+pub(super) fn server(raw: &raw::Server, auth: Auth, report: &mut Report<'_>) -> Server {
     let path = Path::ROOT.key("server");
     let mut time = |key: &str, time: Option<raw::Time>, default: u64| {
         positive(time, Duration::from_secs(default), &path.key(key), report)
@@ -53,5 +58,38 @@ pub(super) fn server(raw: &raw::Server, report: &mut Report<'_>) -> Server {
         trusted_proxies,
         concurrency,
         idempotency,
+        cors: raw.cors.as_ref().map(|raw| cors(raw, auth, &path.key("cors").key("origins"), report)),
+        websocket: websocket(raw.websocket.as_ref(), &path.key("websocket"), report),
     }
+}
+
+fn cors(raw: &raw::Cors, auth: Auth, path: &Path, report: &mut Report<'_>) -> Cors {
+    if raw.origins.is_empty() {
+        report.fault(path, Problem::new("names no origin").hint("write origins = [\"https://app.example\"]"));
+    }
+    let mut origins = Vec::new();
+    for (at, text) in raw.origins.iter().enumerate() {
+        match Origin::parse(text) {
+            Ok(Origin::Any) if matches!(auth, Auth::Open { .. }) => {
+                let problem =
+                    Problem::new("with auth = \"open\" any page that somebody here looks at could call");
+                report.fault(&path.index(at), problem.hint("name the origins, or set auth = \"keys\""));
+            }
+            Ok(origin) => origins.push(origin),
+            Err((problem, hint)) => report.fault(&path.index(at), Problem::new(problem).hint(hint)),
+        }
+    }
+    Cors { origins }
+}
+
+fn websocket(raw: Option<&raw::WebSocket>, path: &Path, report: &mut Report<'_>) -> WebSocket {
+    let mut time = |key: &str, time: Option<raw::Time>, default: u64| {
+        positive(time, Duration::from_mins(default), &path.key(key), report)
+    };
+    let total = time("total", raw.and_then(|raw| raw.total), 60);
+    let idle = time("idle", raw.and_then(|raw| raw.idle), 10);
+    if total > LONGEST_WEBSOCKET {
+        report.fault(&path.key("total"), "must be at most 24h");
+    }
+    WebSocket { total, idle }
 }

@@ -18,6 +18,7 @@ mod leaving;
 mod linger;
 mod logs;
 mod overload;
+mod pages;
 mod passthrough;
 mod reload;
 mod repeats;
