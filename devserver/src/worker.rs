@@ -8,12 +8,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::any;
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Version, header};
+use http::Version;
 use http_body::Body as _;
 use tokio_util::task::TaskTracker;
-use weir::metrics::{CONTENT_TYPE, Family};
+use weir::metrics::Family;
 use weir::refusal::Refusal;
 
 use crate::body::Chunks;
@@ -36,7 +36,7 @@ pub(crate) async fn work(native: Native, live: Arc<Live>, arrivals: Arrivals, en
     native.connect().await;
     let settlements = TaskTracker::new();
     let desk = Desk { native, live: Arc::clone(&live), settlements: settlements.clone() };
-    let router = Router::new().route("/metrics", get(metrics)).fallback(gateway).with_state(desk);
+    let router = Router::new().route("/metrics", any(metrics)).fallback(gateway).with_state(desk);
     let patience = move || Patience::of(&live.config().server);
     connections::serve(arrivals, router, patience, settlements, ending).await;
 }
@@ -84,11 +84,11 @@ fn internal_error() -> Response {
     (refusal.status(), refusal.headers(), refusal.to_body()).into_response()
 }
 
-async fn metrics(State(desk): State<Desk>) -> Response {
+async fn metrics(State(desk): State<Desk>, request: Request) -> Response {
     let process = &desk.native.process;
     let counted = process.metrics.counted();
     let config = desk.live.config();
     let now = desk.native.standing(&config).await;
     let text = Metrics::print(counted, &process.books, &now);
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))], text).into_response()
+    weir::metrics::answer(request.method(), text).map(axum::body::Body::from)
 }

@@ -113,7 +113,8 @@ fn task(method: &Method, path: &str) -> Result<Task, Refusal> {
     let wrong = |allow| Refusal::WrongMethod { method: method.clone(), path: path.to_owned(), allow };
     let rest = path.strip_prefix("/admin/v1/breakers").ok_or_else(unknown)?;
     if rest.is_empty() {
-        return if method == Method::GET { Ok(Task::List) } else { Err(wrong("GET")) };
+        let is_read = method == Method::GET || method == Method::HEAD;
+        return if is_read { Ok(Task::List) } else { Err(wrong("GET, HEAD")) };
     }
     let name = rest.strip_prefix('/').and_then(endpoint::decode).filter(|name| !name.is_empty());
     let name = name.ok_or_else(unknown)?;
@@ -231,8 +232,8 @@ mod tests {
             ("POST", "/admin/v1/breakers/a", change("a")),
             ("PUT", "/admin/v1/breakers/a/org/m", change("a/org/m")),
             ("PUT", "/admin/v1/breakers/a%2Forg%2fm%20x", change("a/org/m x")),
-            ("POST", "/admin/v1/breakers", Err((405, "GET"))),
-            ("HEAD", "/admin/v1/breakers", Err((405, "GET"))),
+            ("POST", "/admin/v1/breakers", Err((405, "GET, HEAD"))),
+            ("HEAD", "/admin/v1/breakers", Ok(Task::List)),
             ("GET", "/admin/v1/breakers/a", Err((405, "PUT, POST"))),
             ("DELETE", "/admin/v1/breakers/a", Err((405, "PUT, POST"))),
             ("OPTIONS", "/admin/v1/breakers/a", Err((405, "PUT, POST"))),

@@ -10,6 +10,7 @@
 //!
 //! Everything is a whole number ([`Grain`]): sums of many processes come out the same in any order.
 
+mod answer;
 mod breakers;
 mod exposition;
 mod family;
@@ -19,6 +20,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use self::answer::answer;
 pub use self::breakers::breakers;
 pub use self::exposition::{CONTENT_TYPE, Exposition};
 pub use self::family::{Family, Grain, Kind};

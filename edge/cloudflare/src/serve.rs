@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::Method;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -97,16 +97,7 @@ impl Drop for InFlight {
 
 /// What this isolate has counted, and how breakers stand.
 fn exposition(counted: &Exposition, method: &Method) -> Result<Response, JsValue> {
-    let mut response = http::Response::new(Bytes::new());
-    if method == Method::GET || method == Method::HEAD {
-        *response.body_mut() = counted.to_string().into();
-        let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    } else {
-        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
-    }
-    whole(response)
+    whole(metrics::answer(method, counted.to_string()))
 }
 
 fn refused(refusal: &Refusal) -> Result<Response, JsValue> {

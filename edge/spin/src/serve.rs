@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, join, select};
-use http::{HeaderValue, Method, Response, header};
+use http::{Method, Response};
 use http_body::Body as _;
 use spin_sdk::http::{Fields, IncomingRequest, OutgoingResponse, ResponseOutparam};
 use spin_sdk::wit::wasi::http0_2_0::types::Method as WasiMethod;
@@ -59,8 +59,8 @@ pub(crate) async fn serve(request: IncomingRequest, out: ResponseOutparam) {
     }
     let patience = loaded.config.server.body_timeout;
     let shell = Shell::new(Store::new(&loaded.redis));
-    if parts.method == Method::GET && parts.uri.path() == METRICS {
-        return print(&shell, &loaded.config, out).await;
+    if parts.uri.path() == METRICS {
+        return print(&shell, &loaded.config, &parts.method, out).await;
     }
     let request = http::Request::from_parts(parts, Upload::of(request));
     let (answer, settlement) = weir::handle(&shell, Arc::new(loaded.config), request);
@@ -77,14 +77,12 @@ pub(crate) async fn serve(request: IncomingRequest, out: ResponseOutparam) {
 }
 
 /// Prints what all instances have counted, and how breakers stand.
-async fn print(shell: &Shell, config: &Config, out: ResponseOutparam) {
+async fn print(shell: &Shell, config: &Config, method: &Method, out: ResponseOutparam) {
     let (Ok(mut exposition), Ok(listing)) = (shell.sums(), shell.listing(&[])) else {
         return refuse(&Refusal::StoreLost, out).await;
     };
     metrics::breakers(&config.upstreams, &listing, &mut exposition);
-    let mut response = Response::new(exposition.to_string().into());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
-    whole(response, out).await;
+    whole(metrics::answer(method, exposition.to_string()), out).await;
 }
 
 /// Hands the head to the runtime; gives where the body goes. `None` where the runtime takes no such head: it answers

@@ -294,6 +294,28 @@ fn calls_without_a_model_go_where_everything_goes() {
 }
 
 #[test]
+fn passthrough_is_an_upstream_or_a_table_that_says_more() {
+    let table = "passthrough = { paths = [\"/v1/rerank\", \"/v1/x/**\"], models = [\"m-*\"] }\n";
+    let passthrough = load(&(table.to_owned() + LEAST)).unwrap().config.passthrough;
+    let paths: Vec<_> = passthrough.paths.iter().map(PathPattern::to_text).collect();
+    assert_eq!(passthrough.upstream, Some(UpstreamId(0)), "as if nothing were said of it");
+    assert_eq!(paths, ["/v1/rerank", "/v1/x/**"]);
+    let caller = |models: &[&str]| Caller {
+        models: models.iter().copied().map(Pattern::new).collect(),
+        ..Caller::anyone(Limits::default())
+    };
+    for (models, is_admitted) in
+        [(&["m-*"][..], true), (&["*"], true), (&["x", "m*"], true), (&["m-1"], false), (&[], false)]
+    {
+        assert_eq!(passthrough.admits(&caller(models), Unlisted::Nothing), is_admitted, "{models:?}");
+    }
+    let unlisted = load(LEAST).unwrap().config.passthrough;
+    assert!(unlisted.admits(&caller(&["m"]), Unlisted::Nothing));
+    assert!(!unlisted.admits(&caller(&["m"]), Unlisted::AnyModel));
+    assert!(unlisted.admits(&caller(&["*"]), Unlisted::AnyModel));
+}
+
+#[test]
 fn an_open_gateway_listens_on_loopback_only() {
     for (text, address, expected) in [
         (LEAST.into(), "127.0.0.1:1", true),

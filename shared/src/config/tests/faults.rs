@@ -160,6 +160,20 @@ fn single_faults_are_told_and_nothing_else() {
             format!("passthrough = \"on\"{LEAST}"),
             "1: passthrough: unknown upstream \"on\"; did you mean \"one\"?",
         ),
+        (
+            format!("passthrough = {{ upstream = \"on\" }}{LEAST}"),
+            "1: passthrough.upstream: unknown upstream \"on\"; did you mean \"one\"?",
+        ),
+        (
+            format!("passthrough = {{ path = [] }}{LEAST}"),
+            "1: passthrough.path: unknown key \"path\"; did you mean \"paths\"?",
+        ),
+        (format!("passthrough = 7{LEAST}"), "1: passthrough: expected an upstream's name or {"),
+        (format!("passthrough.paths = [\"/v1/a\", \"rerank\"]{LEAST}"), "1: passthrough.paths[1]: a path begins"),
+        (format!("passthrough.paths = [\"/v1/**\"]{LEAST}"), "1: passthrough.paths[0]: opens every path"),
+        (format!("passthrough.paths = [\"/v1/responses\"]{LEAST}"), "1: passthrough.paths[0]: is understood"),
+        (format!("passthrough.models = []{LEAST}"), "1: passthrough.models: names no model; leave it out"),
+        (format!("passthrough.models = [\"\"]{LEAST}"), "1: passthrough.models[0]: a model needs a name"),
         (format!("server.max_depth = 1000{LEAST}"), "1: server.max_depth: must be 1 to 128"),
         (format!("server.max_body = 0{LEAST}"), "1: server.max_body: must be at least"),
         (
