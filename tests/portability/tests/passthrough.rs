@@ -61,7 +61,7 @@ fn requests_go_on_as_they_came_and_answers_come_back_so() {
             r#"{ "prompt":"x", "model" : "dall-e" }"#,
             "a",
         ),
-        ("stored completions", "GET", "/v1/chat/completions?model=x", "", "b"),
+        ("stored completions of a model", "GET", "/v1/chat/completions?model=dall-e", "", "a"),
         ("a fine-tuned model", "DELETE", "/v1/models/ft:gpt", "", "b"),
         ("an encoded path", "GET", "/v1/files/a%2Fb", "", "b"),
         ("no query", "POST", "/v1/moderations?", r#"{"input":"x"}"#, "b"),
