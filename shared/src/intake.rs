@@ -1,15 +1,14 @@
 //! A client's body, read within its bounds: bytes, time, and what it becomes when it is decoded.
 
-use std::io::Read as _;
 use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, select};
 use http::{HeaderMap, header};
 
+use crate::coding::{self, Coding, Fault};
 use crate::config::Server;
 use crate::platform::{Broken, Platform};
 use crate::refusal::Refusal;
@@ -67,23 +66,19 @@ fn decode(headers: &HeaderMap, body: Bytes, limit: u64) -> Result<Bytes, Refusal
         None => return Ok(body),
         Some(value) => String::from_utf8_lossy(value.as_bytes()).trim().to_ascii_lowercase(),
     };
-    let mut out = Vec::new();
-    let read = match encoding.as_str() {
-        "" | "identity" => return Ok(body),
-        "gzip" | "x-gzip" => MultiGzDecoder::new(&*body).take(limit + 1).read_to_end(&mut out),
-        "deflate" => ZlibDecoder::new(&*body).take(limit + 1).read_to_end(&mut out),
-        _ => {
-            let problem = "Content-Encoding must be gzip, deflate or identity".into();
-            return Err(Refusal::UnsupportedMedia { problem });
-        }
+    if matches!(encoding.as_str(), "" | "identity") {
+        return Ok(body);
+    }
+    let Some(coding) = Coding::named(&encoding) else {
+        let problem = format!("Content-Encoding must be {}", coding::TAKEN);
+        return Err(Refusal::UnsupportedMedia { problem });
     };
-    if out.len() as u64 > limit {
-        return Err(Refusal::TooLarge { limit });
-    }
-    match read {
-        Ok(_) => Ok(out.into()),
-        Err(_) => Err(Refusal::InvalidJson { problem: format!("the body is not valid {encoding}") }),
-    }
+    coding::decode(coding, body, limit).map_err(|fault| match fault {
+        Fault::TooLarge | Fault::TooDense | Fault::TooManyMembers => Refusal::TooLarge { limit },
+        Fault::Malformed | Fault::Truncated => {
+            Refusal::InvalidJson { problem: format!("the body is not valid {encoding}") }
+        }
+    })
 }
 
 #[cfg(test)]
@@ -113,7 +108,8 @@ mod tests {
         assert_eq!(decoded("gzip", gzip(b"{}"), 2), Ok("{}".into()));
         assert_eq!(decoded("gzip", gzip(&vec![0; 100_000]), 99_999), Err(413), "a bomb");
         assert_eq!(decoded("gzip", b"{}".to_vec(), 99), Err(400));
-        assert_eq!(decoded("br", b"{}".to_vec(), 99), Err(415));
+        assert_eq!(decoded("compress", b"{}".to_vec(), 99), Err(415));
+        assert_eq!(decoded("gzip, br", b"{}".to_vec(), 99), Err(415), "one after the other");
         assert_eq!(decoded("Identity", b"{}".to_vec(), 99), Ok("{}".into()));
     }
 }

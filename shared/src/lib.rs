@@ -12,6 +12,7 @@ pub mod breaker;
 pub mod cache;
 pub mod call;
 pub mod caller;
+pub mod coding;
 pub mod config;
 pub mod control;
 pub mod cors;

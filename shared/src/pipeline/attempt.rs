@@ -29,7 +29,7 @@ use crate::stream::course::{Course, Permit, Reading, Step, Waits};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::usage::Framing;
-use crate::{address, headers, retry};
+use crate::{address, coding, headers, retry};
 
 /// Bytes of a stream that are held back at most until its first content.
 const HELD_BACK: usize = 64 * 1024;
@@ -112,7 +112,7 @@ impl<P: Platform> Errand<'_, P> {
         most_kept: u64,
     ) -> Result<Answer<P>, Failure> {
         let permit = Permit::new(self.platform, &upstream.name);
-        let (head, download) = self.send(upstream, model).await?.into_parts();
+        let (mut head, download) = self.send(upstream, model).await?.into_parts();
         let secret = match &upstream.credential {
             Credential::Known(secret) => Some(secret),
             Credential::None | Credential::Missing { .. } => None,
@@ -135,6 +135,9 @@ impl<P: Platform> Errand<'_, P> {
             }
             return Ok(Answer::Flowing { head: dressed(head), held: VecDeque::new(), course });
         };
+        // Nobody asked for a coding.
+        let coding = coding::take(&mut head.headers);
+        let course = |reading, waits| course(reading, waits).unpacked(coding);
         if !head.status.is_success() {
             let deadline = self.platform.now().after(ERROR_WAIT).min(self.deadline);
             let waits = Waits { deadline, ..waits };

@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_core::Stream as _;
 
+use crate::coding::{Coding, Decoded, Fault, Undecoded};
 use crate::endpoint::Operation;
 use crate::ledger::Ending;
 use crate::overload::Slot;
-use crate::platform::{Broken, Event, Platform};
+use crate::platform::{Event, Platform};
 use crate::refusal::{Refusal, Rejection};
 use crate::secret::Secret;
 use crate::sse::{self, Splitter};
@@ -82,7 +82,7 @@ struct Recording {
 
 pub(crate) struct Course<P: Platform> {
     platform: P,
-    download: P::Download,
+    download: Decoded<P::Download>,
     reading: Reading,
     splitter: Splitter,
     observer: Observer,
@@ -121,7 +121,7 @@ impl<P: Platform> Course<P> {
         Self {
             silent_since: None,
             platform: permit.platform.clone(),
-            download,
+            download: Decoded::plain(download),
             reading,
             splitter: Splitter::new(LARGEST_EVENT),
             observer: Observer::new(operation, strip_usage),
@@ -135,6 +135,12 @@ impl<P: Platform> Course<P> {
             slot: None,
             _permit: permit,
         }
+    }
+
+    /// The answer comes packed, though nobody asked for it: it is read and passed on unpacked.
+    pub(crate) fn unpacked(mut self, coding: Option<Coding>) -> Self {
+        self.download = self.download.with(coding);
+        self
     }
 
     pub(crate) fn observer(&mut self) -> &mut Observer {
@@ -178,22 +184,27 @@ impl<P: Platform> Course<P> {
             if let Some((ending, notice)) = self.end.take() {
                 return Poll::Ready(Step::End { ending, notice });
             }
-            match Pin::new(&mut self.download).poll_next(cx) {
+            match self.download.poll_next(cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
                     self.silent_since = None;
                     if let Some(step) = self.digest(chunk) {
                         if self.end.is_some() && !self.is_drained {
                             // The end of the transport mostly comes with the last event; seeing it lets the
                             // connection be used again.
-                            self.is_drained =
-                                matches!(Pin::new(&mut self.download).poll_next(cx), Poll::Ready(None));
+                            self.is_drained = matches!(self.download.poll_next(cx), Poll::Ready(None));
                         }
                         return Poll::Ready(step);
                     }
                 }
-                Poll::Ready(Some(Err(Broken))) => {
-                    self.is_drained = true;
-                    self.end_with(Ending::Reset);
+                Poll::Ready(Some(Err(undecoded))) => {
+                    self.is_drained = undecoded == Undecoded::Broken;
+                    self.end_with(match undecoded {
+                        Undecoded::Broken => Ending::Reset,
+                        Undecoded::Coding(Fault::Truncated) => Ending::Truncated,
+                        Undecoded::Coding(
+                            Fault::Malformed | Fault::TooLarge | Fault::TooDense | Fault::TooManyMembers,
+                        ) => Ending::Malformed,
+                    });
                 }
                 Poll::Ready(None) => {
                     self.is_drained = true;

@@ -175,7 +175,7 @@ fn keys_that_open_nothing_are_told() {
 #[test]
 fn bodies_that_are_not_read_are_told_why() {
     let json_please = (415, body("Send JSON, with the header 'Content-Type: application/json'.", "", ""));
-    let encoding = (415, body("Content-Encoding must be gzip, deflate or identity.", "", ""));
+    let encoding = (415, body("Content-Encoding must be gzip, deflate, br, zstd or identity.", "", ""));
     let parse = |problem: &str| {
         let message = format!("We could not parse the JSON body of your request: {problem}.");
         (400, body(&message, "", "invalid_json"))
@@ -186,9 +186,10 @@ fn bodies_that_are_not_read_are_told_why() {
     for (name, value, expected) in [
         ("content-type", "text/plain", json_please.clone()),
         ("content-type", "multipart/form-data; boundary=x", json_please),
-        ("content-encoding", "br", encoding.clone()),
+        ("content-encoding", "compress", encoding.clone()),
         ("content-encoding", "gzip, gzip", encoding),
         ("content-encoding", "gzip", parse("the body is not valid gzip")),
+        ("content-encoding", "zstd", parse("the body is not valid zstd")),
         ("content-encoding", "deflate", parse("the body is not valid deflate")),
         ("content-length", "1001", too_large.clone()),
         ("transfer-encoding", "chunked", (400, body(both, "", ""))),

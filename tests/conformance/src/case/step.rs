@@ -65,6 +65,10 @@ pub(crate) enum Body {
     Gzip(String),
     /// Sent as zlib's deflate.
     Deflate(String),
+    /// Sent as br.
+    Brotli(String),
+    /// Sent as one frame of zstd.
+    Zstd(String),
     /// Sent as these chunks.
     Chunks(Vec<String>),
     Bytes(Vec<u8>),
@@ -92,6 +96,8 @@ struct Written {
     body: Option<String>,
     gzip: Option<String>,
     deflate: Option<String>,
+    br: Option<String>,
+    zstd: Option<String>,
     chunks: Option<Vec<String>>,
     hex: Option<String>,
     start: Option<String>,
@@ -172,6 +178,8 @@ impl Written {
             ("body", self.body.is_some()),
             ("gzip", self.gzip.is_some()),
             ("deflate", self.deflate.is_some()),
+            ("br", self.br.is_some()),
+            ("zstd", self.zstd.is_some()),
             ("chunks", self.chunks.is_some()),
             ("hex", self.hex.is_some()),
         ])?;
@@ -190,7 +198,8 @@ impl Written {
             (_, _, Some(raw)) => ("RAW /".to_owned(), Body::Raw(raw)),
             (None, None, None) => {
                 let text = self.json.or(self.body).map(Body::Text).or(self.gzip.map(Body::Gzip));
-                let body = text.or(self.deflate.map(Body::Deflate)).or(self.chunks.map(Body::Chunks));
+                let packed = self.deflate.map(Body::Deflate).or(self.br.map(Body::Brotli));
+                let body = text.or(packed).or(self.zstd.map(Body::Zstd)).or(self.chunks.map(Body::Chunks));
                 let hex = self.hex.as_deref().map(unhex).transpose()?.map(Body::Bytes);
                 (self.send.unwrap_or_default(), body.or(hex).unwrap_or(Body::Nothing))
             }

@@ -31,6 +31,15 @@ pub(super) fn pieces(request: &Request, address: SocketAddr, words: &Words) -> R
             let packed = encoder.write_all(&spelled(text)).and_then(|()| encoder.finish());
             (packed.map_err(|e| e.to_string())?, Some(("content-length", Some("deflate"))))
         }
+        Body::Brotli(text) => {
+            let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 22);
+            encoder.write_all(&spelled(text)).map_err(|e| e.to_string())?;
+            (encoder.into_inner(), Some(("content-length", Some("br"))))
+        }
+        Body::Zstd(text) => {
+            let packed = zstd::encode_all(&*spelled(text), 3);
+            (packed.map_err(|e| e.to_string())?, Some(("content-length", Some("zstd"))))
+        }
         Body::Chunks(chunks) => {
             let chunks = chunks.iter().map(|chunk| words.spell(chunk));
             let framed: Vec<_> =
