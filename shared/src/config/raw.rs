@@ -119,8 +119,6 @@ pub(super) struct Server {
     pub(super) idempotency: Option<Time>,
     /// Web pages that may call from a browser. Default: none.
     pub(super) cors: Option<Cors>,
-    /// Bounds of a websocket that is relayed (`/v1/realtime`).
-    pub(super) websocket: Option<WebSocket>,
 }
 
 /// Web pages that may call from a browser, and read the answers.
@@ -131,16 +129,6 @@ pub(super) struct Cors {
     /// page at all.
     #[serde(default)]
     pub(super) origins: Vec<String>,
-}
-
-/// Bounds of a websocket that is relayed.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct WebSocket {
-    /// The longest session, up to `24h`. Default `60m`.
-    pub(super) total: Option<Time>,
-    /// Longest silence of both sides. Default `10m`.
-    pub(super) idle: Option<Time>,
 }
 
 /// Where state is kept, and how much of it.

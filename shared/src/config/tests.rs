@@ -75,7 +75,6 @@ fn the_least_document_gets_the_defaults() {
         concurrency: Some(Concurrency { bound: Bound::Fixed(10_000), queue: 1000, wait: seconds(5) }),
         idempotency: Duration::from_hours(24),
         cors: None,
-        websocket: WebSocket { total: Duration::from_mins(60), idle: Duration::from_mins(10) },
     };
     assert_eq!(config.server, server);
     assert_eq!(config.upstreams[0].concurrency, None);
@@ -117,7 +116,7 @@ fn every_setting_arrives() {
         open_on_any_address = true
         explain = false
         passthrough = "two"
-        server = { cors = { origins = ["http://localhost:*"] }, websocket = { total = "24h", idle = "1s" }, max_body = 1000, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m",
+        server = { cors = { origins = ["http://localhost:*"] }, max_body = 1000, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m",
             grace = "0s", workers = 4, trusted_proxies = 1, concurrency = "unlimited", idempotency = "168h" }
         [upstream.one]
         dialect = "azure"
@@ -169,7 +168,6 @@ fn every_setting_arrives() {
         concurrency: None,
         idempotency: Duration::from_hours(168),
         cors: Some(Cors { origins: vec![crate::cors::Origin::AnyPort("http://localhost".into())] }),
-        websocket: WebSocket { total: Duration::from_hours(24), idle: Duration::from_secs(1) },
     };
     assert_eq!(config.server, server);
     let (one, two) = (upstream(&config, "one"), upstream(&config, "two"));

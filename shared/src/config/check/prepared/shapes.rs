@@ -9,7 +9,7 @@ use crate::caller::Caller;
 use crate::config::raw::{self, ApiKey, BaseUrl, FromEnv, FromVariable, Setting, Share, Size, Time};
 use crate::config::{
     Auth, Condition, Dialect, OnDisconnect, Passthrough, Pick, Retry, Route, Server, Sticky, Target,
-    Timeouts, UpstreamId, WebSocket,
+    Timeouts, UpstreamId,
 };
 use crate::endpoint::PathPattern;
 use crate::overload::{Bound, Concurrency, Priority};
@@ -26,9 +26,8 @@ packed!(struct UpstreamDraft {
 } if |upstream| !matches!(upstream.dialect, Dialect::Simulated));
 packed!(struct Server {
     max_body, max_depth, max_n, header_timeout, body_timeout, grace, workers, trusted_proxies, concurrency,
-    idempotency, cors, websocket,
+    idempotency, cors,
 });
-packed!(struct WebSocket { total, idle });
 packed!(struct Route {
     pattern, to, fallback, fallback_on, pick, sticky, on_disconnect, retry, advertise, limits, breaker, cache,
 } found { defaults });
