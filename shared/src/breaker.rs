@@ -89,7 +89,7 @@ impl Blame {
     pub const fn of(condition: Option<Condition>) -> Self {
         match condition {
             None => Self::Nobody,
-            Some(Condition::Connect | Condition::Credentials) => Self::Upstream,
+            Some(Condition::Connect | Condition::Credentials | Condition::Quota) => Self::Upstream,
             Some(
                 Condition::Timeout | Condition::RateLimit | Condition::ServerError | Condition::BadAnswer,
             ) => Self::Model,
@@ -118,7 +118,7 @@ impl Outcome {
         match failure {
             None => Some(Self::Success),
             Some(_) if blame == Some(Blame::Nobody) => None,
-            Some(Condition::RateLimit) => Some(Self::RateLimited { retry_after }),
+            Some(Condition::RateLimit | Condition::Quota) => Some(Self::RateLimited { retry_after }),
             Some(Condition::Connect | Condition::Timeout | Condition::ServerError | Condition::BadAnswer) => {
                 Some(Self::Failure)
             }

@@ -199,6 +199,16 @@ pub struct Upstream {
     pub concurrency: Option<Concurrency>,
 }
 
+impl Upstream {
+    /// The credential it is shown, where there is one.
+    pub(crate) fn secret(&self) -> Option<&Secret> {
+        match &self.credential {
+            Credential::Known(secret) => Some(secret),
+            Credential::None | Credential::Missing { .. } => None,
+        }
+    }
+}
+
 /// How an upstream is spoken to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -355,14 +365,16 @@ pub enum OnDisconnect {
 pub enum Condition {
     /// No connection, or it broke before the first byte to the client.
     Connect,
-    /// No answer in time: `first_byte`, `idle` before the first content, 408, 504.
+    /// No answer in time: `first_byte`, `idle` before the first content, 504.
     Timeout,
     /// 429.
     RateLimit,
-    /// 5xx, and 409 or 425 of the upstream's making.
+    /// 5xx; 408 and 425, which ask for the same request once more.
     ServerError,
-    /// The upstream refuses the gateway's own credential: 401, 403.
+    /// The upstream refuses the gateway's own credential: 401, and 403 unless its body tells of moderation.
     Credentials,
+    /// The gateway's account at the upstream is spent: 402, `insufficient_quota`, billing.
+    Quota,
     /// 200 that is no answer: an error body, HTML, a body cut short.
     BadAnswer,
 }

@@ -14,7 +14,7 @@ use crate::platform::{Broken, Platform};
 use crate::refusal::Refusal;
 
 /// The slowest body that is waited for, once it has taken the configured time.
-const SLOWEST_BYTES_PER_SECOND: u64 = 64 * 1024;
+pub(crate) const SLOWEST_BYTES_PER_SECOND: u64 = 64 * 1024;
 
 /// Reads the whole body, decoded.
 pub(crate) async fn collect<P: Platform>(

@@ -128,6 +128,7 @@ impl Condition {
             Self::RateLimit => "rate_limit",
             Self::ServerError => "server_error",
             Self::Credentials => "credentials",
+            Self::Quota => "quota",
             Self::BadAnswer => "bad_answer",
         }
     }

@@ -5,6 +5,7 @@ mod attempts;
 mod call;
 mod cargo;
 mod delivery;
+mod error_body;
 mod failure;
 mod lead;
 mod lookup;
@@ -14,6 +15,7 @@ mod route;
 mod sharing;
 mod stored;
 mod turn;
+mod upload;
 
 use std::sync::Arc;
 

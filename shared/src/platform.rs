@@ -9,11 +9,12 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
+use futures_util::task::AtomicWaker;
 
 pub(crate) use self::lease::MOST_OVERHEARD;
 pub use self::lease::{Lease, Leased, Mark, Overheard, Piece, Release, Renewed};
@@ -318,12 +319,17 @@ pub struct Passing<U> {
 pub(crate) struct Progress {
     bytes: AtomicU64,
     stage: AtomicU8,
+    /// Whoever looks at it.
+    watcher: AtomicWaker,
 }
 
 /// What an upload does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    Coming,
+    /// The upstream takes nothing, whether there is something or not.
+    Unread,
+    /// The upstream would take more, and the client sends nothing.
+    Awaited,
     Complete,
     Broken,
 }
@@ -335,15 +341,31 @@ impl<U> Passing<U> {
 }
 
 impl Progress {
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+    /// What the upload does, and the bytes that went by.
+    pub(crate) fn state(&self) -> (Stage, u64) {
+        let stage = match self.stage.load(Ordering::Acquire) {
+            0 => Stage::Unread,
+            1 => Stage::Awaited,
+            2 => Stage::Complete,
+            _ => Stage::Broken,
+        };
+        (stage, self.bytes.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn stage(&self) -> Stage {
-        match self.stage.load(Ordering::Relaxed) {
-            0 => Stage::Coming,
-            1 => Stage::Complete,
-            _ => Stage::Broken,
+    /// The upload may be polled by another task than the one that waits for its answer.
+    pub(crate) fn wake_at_change(&self, waker: &Waker) {
+        self.watcher.register(waker);
+    }
+
+    fn is_at(&self, stage: Stage) {
+        let number = match stage {
+            Stage::Unread => 0,
+            Stage::Awaited => 1,
+            Stage::Complete => 2,
+            Stage::Broken => 3,
+        };
+        if self.stage.swap(number, Ordering::AcqRel) != number {
+            self.watcher.wake();
         }
     }
 }
@@ -352,15 +374,17 @@ impl<U: Stream<Item = Result<Bytes, Broken>> + Unpin> Stream for Passing<U> {
     type Item = Result<Bytes, Broken>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = ready!(Pin::new(&mut self.upload).poll_next(cx));
-        match &next {
-            Some(Ok(chunk)) => {
+        let next = Pin::new(&mut self.upload).poll_next(cx);
+        self.progress.is_at(match &next {
+            Poll::Pending => Stage::Awaited,
+            Poll::Ready(Some(Ok(chunk))) => {
                 self.progress.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                Stage::Unread
             }
-            None => self.progress.stage.store(1, Ordering::Relaxed),
-            Some(Err(Broken)) => self.progress.stage.store(2, Ordering::Relaxed),
-        }
-        Poll::Ready(next)
+            Poll::Ready(None) => Stage::Complete,
+            Poll::Ready(Some(Err(Broken))) => Stage::Broken,
+        });
+        next
     }
 }
 

@@ -3,7 +3,10 @@
 //! A variant says whose fault it is and whether asking again can help. Messages name what the caller sent or
 //! did, never an upstream's address, a credential or a prompt.
 
+mod cause;
+mod cut_json;
 mod rejection;
+mod upstream_error;
 mod wording;
 
 use std::time::Duration;
@@ -12,11 +15,15 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
+pub(crate) use self::cause::Cause;
 pub use self::rejection::Rejection;
+pub(crate) use self::upstream_error::{LARGEST_ERROR, UpstreamError};
 use crate::account::{Denied, Measure};
 use crate::endpoint::Operation;
 use crate::limit::Denial;
+use crate::secret::Secret;
 
 /// Why a request is not answered with what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +89,8 @@ pub enum Refusal {
     TooManyOverrides {
         most: usize,
     },
-    /// The upstream's verdict on the caller's request, rebuilt.
-    Rejected(Rejection),
+    /// The upstream's error in its own words, rebuilt: mostly its verdict on the caller's request.
+    Rejected(Box<Rejection>),
     /// A fault of ours.
     Internal,
     /// The configuration has faults, and there is no other to go by.
@@ -98,6 +105,8 @@ pub enum Refusal {
         model: String,
         retry_after: Option<Duration>,
         attempts_used: bool,
+        /// The upstream's own words for it.
+        told: Option<Box<Rejection>>,
     },
     UpstreamFailed {
         problem: &'static str,
@@ -130,13 +139,15 @@ struct Envelope<'a> {
     error: ErrorBody<'a>,
 }
 
-/// All four keys are always present.
+/// All four keys are always present, and details only where an upstream gave them.
 #[derive(Serialize)]
 struct ErrorBody<'a> {
     message: &'a str,
     r#type: &'a str,
     param: Option<&'a str>,
     code: Option<&'a str>,
+    #[serde(flatten)]
+    details: Option<&'a Map<String, Value>>,
 }
 
 /// Retry-After is never longer than clients are known to wait.
@@ -180,7 +191,7 @@ impl Refusal {
 
     fn kind(&self) -> &str {
         match self {
-            Self::Rejected(rejection) => &rejection.kind,
+            Self::Rejected(told) | Self::RateLimited { told: Some(told), .. } => &told.kind,
             Self::Limited { denied: Denied { measure: Measure::Tokens(_), .. }, .. } => "tokens",
             Self::Limited { .. } | Self::RateLimited { .. } => "requests",
             Self::Internal
@@ -226,7 +237,7 @@ impl Refusal {
             Self::ModelNotFound { .. } => Some("model_not_found"),
             Self::NoBreaker { .. } => Some("breaker_not_found"),
             Self::TooManyOverrides { .. } => Some("too_many_overrides"),
-            Self::Rejected(rejection) => rejection.code.as_deref(),
+            Self::Rejected(told) | Self::RateLimited { told: Some(told), .. } => told.code.as_deref(),
             Self::Limited { .. } | Self::RateLimited { .. } => Some("rate_limit_exceeded"),
             Self::UpstreamFailed { .. } => Some("upstream_error"),
             Self::NoUpstream { .. } => Some("circuit_open"),
@@ -251,7 +262,21 @@ impl Refusal {
         match self {
             Self::InvalidParameter { param, .. } => Some(param),
             Self::ModelNotFound { .. } => Some("model"),
-            Self::Rejected(rejection) => rejection.param.as_deref(),
+            Self::Rejected(told) | Self::RateLimited { told: Some(told), .. } => told.param.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Masks `secret`, should an upstream have quoted it.
+    pub(crate) fn mask(&mut self, secret: &Secret) {
+        if let Self::Rejected(told) | Self::RateLimited { told: Some(told), .. } = self {
+            told.mask(secret);
+        }
+    }
+
+    fn details(&self) -> Option<&Map<String, Value>> {
+        match self {
+            Self::Rejected(told) | Self::RateLimited { told: Some(told), .. } => Some(&told.details),
             _ => None,
         }
     }
@@ -259,9 +284,14 @@ impl Refusal {
     /// The error body in the caller's dialect.
     pub fn to_body(&self) -> Bytes {
         let message = self.message();
-        let error =
-            ErrorBody { message: &message, r#type: self.kind(), param: self.param(), code: self.code() };
-        // Strings alone cannot fail to serialise.
+        let error = ErrorBody {
+            message: &message,
+            r#type: self.kind(),
+            param: self.param(),
+            code: self.code(),
+            details: self.details(),
+        };
+        // Strings and JSON cannot fail to serialise.
         serde_json::to_vec(&Envelope { error }).unwrap_or_default().into()
     }
 
@@ -318,15 +348,18 @@ impl Refusal {
     /// Whether it is for want of an answer from an upstream, so that an older one may stand in for it
     /// (RFC 5861, 4).
     pub(crate) fn is_upstreams(&self) -> bool {
-        matches!(
-            self,
-            Self::RateLimited { .. }
-                | Self::UpstreamFailed { .. }
-                | Self::NoUpstream { .. }
-                | Self::Overloaded { .. }
-                | Self::DeadlinePassed { .. }
-                | Self::Stalled { .. }
-        )
+        match self {
+            Self::Rejected(told) => told.is_upstreams(),
+            _ => matches!(
+                self,
+                Self::RateLimited { .. }
+                    | Self::UpstreamFailed { .. }
+                    | Self::NoUpstream { .. }
+                    | Self::Overloaded { .. }
+                    | Self::DeadlinePassed { .. }
+                    | Self::Stalled { .. }
+            ),
+        }
     }
 
     /// Useless, or already done: the gateway has used its own attempts.
@@ -339,7 +372,7 @@ impl Refusal {
             | Self::TooManyOverrides { .. }
             | Self::NotCached
             | Self::IdempotencyConflict => true,
-            Self::Rejected(rejection) => rejection.status == StatusCode::CONFLICT,
+            Self::Rejected(told) => told.status == StatusCode::CONFLICT || told.is_upstreams(),
             _ => false,
         }
     }
@@ -411,7 +444,12 @@ mod tests {
             ),
             (Refusal::TooManyOverrides { most: 1 }, 409, "invalid_request_error", Some("too_many_overrides")),
             (
-                Refusal::RateLimited { model: "m".into(), retry_after: None, attempts_used: true },
+                Refusal::RateLimited {
+                    model: "m".into(),
+                    retry_after: None,
+                    attempts_used: true,
+                    told: None,
+                },
                 429,
                 "requests",
                 Some("rate_limit_exceeded"),
@@ -429,7 +467,7 @@ mod tests {
     fn each_refusal_has_its_shape_on_the_wire() {
         for (refusal, status, kind, code) in every_refusal() {
             assert_eq!(refusal.status().as_u16(), status, "{refusal:?}");
-            let body: serde_json::Value = serde_json::from_slice(&refusal.to_body()).unwrap();
+            let body: Value = serde_json::from_slice(&refusal.to_body()).unwrap();
             let error = body["error"].as_object().unwrap();
             assert_eq!(error.keys().collect::<Vec<_>>(), ["code", "message", "param", "type"], "{refusal:?}");
             assert_eq!(error["type"], kind, "{refusal:?}");

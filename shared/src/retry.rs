@@ -6,13 +6,12 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
+use http::HeaderMap;
 
 use crate::config::{Condition, Retry};
 use crate::pack::packed;
 use crate::roll::below;
-use crate::time::{Instant, UnixMillis};
+use crate::time::{Instant, UnixMillis, parse_go_duration};
 
 /// What is known when an attempt has failed.
 #[derive(Clone, Copy, Debug)]
@@ -21,9 +20,13 @@ pub struct Situation<'a> {
     /// When the next candidate may be taken.
     pub fallback_on: &'a [Condition],
     pub condition: Condition,
+    /// Whether the candidate that failed may be asked again.
+    pub again: Again,
     pub retry_after: Option<Duration>,
     /// Attempts so far, at least one.
     pub attempts: u32,
+    /// How many of them in a row were made at the candidate that failed.
+    pub attempts_here: u32,
     /// Index of the candidate that failed, and how many there are.
     pub candidate: usize,
     pub candidates: usize,
@@ -31,6 +34,15 @@ pub struct Situation<'a> {
     pub left: Duration,
     /// The request can be sent once more: its body is still here.
     pub replayable: bool,
+}
+
+/// How often a candidate that has failed is asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// It would say the same: a refused credential, a spent quota, an upstream that says so.
+    Never,
+    Once,
+    AsOftenAsThePolicySays,
 }
 
 /// What comes next.
@@ -49,14 +61,10 @@ impl Situation<'_> {
         if self.candidate + 1 < self.candidates && self.fallback_on.contains(&self.condition) {
             return Next::Try { candidate: self.candidate + 1, wait: Duration::ZERO };
         }
-        let worth_waiting_for = match self.condition {
-            Condition::Connect
-            | Condition::Timeout
-            | Condition::RateLimit
-            | Condition::ServerError
-            | Condition::BadAnswer => true,
-            // A credential is not better a moment later.
-            Condition::Credentials => false,
+        let worth_waiting_for = match self.again {
+            Again::Never => false,
+            Again::Once => self.attempts_here < 2,
+            Again::AsOftenAsThePolicySays => true,
         };
         let named = self.retry_after.unwrap_or_default();
         let wait = self.backoff(roll).max(named);
@@ -76,27 +84,22 @@ impl Situation<'_> {
     }
 }
 
-/// What an error status of an upstream stands for; `None` when it is the caller's own doing.
-pub fn condition(status: StatusCode) -> Option<Condition> {
-    match status.as_u16() {
-        401 | 403 => Some(Condition::Credentials),
-        408 | 504 => Some(Condition::Timeout),
-        429 => Some(Condition::RateLimit),
-        409 | 425 | 500..=599 => Some(Condition::ServerError),
-        // Redirects are not followed: whoever asks for one gives no answer.
-        100..=199 | 300..=399 => Some(Condition::BadAnswer),
-        _ => None,
-    }
+/// Whether an upstream says that asking it again is useless.
+pub fn is_useless(headers: &HeaderMap) -> bool {
+    headers
+        .get("x-should-retry")
+        .is_some_and(|value| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"false"))
 }
 
-/// When the upstream wants to be asked again, in all the forms upstreams have for it; `now` is for dates.
-pub fn retry_after(headers: &HeaderMap, body: &[u8], now: UnixMillis) -> Option<Duration> {
+/// When the upstream wants to be asked again, in all the forms upstreams have for it: `told` in the body of its error;
+/// `now` is for dates.
+pub fn retry_after(headers: &HeaderMap, told: Option<Duration>, now: UnixMillis) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let millis = |name: &str| text(name)?.parse::<f64>().ok().and_then(|ms| seconds(ms / 1000.0));
     millis("retry-after-ms")
         .or_else(|| millis("x-ms-retry-after-ms"))
         .or_else(|| seconds_or_date(text("retry-after")?, now))
-        .or_else(|| from_body(body))
+        .or(told)
         .or_else(|| {
             // Of the limits that are spent, the one that takes longest.
             ["requests", "tokens"]
@@ -117,43 +120,6 @@ fn seconds_or_date(text: &str, now: UnixMillis) -> Option<Duration> {
     }
     let date = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(date.saturating_sub(Duration::from_millis(now.0)))
-}
-
-fn from_body(body: &[u8]) -> Option<Duration> {
-    #[derive(Deserialize)]
-    struct Body {
-        retry_after: Option<f64>,
-        error: Option<Inner>,
-    }
-    #[derive(Deserialize)]
-    struct Inner {
-        retry_after: Option<f64>,
-    }
-    let body: Body = serde_json::from_slice(body).ok()?;
-    seconds(body.retry_after.or_else(|| body.error?.retry_after)?)
-}
-
-/// Reads `120ms`, `1.5s`, `6m0s`, `1h2m3s`.
-fn parse_go_duration(text: &str) -> Option<Duration> {
-    let (mut total, mut rest) = (Duration::ZERO, text);
-    while !rest.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let value: f64 = rest[..number].parse().ok()?;
-        let behind = &rest[number..];
-        let unit = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
-        let scale = match &behind[..unit] {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        total = total.checked_add(seconds(value * scale)?)?;
-        rest = &behind[unit..];
-    }
-    (!text.is_empty()).then_some(total)
 }
 
 /// What a process may spend on retries.
@@ -234,6 +200,7 @@ mod tests {
         Condition::RateLimit,
         Condition::ServerError,
         Condition::Credentials,
+        Condition::Quota,
         Condition::BadAnswer,
     ];
 
@@ -242,8 +209,10 @@ mod tests {
             policy: &POLICY,
             fallback_on: ALL,
             condition: Condition::ServerError,
+            again: Again::AsOftenAsThePolicySays,
             retry_after: None,
             attempts: 1,
+            attempts_here: 1,
             candidate: 0,
             candidates: 1,
             left: Duration::from_mins(1),
@@ -279,69 +248,48 @@ mod tests {
             (Situation { replayable: false, ..failed() }, "the body has gone"),
             (Situation { left: Duration::ZERO, ..failed() }, "the deadline is here"),
             (Situation { left: Duration::ZERO, candidates: 2, ..failed() }, "for others as well"),
-            (Situation { condition: Condition::Credentials, ..failed() }, "the credential stays wrong"),
+            (Situation { again: Again::Never, ..failed() }, "it would say the same"),
+            (Situation { again: Again::Once, attempts: 2, attempts_here: 2, ..failed() }, "once was enough"),
         ] {
             assert_eq!(situation.next(1), Next::GiveUp, "{why}");
         }
+        let once = Situation { again: Again::Once, attempts: 2, ..failed() };
+        assert!(matches!(once.next(0), Next::Try { .. }), "the attempt before was made elsewhere");
+        let elsewhere = Situation { again: Again::Never, candidates: 2, ..failed() }.next(0);
+        assert_eq!(elsewhere, Next::Try { candidate: 1, wait: Duration::ZERO }, "another may know better");
         let narrow = Situation { candidates: 2, fallback_on: &[Condition::Connect], ..failed() };
         assert!(matches!(narrow.next(0), Next::Try { candidate: 0, .. }), "not a reason to fall back");
     }
 
     #[test]
-    fn statuses_are_told_apart_by_whose_doing_they_are() {
-        for (status, expected) in [
-            (400, None),
-            (404, None),
-            (413, None),
-            (422, None),
-            (401, Some(Condition::Credentials)),
-            (403, Some(Condition::Credentials)),
-            (408, Some(Condition::Timeout)),
-            (409, Some(Condition::ServerError)),
-            (425, Some(Condition::ServerError)),
-            (429, Some(Condition::RateLimit)),
-            (500, Some(Condition::ServerError)),
-            (504, Some(Condition::Timeout)),
-            (529, Some(Condition::ServerError)),
-            (302, Some(Condition::BadAnswer)),
-        ] {
-            assert_eq!(condition(StatusCode::from_u16(status).unwrap()), expected, "{status}");
-        }
-    }
-
-    #[test]
     fn retry_after_is_read_in_all_its_forms() {
         let now = UnixMillis(784_111_777_000);
-        for (headers, body, expected) in [
-            (&[("retry-after", "2")][..], "", Some(2000)),
-            (&[("retry-after", "0.5")], "", Some(500)),
-            (&[("retry-after", "2"), ("retry-after-ms", "1500")], "", Some(1500)),
-            (&[("x-ms-retry-after-ms", "20")], "", Some(20)),
-            (&[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")], "", Some(10_000)),
-            (&[("retry-after", "Sun, 06 Nov 1994 08:49:27 GMT")], "", Some(0)),
-            (&[("retry-after", "soon")], "", None),
-            (&[("retry-after", "-1")], "", None),
-            (&[("retry-after", "1e300")], "", None),
-            (&[], r#"{"retry_after":3}"#, Some(3000)),
-            (&[], r#"{"error":{"retry_after":1.5}}"#, Some(1500)),
+        for (headers, told, expected) in [
+            (&[("retry-after", "2")][..], None, Some(2000)),
+            (&[("retry-after", "0.5")], None, Some(500)),
+            (&[("retry-after", "2"), ("retry-after-ms", "1500")], None, Some(1500)),
+            (&[("x-ms-retry-after-ms", "20")], None, Some(20)),
+            (&[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")], None, Some(10_000)),
+            (&[("retry-after", "Sun, 06 Nov 1994 08:49:27 GMT")], None, Some(0)),
+            (&[("retry-after", "soon")], None, None),
+            (&[("retry-after", "-1")], None, None),
+            (&[("retry-after", "1e300")], None, None),
+            (&[], Some(3000), Some(3000)),
+            (&[("retry-after", "2")], Some(3000), Some(2000)),
             (
                 &[("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "1m2.5s")],
-                "",
+                None,
                 Some(62_500),
             ),
-            (&[("x-ratelimit-remaining-tokens", "9"), ("x-ratelimit-reset-tokens", "1m2.5s")], "", None),
-            (&[], "<html>", None),
+            (&[("x-ratelimit-remaining-tokens", "9"), ("x-ratelimit-reset-tokens", "1m2.5s")], None, None),
+            (&[], None, None),
         ] {
             let mut map = HeaderMap::new();
             for (name, value) in headers {
                 map.insert(*name, HeaderValue::from_static(value));
             }
-            let expected: Option<u64> = expected;
-            assert_eq!(
-                retry_after(&map, body.as_bytes(), now),
-                expected.map(Duration::from_millis),
-                "{headers:?} {body}"
-            );
+            let millis = |wait: Option<u64>| wait.map(Duration::from_millis);
+            assert_eq!(retry_after(&map, millis(told), now), millis(expected), "{headers:?} {told:?}");
         }
     }
 
@@ -365,11 +313,6 @@ mod tests {
             }
             let floor = 10 + 10 * now / 1_000_000;
             prop_assert!(retries * 5 <= requests + floor * 5 + 5, "{retries} retries, {requests} requests");
-        }
-
-        #[test]
-        fn no_duration_text_panics(text in "[0-9.hmsµun]{0,24}") {
-            let _ = parse_go_duration(&text);
         }
     }
 }

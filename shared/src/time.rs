@@ -53,9 +53,41 @@ pub fn go_duration(span: Duration) -> String {
     }
 }
 
+/// Reads `120ms`, `1.5s`, `6m0s`, `1h2m3s`.
+pub(crate) fn parse_go_duration(text: &str) -> Option<Duration> {
+    let (mut total, mut rest) = (Duration::ZERO, text);
+    while !rest.is_empty() {
+        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let value: f64 = rest[..number].parse().ok()?;
+        let behind = &rest[number..];
+        let unit = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
+        let scale = match &behind[..unit] {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        total = total.checked_add(Duration::try_from_secs_f64(value * scale).ok()?)?;
+        rest = &behind[unit..];
+    }
+    (!text.is_empty()).then_some(total)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_duration_text_panics(text in "[0-9.hmsµun]{0,24}") {
+            let _ = parse_go_duration(&text);
+        }
+    }
 
     #[test]
     fn durations_read_as_go_writes_them() {
@@ -68,6 +100,7 @@ mod tests {
             (3_600_000, "1h0m0s"),
         ] {
             assert_eq!(go_duration(Duration::from_millis(millis)), text);
+            assert_eq!(parse_go_duration(text), Some(Duration::from_millis(millis)));
         }
     }
 }

@@ -91,6 +91,7 @@ fn the_least_document_gets_the_defaults() {
             Condition::RateLimit,
             Condition::ServerError,
             Condition::Credentials,
+            Condition::Quota,
             Condition::BadAnswer,
         ],
         pick: Pick::Weighted,

@@ -7,38 +7,37 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{HeaderValue, Request, Response, header, response};
 use memchr::memmem;
 
 use super::TRACEPARENT;
 use super::cargo::{Cargo, Sent};
+use super::error_body::ErrorBody;
 use super::failure::Failure;
 use crate::breaker::{Blame, Outcome};
-use crate::config::{Condition, Config, Credential, Upstream};
+use crate::config::{Condition, Config, Upstream};
 use crate::endpoint::{Operation, ReportedUsage};
 use crate::ledger::{Attempt, Ending};
 use crate::overload::{Slot, Verdict};
 use crate::plan::Candidate;
-use crate::platform::{Event, Payload, Platform, Progress, Stage};
-use crate::refusal::{Refusal, Rejection};
+use crate::platform::{Event, Platform};
+use crate::refusal::{Cause, Refusal, UpstreamError};
+use crate::retry::{self, Again};
 use crate::secret::Secret;
 use crate::settlement::Trail;
 use crate::stream::course::{Course, Permit, Reading, Step, Waits};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::usage::Framing;
-use crate::{address, coding, headers, retry};
+use crate::{address, coding, headers};
 
 /// Bytes of a stream that are held back at most until its first content.
 const HELD_BACK: usize = 64 * 1024;
 
 /// Bytes of a JSON answer that are read before it goes on; a longer one goes on as it comes.
 const HELD_WHOLE: usize = 16 << 20;
-
-/// Bytes of an error answer that are read.
-const LARGEST_ERROR: usize = 64 * 1024;
 
 /// How long an error answer may take once its head is here.
 const ERROR_WAIT: Duration = Duration::from_secs(5);
@@ -79,6 +78,14 @@ impl<P: Platform> Errand<'_, P> {
         let started = self.platform.now();
         let mut outcome = self.try_once(upstream, &candidate.model, trail.most_kept).await;
         let took = self.platform.now().since(started);
+        if let Err(failure) = &mut outcome {
+            // Upstreams may be doors of the same house, and quote what another was shown.
+            self.config
+                .upstreams
+                .iter()
+                .filter_map(Upstream::secret)
+                .for_each(|secret| failure.refusal.mask(secret));
+        }
         let (status, failure) = match &outcome {
             Ok(Answer::Whole { head, .. } | Answer::Flowing { head, .. }) => (Some(head.status), None),
             Err(failure) => (failure.status, failure.condition),
@@ -113,20 +120,22 @@ impl<P: Platform> Errand<'_, P> {
     ) -> Result<Answer<P>, Failure> {
         let permit = Permit::new(self.platform, &upstream.name);
         let (mut head, download) = self.send(upstream, model).await?.into_parts();
-        let secret = match &upstream.credential {
-            Credential::Known(secret) => Some(secret),
-            Credential::None | Credential::Missing { .. } => None,
-        };
+        let secret = upstream.secret();
         let waits = Waits { idle: upstream.timeouts.idle, deadline: self.deadline, total: self.total };
         let course = |reading, waits| Course::new(permit, download, reading, waits, secret.cloned());
         let operation = self.sent.cargo.operation();
         let Cargo::Call { operation: understood, call } = &self.sent.cargo else {
             let reading = Reading::Bytes { operation };
-            if retry::condition(head.status) == Some(Condition::Credentials) {
-                return Err(Failure::credentials(head.status));
+            let status = head.status.as_u16();
+            if status >= 600 {
+                return Err(Failure::told(Cause::NoAnswer, head.status, &UpstreamError::default(), None));
             }
-            if let Some(secret) = secret.filter(|_| head.status.as_u16() >= 400) {
-                return pass_error(head, course(reading, waits), secret).await;
+            // These may be about the gateway's credential, and any error may quote it.
+            if matches!(status, 401 | 403) || (status >= 400 && secret.is_some()) {
+                let deadline = self.platform.now().after(ERROR_WAIT).min(self.deadline);
+                let coding = coding::take(&mut head.headers);
+                let course = course(reading, Waits { deadline, ..waits }).unpacked(coding);
+                return pass_error(head, course).await;
             }
             let framing = framing(&head).filter(|_| self.sent.usage == ReportedUsage::OfCall);
             let mut course = Box::new(course(reading, waits));
@@ -141,8 +150,9 @@ impl<P: Platform> Errand<'_, P> {
         if !head.status.is_success() {
             let deadline = self.platform.now().after(ERROR_WAIT).min(self.deadline);
             let waits = Waits { deadline, ..waits };
-            let body = read_error(&mut course(Reading::Bytes { operation }, waits)).await;
-            return Err(self.classify(&head, &body.unwrap_or_default(), &call.model, secret));
+            let mut course = course(Reading::Bytes { operation }, waits);
+            let body = ErrorBody::read(&mut course).await;
+            return Err(self.classify(&head, &body, &call.model, secret));
         }
         match headers::media_type(&head.headers).as_deref() {
             Some("text/event-stream") if call.stream => {
@@ -151,19 +161,21 @@ impl<P: Platform> Errand<'_, P> {
                 if most_kept > 0 {
                     course.record(most_kept);
                 }
-                begin_stream(head, course).await
+                begin_stream(head, course).await.map_err(|failure| failure.about(&call.model, None))
             }
             Some(kind) if !call.stream && is_json(kind) => {
-                read_whole(head, course(Reading::Bytes { operation }, waits), *understood).await
+                let course = course(Reading::Bytes { operation }, waits);
+                let answer = read_whole(head, course, *understood).await;
+                answer.map_err(|failure| failure.about(&call.model, None))
             }
             Some(_) | None => Err(Failure::bad_answer(&head, "it sent no answer of this API")),
         }
     }
 
     async fn send(&mut self, upstream: &Upstream, model: &str) -> Result<Response<P::Download>, Failure> {
-        // The upload may have taken all the time there was.
+        // The upload, the queue or other attempts may have taken all the time there was.
         if self.left().is_zero() {
-            return Err(Failure::timeout(self.total));
+            return Err(Failure { blame: Blame::Nobody, is_sent: false, ..Failure::timeout(self.total) });
         }
         let model = Some(model).filter(|model| !model.is_empty());
         let query = self.sent.query_for(model);
@@ -192,60 +204,20 @@ impl<P: Platform> Errand<'_, P> {
         }
     }
 
-    /// An upload takes its own time as long as it moves, and the wait for the first byte begins at its end. How far
-    /// it has come is looked at when a wait is over, so a silent client is kept for up to two of them.
-    async fn send_upload(
-        &mut self,
-        upstream: &Upstream,
-        request: Request<Payload<P::Upload>>,
-        progress: Arc<Progress>,
-    ) -> Result<Response<P::Download>, Failure> {
-        let mut answer = pin!(self.platform.send(upstream, request));
-        loop {
-            let before = (progress.bytes(), progress.stage());
-            let patience = match before.1 {
-                Stage::Coming => self.config.server.body_timeout,
-                Stage::Complete | Stage::Broken => upstream.timeouts.first_byte,
-            };
-            match select(&mut answer, self.platform.sleep(patience.min(self.left()))).await {
-                Either::Left((Ok(response), _)) => return Ok(response),
-                Either::Left((Err(_), _)) if progress.stage() == Stage::Broken => {
-                    let problem = "the body ended before it was complete".into();
-                    return Err(Failure::of_client(Refusal::InvalidJson { problem }, Ending::ClientGone));
-                }
-                Either::Left((Err(fault), _)) => return Err(Failure::from(fault)),
-                Either::Right(_) if self.left().is_zero() => return Err(Failure::timeout(self.total)),
-                Either::Right(_) if before != (progress.bytes(), progress.stage()) => {}
-                Either::Right(_) if before.1 == Stage::Coming => {
-                    return Err(Failure::of_client(Refusal::TooSlow, Ending::Rejected));
-                }
-                Either::Right(_) => return Err(Failure::timeout(patience)),
-            }
-        }
-    }
-
     /// An error status: whose doing, and what the client is told.
-    fn classify(&self, head: &response::Parts, body: &[u8], model: &str, secret: Option<&Secret>) -> Failure {
-        let status = head.status;
-        let condition = retry::condition(status);
-        let retry_after = retry::retry_after(&head.headers, body, self.platform.wall());
-        let refusal = match condition {
-            None => Refusal::Rejected(Rejection::rebuild(status, body, secret)),
-            Some(Condition::Credentials) => return Failure::credentials(status),
-            Some(Condition::RateLimit) => {
-                Refusal::RateLimited { model: model.to_owned(), retry_after, attempts_used: false }
-            }
-            Some(Condition::Timeout) => Refusal::UpstreamFailed { problem: "it timed out itself" },
-            Some(Condition::Connect | Condition::ServerError) => {
-                Refusal::UpstreamFailed { problem: "it reported an error of its own" }
-            }
-            Some(Condition::BadAnswer) => Refusal::UpstreamFailed {
-                problem: "it sent the request elsewhere, and redirects are not followed",
-            },
-        };
-        let ending = if condition.is_none() { Ending::Rejected } else { Ending::Failed };
-        let (blame, status) = (Blame::of(condition), Some(status));
-        Failure { condition, blame, retry_after, status, is_sent: true, ending, refusal }
+    fn classify(
+        &self,
+        head: &response::Parts,
+        body: &ErrorBody,
+        model: &str,
+        secret: Option<&Secret>,
+    ) -> Failure {
+        let error = body.error(&head.headers);
+        let wait = retry::retry_after(&head.headers, error.retry_after, self.platform.wall());
+        let cause = Cause::of_status(head.status, &error);
+        let failure = Failure { retry_after: wait, ..Failure::told(cause, head.status, &error, secret) };
+        let again = if retry::is_useless(&head.headers) { Again::Never } else { failure.again };
+        Failure { again, ..failure }.about(model, wait)
     }
 }
 
@@ -256,7 +228,13 @@ fn verdict<P: Platform>(outcome: &Result<Answer<P>, Failure>) -> Verdict {
         // It has too much to do.
         Some(Some(Condition::Timeout | Condition::RateLimit)) => Verdict::Dropped,
         Some(
-            Some(Condition::Connect | Condition::ServerError | Condition::Credentials | Condition::BadAnswer)
+            Some(
+                Condition::Connect
+                | Condition::ServerError
+                | Condition::Credentials
+                | Condition::Quota
+                | Condition::BadAnswer,
+            )
             | None,
         ) => Verdict::Ignore,
     }
@@ -281,7 +259,7 @@ async fn begin_stream<P: Platform>(
                     return Ok(Answer::Flowing { head, held, course: Box::new(course) });
                 }
             }
-            Step::End { ending, .. } => return Err(Failure::ended(&head, ending, course.waits())),
+            Step::End { ending, .. } => return Err(Failure::ended(&head, ending, &mut course)),
         }
     }
 }
@@ -302,7 +280,7 @@ async fn read_whole<P: Platform>(
                 }
             }
             Step::End { ending: Ending::Complete, .. } => break,
-            Step::End { ending, .. } => return Err(Failure::ended(&head, ending, course.waits())),
+            Step::End { ending, .. } => return Err(Failure::ended(&head, ending, &mut course)),
         }
     }
     let bytes = match held.len() {
@@ -316,38 +294,35 @@ async fn read_whole<P: Platform>(
             Operation::Embeddings => "it sent no embeddings",
             Operation::Chat | Operation::Completions | Operation::Responses => "it sent no completion",
         };
-        return Err(Failure::bad_answer(&head, problem));
+        return Err(Failure::instead_of_answer(&head, &bytes, course.secret(), problem));
     }
     let mut head = dressed(head);
     head.headers.remove(header::CONTENT_LENGTH);
     Ok(Answer::Whole { head, bytes, course: Box::new(course) })
 }
 
-/// What can be had of an error's body in time; `None` if it is too large. It explains, it decides nothing.
-async fn read_error<P: Platform>(course: &mut Course<P>) -> Option<Bytes> {
-    let mut body = BytesMut::new();
-    while let Step::Bytes { bytes, .. } = poll_fn(|cx| course.poll_step(cx)).await {
-        if body.len() + bytes.len() > LARGEST_ERROR {
-            return None;
-        }
-        body.extend_from_slice(&bytes);
+/// An error that is passed on as it is, unless it is about the credential that the upstream was shown, quotes it, or
+/// is too long.
+async fn pass_error<P: Platform>(head: response::Parts, mut course: Course<P>) -> Result<Answer<P>, Failure> {
+    let body = ErrorBody::read(&mut course).await;
+    let error = body.error(&head.headers);
+    let cause = Cause::of_status(head.status, &error);
+    let secret = course.secret();
+    if cause == Cause::Credentials {
+        return Err(Failure::told(cause, head.status, &error, secret));
     }
-    Some(body.freeze())
-}
-
-/// An error that is passed on as it is, unless it quotes the credential that the upstream was shown.
-async fn pass_error<P: Platform>(
-    head: response::Parts,
-    mut course: Course<P>,
-    secret: &Secret,
-) -> Result<Answer<P>, Failure> {
-    let Some(bytes) = read_error(&mut course).await else {
-        return Err(Failure::bad_answer(&head, "its error is too large to be read"));
-    };
+    if body.is_cut {
+        let refusal = Refusal::Rejected(Box::new(error.rejection(cause, head.status, secret)));
+        let status = Some(head.status);
+        return Err(Failure { status, ..Failure::of_client(refusal, Ending::Rejected) });
+    }
     let mut head = dressed(head);
     head.headers.remove(header::CONTENT_LENGTH);
-    let is_clean = memmem::find(&bytes, secret.expose().as_bytes()).is_none();
-    let bytes = if is_clean { bytes } else { secret.scrub(&String::from_utf8_lossy(&bytes)).into() };
+    let quotes = |secret: &&Secret| memmem::find(&body.bytes, secret.expose().as_bytes()).is_some();
+    let bytes = match secret.filter(quotes) {
+        Some(secret) => secret.scrub(&String::from_utf8_lossy(&body.bytes)).into(),
+        None => body.bytes.clone(),
+    };
     Ok(Answer::Whole { head, bytes, course: Box::new(course) })
 }
 

@@ -70,7 +70,7 @@ impl<P: Platform> Attempts<'_, P> {
         let deadline = self.started.after(total);
         let (platform, config, trace) = (self.platform, self.config, self.trace);
         let mut errand = Errand { platform, config, trace, sent, deadline, total };
-        let (mut at, mut attempts) = (0, 0);
+        let (mut at, mut attempts, mut attempts_here) = (0, 0, 0);
         // The best reason there is not to have asked those that were passed over.
         let mut shed = None;
         loop {
@@ -87,16 +87,17 @@ impl<P: Platform> Attempts<'_, P> {
                 Err(refusal) => {
                     self.explain(|explanation| explanation.shed(&upstream.name));
                     shed = Some(refusal);
-                    at += 1;
+                    (at, attempts_here) = (at + 1, 0);
                     continue;
                 }
             };
             if candidate.gate == Gate::HalfOpen && !trail.lease_probe(candidate).await {
                 // Somebody else is trying it.
-                at += 1;
+                (at, attempts_here) = (at + 1, 0);
                 continue;
             }
             attempts += 1;
+            attempts_here += 1;
             let outcome = errand.attempt(candidate, slot, trail).await;
             if let (Some(explanation), Some(record)) = (&mut *self.explanation, trail.record()) {
                 explanation.attempted(record);
@@ -112,8 +113,10 @@ impl<P: Platform> Attempts<'_, P> {
                 policy: rules.retry,
                 fallback_on: rules.fallback_on,
                 condition,
+                again: failure.again,
                 retry_after: failure.retry_after,
                 attempts,
+                attempts_here,
                 candidate: at,
                 candidates: plan.candidates.len(),
                 left: errand.left(),
@@ -126,7 +129,9 @@ impl<P: Platform> Attempts<'_, P> {
             if !wait.is_zero() {
                 platform.sleep(wait).await;
             }
-            at = next;
+            if next != at {
+                (at, attempts_here) = (next, 0);
+            }
         }
     }
 

@@ -7,9 +7,11 @@ use http::{StatusCode, response};
 use crate::breaker::Blame;
 use crate::config::Condition;
 use crate::ledger::Ending;
-use crate::platform::SendFault;
-use crate::refusal::Refusal;
-use crate::stream::course::Waits;
+use crate::platform::{Platform, SendFault};
+use crate::refusal::{Cause, Refusal, UpstreamError};
+use crate::retry::Again;
+use crate::secret::Secret;
+use crate::stream::course::Course;
 
 /// There is no answer.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Failure {
     pub(super) condition: Option<Condition>,
     /// Which breakers learn of it.
     pub(super) blame: Blame,
+    /// Whether the same candidate may be asked again.
+    pub(super) again: Again,
     pub(super) retry_after: Option<Duration>,
     pub(super) status: Option<StatusCode>,
     /// The request may have got there, and may have been acted upon.
@@ -31,8 +35,8 @@ impl Failure {
     /// The refusal, knowing whether the gateway has used all its attempts.
     pub(super) fn spent(self, all_used: bool) -> Refusal {
         match self.refusal {
-            Refusal::RateLimited { model, retry_after, .. } => {
-                Refusal::RateLimited { model, retry_after, attempts_used: all_used }
+            Refusal::RateLimited { model, retry_after, told, .. } => {
+                Refusal::RateLimited { model, retry_after, attempts_used: all_used, told }
             }
             refusal => refusal,
         }
@@ -40,8 +44,8 @@ impl Failure {
 
     pub(super) fn new(condition: Condition, status: Option<StatusCode>, refusal: Refusal) -> Self {
         let (retry_after, ending) = (None, Ending::Failed);
-        let blame = Blame::of(Some(condition));
-        Self { condition: Some(condition), blame, retry_after, status, is_sent: true, ending, refusal }
+        let (blame, again) = (Blame::of(Some(condition)), Again::AsOftenAsThePolicySays);
+        Self { condition: Some(condition), blame, again, retry_after, status, is_sent: true, ending, refusal }
     }
 
     pub(super) fn unsent(problem: &'static str) -> Self {
@@ -51,8 +55,77 @@ impl Failure {
 
     /// The client's doing, of which the upstream knows nothing.
     pub(super) fn of_client(refusal: Refusal, ending: Ending) -> Self {
-        let (condition, blame, retry_after) = (None, Blame::Nobody, None);
-        Self { condition, blame, retry_after, status: None, is_sent: true, ending, refusal }
+        let (condition, blame, again, retry_after) = (None, Blame::Nobody, Again::Never, None);
+        Self { condition, blame, again, retry_after, status: None, is_sent: true, ending, refusal }
+    }
+
+    /// The upstream says that it failed, or what is wrong with the request. `status` is that of the error, whatever
+    /// the status of the answer it came in.
+    pub(super) fn told(
+        cause: Cause,
+        status: StatusCode,
+        error: &UpstreamError,
+        secret: Option<&Secret>,
+    ) -> Self {
+        let rejected = |status| Refusal::Rejected(Box::new(error.rejection(cause, status, secret)));
+        let failed = |condition, refusal| Self::new(condition, Some(status), refusal);
+        let own = |problem| {
+            if error.has_words() {
+                rejected(StatusCode::BAD_GATEWAY)
+            } else {
+                Refusal::UpstreamFailed { problem }
+            }
+        };
+        let failure = match cause {
+            Cause::Caller => {
+                Self { status: Some(status), ..Self::of_client(rejected(status), Ending::Rejected) }
+            }
+            Cause::Momentary => Self {
+                blame: Blame::Nobody,
+                again: Again::Once,
+                ..failed(Condition::ServerError, rejected(status))
+            },
+            Cause::Credentials => {
+                let failure = Self::credentials(status);
+                // A page is by something in between, and may be about this one request.
+                let blame = if error.is_page() { Blame::Nobody } else { failure.blame };
+                Self { blame, ..failure }
+            }
+            Cause::Quota => Self {
+                again: Again::Never,
+                ..failed(Condition::Quota, rejected(StatusCode::TOO_MANY_REQUESTS))
+            },
+            Cause::RateLimit => {
+                let told = error.rejection(cause, StatusCode::TOO_MANY_REQUESTS, secret);
+                let told = error.has_words().then(|| Box::new(told));
+                let (model, retry_after) = (String::new(), error.retry_after);
+                failed(
+                    Condition::RateLimit,
+                    Refusal::RateLimited { model, retry_after, attempts_used: false, told },
+                )
+            }
+            Cause::Timeout => failed(Condition::Timeout, own("it timed out itself")),
+            Cause::Server => failed(Condition::ServerError, own("it reported an error of its own")),
+            Cause::NoAnswer => {
+                let problem = if status.is_redirection() {
+                    "it sent the request elsewhere, and redirects are not followed"
+                } else {
+                    "it sent a status that stands for no answer"
+                };
+                failed(Condition::BadAnswer, Refusal::UpstreamFailed { problem })
+            }
+        };
+        Self { retry_after: error.retry_after, ..failure }
+    }
+
+    /// The model the caller asked for, and when the upstream wants to be asked again, as its head or body says.
+    pub(super) fn about(mut self, model: &str, wait: Option<Duration>) -> Self {
+        self.retry_after = self.retry_after.or(wait);
+        if let Refusal::RateLimited { model: named, retry_after, .. } = &mut self.refusal {
+            model.clone_into(named);
+            *retry_after = self.retry_after;
+        }
+        self
     }
 
     pub(super) fn timeout(waited: Duration) -> Self {
@@ -61,15 +134,37 @@ impl Failure {
 
     pub(super) fn credentials(status: StatusCode) -> Self {
         let problem = "it does not accept the gateway's credential";
-        Self::new(Condition::Credentials, Some(status), Refusal::UpstreamFailed { problem })
+        let failure = Self::new(Condition::Credentials, Some(status), Refusal::UpstreamFailed { problem });
+        Self { again: Again::Never, ..failure }
     }
 
     pub(super) fn bad_answer(head: &response::Parts, problem: &'static str) -> Self {
         Self::new(Condition::BadAnswer, Some(head.status), Refusal::UpstreamFailed { problem })
     }
 
+    /// What should have been an answer says of an error, or of nothing.
+    pub(super) fn instead_of_answer(
+        head: &response::Parts,
+        body: &[u8],
+        secret: Option<&Secret>,
+        problem: &'static str,
+    ) -> Self {
+        match UpstreamError::instead_of_answer(body) {
+            Some(error) => {
+                let (cause, status) = Cause::of_event(&error);
+                Self::told(cause, status, &error, secret)
+            }
+            None => Self::bad_answer(head, problem),
+        }
+    }
+
     /// An answer that ended before anything of it was worth sending.
-    pub(super) fn ended(head: &response::Parts, ending: Ending, waits: Waits) -> Self {
+    pub(super) fn ended<P: Platform>(head: &response::Parts, ending: Ending, course: &mut Course<P>) -> Self {
+        if let Some(error) = course.take_error() {
+            let (cause, status) = Cause::of_event(&error);
+            return Self::told(cause, status, &error, course.secret());
+        }
+        let waits = course.waits();
         let timeout = |waited| Self { status: Some(head.status), ..Self::timeout(waited) };
         let (condition, problem) = match ending {
             Ending::Stalled => return timeout(waits.idle),

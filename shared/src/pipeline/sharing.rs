@@ -185,7 +185,7 @@ impl<P: Platform> Journey<'_, P> {
         let head = match head {
             Ok(head) => head,
             Err(refusal) => {
-                let is_callers = matches!(refusal, Refusal::Rejected(_));
+                let is_callers = matches!(refusal, Refusal::Rejected(_)) && !refusal.is_upstreams();
                 let ending = if is_callers { Ending::Rejected } else { Ending::Failed };
                 match trail {
                     Some(trail) => trail.unanswered(ending, &refusal),

@@ -55,13 +55,13 @@ impl Refusal {
             Self::TooManyOverrides { most } => {
                 format!("{most} breakers are overridden, and no more can be: release one first.")
             }
-            Self::Rejected(rejection) => rejection.message.clone(),
+            Self::Rejected(told) | Self::RateLimited { told: Some(told), .. } => told.message.clone(),
             Self::Unconfigured => {
                 "The gateway has no usable configuration; what is wrong with it stands in its log.".into()
             }
             Self::Internal => "The gateway had an error while processing your request.".into(),
             Self::Limited { model, denied } => limited(model, denied),
-            Self::RateLimited { model, retry_after, .. } => {
+            Self::RateLimited { model, retry_after, told: None, .. } => {
                 let mut text = format!("Rate limit reached for {model} at the upstream.");
                 if let Some(wait) = retry_after {
                     let _ = write!(text, " Please try again in {}.", go_duration(*wait));

@@ -12,10 +12,11 @@ use bytes::Bytes;
 
 use crate::coding::{Coding, Decoded, Fault, Undecoded};
 use crate::endpoint::Operation;
+use crate::json;
 use crate::ledger::Ending;
 use crate::overload::Slot;
 use crate::platform::{Event, Platform};
-use crate::refusal::{Refusal, Rejection};
+use crate::refusal::{Cause, Refusal, UpstreamError};
 use crate::secret::Secret;
 use crate::sse::{self, Splitter};
 use crate::stream::excerpt::Excerpt;
@@ -93,6 +94,8 @@ pub(crate) struct Course<P: Platform> {
     /// Since when the upstream has had nothing for whoever asked. While nobody asks, as when a slow client reads,
     /// it is not silent.
     silent_since: Option<Instant>,
+    /// What the upstream said of its failure.
+    error: Option<UpstreamError>,
     /// Decided, but behind bytes that go first.
     end: Option<(Ending, Option<Bytes>)>,
     /// The credential that was shown, to be masked should the upstream quote it.
@@ -128,6 +131,7 @@ impl<P: Platform> Course<P> {
             usage: None,
             waits,
             timer: None,
+            error: None,
             end: None,
             secret,
             recording: None,
@@ -172,6 +176,16 @@ impl<P: Platform> Course<P> {
     pub(crate) fn take_recording(&mut self) -> Option<Bytes> {
         let Recording { kept, .. } = self.recording.take()?;
         (!kept.is_empty()).then(|| kept.into_boxed_slice().into())
+    }
+
+    /// The error that the upstream has ended its answer with.
+    pub(crate) fn take_error(&mut self) -> Option<UpstreamError> {
+        self.error.take()
+    }
+
+    /// The credential that the upstream was shown.
+    pub(crate) fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
     }
 
     pub(crate) fn waits(&self) -> Waits {
@@ -351,16 +365,22 @@ impl<P: Platform> Course<P> {
         self.end_with_notice(ending, &Refusal::UpstreamFailed { problem });
     }
 
-    /// The upstream's own error event, rebuilt.
+    /// The upstream's own error event, rebuilt. A response that failed is told as it is: the SDKs know it. By an error
+    /// that is the caller's doing the upstream is well.
     fn end_with_failure(&mut self, data: &[u8]) {
-        let mut rejection = Rejection::rebuild(
-            http::StatusCode::BAD_GATEWAY,
-            error_of(data).as_bytes(),
-            self.secret.as_ref(),
-        );
-        "server_error".clone_into(&mut rejection.kind);
-        rejection.code.get_or_insert_with(|| "upstream_error".into());
-        self.end_with_notice(Ending::UpstreamError, &Refusal::Rejected(rejection));
+        let error = UpstreamError::of_event(data);
+        let (cause, _) = Cause::of_event(&error);
+        let ending = if cause == Cause::Caller { Ending::Rejected } else { Ending::UpstreamError };
+        match self.reading {
+            Reading::Events { operation: Operation::Responses, .. } if is_failed_response(data) => {
+                self.end = Some((ending, Some(failed_response(data, self.secret.as_ref()))));
+            }
+            Reading::Events { .. } | Reading::Bytes { .. } => {
+                let rejection = error.rejection(cause, http::StatusCode::BAD_GATEWAY, self.secret.as_ref());
+                self.end_with_notice(ending, &Refusal::Rejected(Box::new(rejection)));
+            }
+        }
+        self.error = Some(error);
     }
 
     fn end_with_notice(&mut self, ending: Ending, refusal: &Refusal) {
@@ -374,15 +394,15 @@ impl<P: Platform> Course<P> {
     }
 }
 
-/// The error inside an event of any dialect, in an envelope: chat says `{"error":…}`, responses say
-/// `{"type":"error","message":…}` or `{"type":"response.failed","response":{"error":…}}`.
-fn error_of(data: &[u8]) -> String {
-    let value: serde_json::Value = serde_json::from_slice(data).unwrap_or_default();
-    let error =
-        [value.get("error"), value.pointer("/response/error")].into_iter().flatten().find(|e| !e.is_null());
-    let mut error = error.unwrap_or(&value).clone();
-    if let Some(fields) = error.as_object_mut() {
-        fields.retain(|key, _| matches!(key.as_str(), "message" | "code" | "param"));
-    }
-    serde_json::json!({ "error": error }).to_string()
+fn is_failed_response(data: &[u8]) -> bool {
+    let kind = str::from_utf8(data).ok().and_then(|text| json::pick(text, ["type"]).ok());
+    kind.and_then(|[kind]| kind?.read::<String>()).is_some_and(|kind| kind == "response.failed")
+}
+
+/// The event as it came, but for the credential.
+fn failed_response(data: &[u8], secret: Option<&Secret>) -> Bytes {
+    let text = String::from_utf8_lossy(data);
+    let text = secret.map_or_else(|| text.clone().into_owned(), |secret| secret.scrub(&text));
+    let data = text.lines().collect::<Vec<_>>().join("\ndata: ");
+    format!("event: response.failed\ndata: {data}\n\n").into()
 }

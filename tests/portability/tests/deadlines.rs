@@ -188,6 +188,39 @@ fn a_client_that_is_too_slow_to_send_is_told_so() {
 }
 
 #[test]
+fn a_client_that_is_too_slow_with_an_upload_is_told_so_and_its_upstream_is_not_blamed() {
+    let drip = |chunk: usize| -> Vec<Beat> {
+        (0..2000).flat_map(|_| [Beat::Pause(s(1)), Beat::Bytes(vec![b'x'; chunk].into())]).collect()
+    };
+    let half = || vec![Beat::Pause(s(1)), Beat::Bytes("half".into())];
+    for (label, total, beats, took) in [
+        ("nothing comes", "600s", vec![], s(5)),
+        ("nothing comes, and the deadline is near", "3s", vec![], s(3)),
+        ("half comes, and no second wait is given", "600s", half(), s(5)),
+        ("a trickle", "600s", drip(1), s(5)),
+        ("a trickle until the deadline", "3s", drip(1), s(3)),
+    ] {
+        let timeout = format!(r#"connect = "1s", first_byte = "2s", total = "{total}""#);
+        let config = config(&(toml(&timeout, "") + "[server]\nbody_timeout = \"5s\""));
+        let shell = Shell::default();
+        shell.script("a", [Answer::json("{}")]);
+        for turn in 1..=6 {
+            let began = shell.clock().elapsed();
+            let mut request = post(shell.clock(), "/v1/files", "");
+            request.headers_mut().insert("content-type", "application/octet-stream".parse().unwrap());
+            request.headers_mut().insert("content-length", "1000000".parse().unwrap());
+            let request = request.map(|_| Flow::new(shell.clock(), beats.clone(), End::Silent));
+            let reply = exchange(&shell, &config, request);
+            let waited = shell.clock().elapsed() - began;
+            assert_eq!((reply.status, waited), (408, took), "{label}, for the {turn}. time");
+            assert_eq!(error(&reply)["code"], "request_timeout", "{label}");
+        }
+        let record = shell.records().pop().unwrap();
+        assert_eq!((record.ending, record.attempts[0].failure), (Ending::Rejected, None), "{label}");
+    }
+}
+
+#[test]
 fn an_error_answer_is_not_waited_for_longer_than_five_seconds() {
     for (label, body) in [
         ("silent", vec![]),

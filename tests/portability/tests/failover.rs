@@ -54,7 +54,7 @@ fn failures(sample: &Sample) -> Vec<(&'static str, Act, Condition)> {
             Condition::BadAnswer,
         ),
         ("silence before the first word", stream(b"", End::Silent), Condition::Timeout),
-        ("an error for a first word", stream(error.as_bytes(), End::Clean), Condition::BadAnswer),
+        ("an error for a first word", stream(error.as_bytes(), End::Clean), Condition::ServerError),
         ("garbage for a first word", stream(b"data: marked\n\n", End::Clean), Condition::BadAnswer),
         ("an endless first word", stream(&oversize, End::Silent), Condition::BadAnswer),
     ]

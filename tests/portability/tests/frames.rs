@@ -106,33 +106,34 @@ fn an_upstreams_error_event_is_rebuilt_and_ends_the_answer() {
 }
 
 #[test]
-fn a_response_that_fails_ends_in_its_dialects_error_event() {
-    for (label, event, message, code) in [
-        (
-            "failed",
-            r#"event: response.failed
-data: {"type":"response.failed","sequence_number":4,"response":{"status":"failed","error":{"code":"server_error","message":"boom"}}}"#,
-            "boom",
-            "server_error",
-        ),
-        (
-            "error",
-            "event: error\ndata: {\"type\":\"error\",\"sequence_number\":4,\"code\":\"c\",\"message\":\"m sk-canary-a\",\"param\":null}",
-            "m ***",
-            "c",
-        ),
-    ] {
-        let event = format!("{event}\n\n");
-        let (reply, record) = answered("/v1/responses", RESPONSES, &[DELTA.as_bytes(), event.as_bytes()]);
-        let error = error_behind(&reply.text(), DELTA);
-        assert_eq!(
-            (&error["type"], &error["message"], &error["code"]),
-            (&json!("error"), &json!(message), &json!(code)),
-            "{label}"
-        );
-        assert!(error["sequence_number"].as_u64() >= Some(4), "{label}");
-        assert_eq!(record.ending, Ending::UpstreamError, "{label}");
-    }
+fn a_response_that_fails_says_so_itself_and_an_error_is_rebuilt() {
+    let failed = r#"event: response.failed
+data: {"type":"response.failed","sequence_number":4,"response":{"status":"failed","error":{"code":"server_error","message":"boom KEY"}}}
+
+"#;
+    let sent = failed.replace("KEY", "sk-canary-a");
+    let (reply, record) = answered("/v1/responses", RESPONSES, &[DELTA.as_bytes(), sent.as_bytes()]);
+    assert_eq!(reply.text(), [DELTA, &failed.replace("KEY", "***")].concat());
+    assert_eq!(record.ending, Ending::UpstreamError);
+
+    let event = "event: error\ndata: {\"type\":\"error\",\"sequence_number\":4,\"code\":\"c\",\"message\":\"m sk-canary-a\",\"param\":null}\n\n";
+    let (reply, record) = answered("/v1/responses", RESPONSES, &[DELTA.as_bytes(), event.as_bytes()]);
+    let error = error_behind(&reply.text(), DELTA);
+    assert_eq!(
+        (&error["type"], &error["message"], &error["code"]),
+        (&json!("error"), &json!("m ***"), &json!("c"))
+    );
+    assert!(error["sequence_number"].as_u64() >= Some(4));
+    assert_eq!(record.ending, Ending::UpstreamError);
+}
+
+#[test]
+fn an_error_that_is_the_callers_doing_is_not_the_upstreams() {
+    let event = "data: {\"error\":{\"message\":\"m\",\"type\":\"t\",\"code\":\"content_filter\"}}\n\n";
+    let (reply, record) = chat(&[WORD.as_bytes(), event.as_bytes()]);
+    let expected = json!({"message": "m", "type": "t", "param": null, "code": "content_filter"});
+    assert_eq!(error_behind(&reply.text(), WORD)["error"], expected);
+    assert_eq!(record.ending, Ending::Rejected);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! How often, where and after how long a call is tried again, and what its client is told in the end.
 #![cfg(test)]
 
+use std::io::Write as _;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use weir::config::Condition;
@@ -85,8 +88,8 @@ fn a_retry_after_that_is_too_long_is_passed_on_and_not_waited_for() {
         assert_eq!((reply.status, shell.sent().len(), shell.clock().elapsed()), (429, 1, Duration::ZERO));
         assert_eq!((reply.header("retry-after"), reply.header("retry-after-ms")), (seconds, millis));
         let error = error(&reply);
-        assert_eq!((&error["type"], &error["code"]), (&json!("requests"), &json!("rate_limit_exceeded")));
-        assert!(error["message"].as_str().unwrap().starts_with("Rate limit reached for m "), "{error}");
+        let own = json!({"message": "no", "type": "some_error", "param": null, "code": "some_code"});
+        assert_eq!(error, own, "it has words of its own");
     }
 }
 
@@ -102,7 +105,7 @@ fn another_upstream_is_not_waited_for() {
 /// Whose doing it is decides: the caller's own is answered at once, anything else is tried three times in all.
 #[test]
 fn the_callers_own_fault_is_never_tried_again_or_elsewhere() {
-    for status in [400, 402, 404, 405, 413, 415, 422, 431, 451] {
+    for status in [400, 404, 405, 409, 413, 415, 422, 431, 451] {
         let body = r#"{"error":{"message":"bad sk-canary-a","type":"invalid_request_error","param":"n","code":"c","internal":"secret"},"trace":"secret"}"#;
         let shell = Shell::default();
         shell.script("a", [Answer::new(status, "application/json", body)]);
@@ -122,12 +125,8 @@ fn a_refusal_in_no_words_of_the_api_is_put_into_them() {
     for (label, answer) in [
         ("HTML", Answer::new(400, "text/html", "<html>secret</html>")),
         ("nothing", Answer::new(400, "application/json", "")),
-        ("another shape", Answer::new(400, "application/json", r#"{"detail":"secret"}"#)),
-        (
-            "cut short",
-            Answer::new(400, "application/json", r#"{"error":{"message":"sec"#).ending(End::Broken),
-        ),
-        ("too long", Answer::new(400, "text/plain", vec![b'x'; 1 << 20])),
+        ("cut short", Answer::new(400, "application/json", r#"{"error":{"mess"#).ending(End::Broken)),
+        ("a coding of its own", Answer::new(400, "text/plain", "secret").header("content-encoding", "odd")),
     ] {
         let shell = Shell::default();
         shell.script("a", [answer]);
@@ -146,9 +145,6 @@ fn a_refusal_in_no_words_of_the_api_is_put_into_them() {
 fn failures() -> Vec<(&'static str, Act, Condition, u16)> {
     let json = |body: &'static str| Act::from(Answer::json(body));
     vec![
-        ("408", Answer::error(408).into(), Condition::Timeout, 502),
-        ("409", Answer::error(409).into(), Condition::ServerError, 502),
-        ("425", Answer::error(425).into(), Condition::ServerError, 502),
         ("429", Answer::error(429).into(), Condition::RateLimit, 429),
         ("500", Answer::error(500).into(), Condition::ServerError, 502),
         ("502", Answer::error(502).into(), Condition::ServerError, 502),
@@ -162,7 +158,13 @@ fn failures() -> Vec<(&'static str, Act, Condition, u16)> {
             502,
         ),
         ("refused", Act::Fault(SendFault::Connect), Condition::Connect, 502),
-        ("an error with status 200", json(r#"{"error":{"message":"secret"}}"#), Condition::BadAnswer, 502),
+        ("an error with status 200", json(r#"{"error":{"message":"x"}}"#), Condition::ServerError, 502),
+        (
+            "a status that stands for nothing",
+            Answer::new(700, "application/json", "{}").into(),
+            Condition::BadAnswer,
+            502,
+        ),
         (
             "HTML with status 200",
             Answer::new(200, "text/html", "<html>secret").into(),
@@ -185,7 +187,7 @@ fn failures() -> Vec<(&'static str, Act, Condition, u16)> {
 }
 
 #[test]
-fn a_fault_of_the_upstream_is_tried_three_times_and_then_told_without_its_words() {
+fn a_fault_of_the_upstream_is_tried_three_times_and_then_told_without_markup() {
     for (label, act, condition, status) in failures() {
         let shell = Shell::default();
         shell.script("a", [act]);
@@ -197,7 +199,7 @@ fn a_fault_of_the_upstream_is_tried_three_times_and_then_told_without_its_words(
             "{label}: {text}"
         );
         let error = error(&reply);
-        let kind = if status == 429 { "requests" } else { "server_error" };
+        let kind = if status == 429 { "some_error" } else { "server_error" };
         assert_eq!(error["type"], kind, "{label}");
         assert_eq!(reply.header("x-should-retry"), "false", "{label}: the gateway has tried enough");
         let record = &shell.records()[0];
@@ -226,7 +228,8 @@ fn a_fallback_is_taken_on_its_conditions_only() {
     let name = |condition: Condition| condition.name();
     for (label, act, condition, _) in failures() {
         for taken in [true, false] {
-            let others = ["connect", "timeout", "rate_limit", "server_error", "credentials", "bad_answer"];
+            let others =
+                ["connect", "timeout", "rate_limit", "server_error", "credentials", "quota", "bad_answer"];
             let on: Vec<_> =
                 others.into_iter().filter(|other| (*other == name(condition)) == taken).collect();
             let shell = Shell::default();
@@ -256,6 +259,77 @@ fn a_refused_credential_leads_to_the_fallback_or_to_502() {
         let reply = ask(&shell, ALONE);
         assert_eq!((reply.status, shell.sent().len()), (502, 1), "{status}: it is no better a moment later");
         assert!(!reply.text().contains("canary") && !reply.text().contains("Incorrect"), "{}", reply.text());
+    }
+}
+
+#[test]
+fn a_refusal_is_told_in_its_own_words_also_packed_and_cut() {
+    let gzip = |text: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let long = format!(r#"{{"error":{{"message":"words{}"}}}}"#, "x".repeat(1 << 20));
+    for (label, answer, is_cut) in [
+        ("another shape", Answer::new(400, "application/json", r#"{"detail":"words"}"#), false),
+        (
+            "packed",
+            Answer::new(400, "application/json", gzip(r#"{"error":{"message":"words"}}"#))
+                .header("content-encoding", "gzip"),
+            false,
+        ),
+        (
+            "cut short",
+            Answer::new(400, "application/json", r#"{"error":{"message":"words"#).ending(End::Broken),
+            true,
+        ),
+        ("long", Answer::new(400, "application/json", long.clone()), true),
+        (
+            "long and packed",
+            Answer::new(400, "application/json", gzip(&long)).header("content-encoding", "gzip"),
+            true,
+        ),
+        ("long and plain", Answer::new(400, "text/plain", format!("words{}", "x".repeat(1 << 20))), true),
+    ] {
+        let shell = Shell::default();
+        shell.script("a", [answer]);
+        let reply = ask(&shell, ALONE);
+        let error = error(&reply);
+        let message = error["message"].as_str().unwrap();
+        assert_eq!(reply.status, 400, "{label}");
+        assert!(message.starts_with("words"), "{label}: {message:.80}");
+        assert!(message.len() < 70_000 && message.ends_with("(cut off)") == is_cut, "{label}");
+        assert_eq!(shell.in_flight(), 0, "{label}");
+    }
+}
+
+/// 408 and 425 ask for the same request once more, and come back as they are.
+#[test]
+fn what_is_about_the_moment_is_tried_once_more() {
+    for status in [408, 425] {
+        let shell = Shell::default();
+        shell.script("a", [Answer::error(status)]);
+        let reply = ask(&shell, ALONE);
+        assert_eq!((reply.status, shell.sent().len()), (status, 2));
+        assert_eq!(reply.header("x-should-retry"), "false");
+    }
+}
+
+#[test]
+fn a_spent_account_leads_to_the_fallback_or_to_its_own_words() {
+    let quota = r#"{"error":{"message":"spent","type":"insufficient_quota","code":"insufficient_quota"}}"#;
+    for answer in [Answer::new(402, "text/plain", "spent"), Answer::new(429, "application/json", quota)] {
+        let shell = Shell::default();
+        shell.script("a", [answer.clone()]);
+        shell.script("b", [Answer::json(WHOLE_CHAT.answer)]);
+        assert_eq!((ask(&shell, TWO).status, shell.asked().len()), (200, 2));
+        let shell = Shell::default();
+        shell.script("a", [answer]);
+        let reply = ask(&shell, ALONE);
+        assert_eq!((reply.status, shell.sent().len()), (429, 1), "it is no better a moment later");
+        let told = json!({"message": "spent", "type": "insufficient_quota", "param": null, "code": "insufficient_quota"});
+        assert_eq!((error(&reply), reply.header("x-should-retry")), (told, "false"));
+        assert_eq!(shell.records()[0].attempts[0].failure, Some(Condition::Quota));
     }
 }
 

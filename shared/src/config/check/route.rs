@@ -178,6 +178,7 @@ fn conditions(raw: Option<Vec<Condition>>) -> Vec<Condition> {
             Condition::RateLimit,
             Condition::ServerError,
             Condition::Credentials,
+            Condition::Quota,
             Condition::BadAnswer,
         ];
     };

@@ -53,7 +53,7 @@ weir.toml:18: route[0].to[0]: unknown upstream "opnai"; did you mean "openai"?
 weir.toml:18: route[0].to[2].upstream: unknown upstream "zz"; did you mean "az"?
 weir.toml:18: route[0].to[3].weight: must be 0 to 1000000
 weir.toml:20: route[0].fallback_on[0]: unknown fallback_on "conect"; did you mean "connect"?
-weir.toml:22: route[0].fallback_on[2]: unknown fallback_on "foo"; use "connect", "timeout", "rate_limit", "server_error", "credentials" or "bad_answer"
+weir.toml:22: route[0].fallback_on[2]: unknown fallback_on "foo"; use "connect", "timeout", "rate_limit", "server_error", "credentials", "quota" or "bad_answer"
 weir.toml:25: route[1].model: route[0] has the same model
 weir.toml:26: route[1].to: leads nowhere; write to = ["UPSTREAM"]
 weir.toml:27: route[1].breaker.failure_rate: not a share; write "5%" or "0.5%", up to "100%"

@@ -62,6 +62,7 @@ packed!(enum Sticky { 0 => Nothing, 1 => Caller });
 packed!(enum OnDisconnect { 0 => Cancel, 1 => Finish });
 packed!(enum Condition {
     0 => Connect, 1 => Timeout, 2 => RateLimit, 3 => ServerError, 4 => Credentials, 5 => BadAnswer,
+    6 => Quota,
 });
 packed!(enum Sharing { 0 => Tenant, 1 => Shared });
 packed!(enum cache::Place { 0 => Edge, 1 => Kv });
