@@ -53,7 +53,9 @@ fn whole_answer(model: &str, canary: &str) -> Vec<Act> {
         "no-content" => vec![raw("HTTP/1.1 204 No Content\r\n\r\n")],
         "no-json" => vec![reply::response("200 OK", "application/json", "{\"id\":")],
         "another-object" => vec![reply::response("200 OK", "application/json", "[1,2]")],
-        "error-in-200" => vec![reply::error("200 OK", "quota")],
+        "error-in-200" => {
+            vec![reply::response("200 OK", "application/json", r#"{"error":{"type":"server_error"}}"#)]
+        }
         "a-stream" => reply::stream("unasked"),
         "switching" => {
             vec![raw("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n")]
