@@ -42,7 +42,8 @@ fn judge_refusal(world: &World, order: &Order, seen: &Seen) {
     world.count(|tally| tally.refused += 1);
     match seen.status {
         400 | 404 | 429 | 502 | 503 | 504 => {}
-        409 if order.repeat.is_some() => {}
+        // Of the upstream's own making these come back as they are; a repeat has a 409 of the gateway's as well.
+        408 | 409 | 425 => {}
         500 if world.tally.borrow().panicked > 0 => {}
         status => return world.judge.broken(11, format!("{order:?} gets {status}: {text}")),
     }
