@@ -41,9 +41,8 @@ fn judge_refusal(world: &World, order: &Order, seen: &Seen) {
     let text = String::from_utf8_lossy(&seen.body).into_owned();
     world.count(|tally| tally.refused += 1);
     match seen.status {
-        400 | 404 | 429 | 502 | 503 | 504 => {}
-        // Of the upstream's own making these come back as they are; a repeat has a 409 of the gateway's as well.
-        408 | 409 | 425 => {}
+        // 408, 409 and 425 of the upstream's own making come back as they are; a repeat has a 409 of the gateway's.
+        400 | 404 | 408 | 409 | 425 | 429 | 502 | 503 | 504 => {}
         500 if world.tally.borrow().panicked > 0 => {}
         status => return world.judge.broken(11, format!("{order:?} gets {status}: {text}")),
     }
