@@ -7,6 +7,11 @@
 //! time never replaces a longer one. The semantics are Envoy's and Linkerd's; the numbers are in
 //! [`Policy::default`].
 //!
+//! There are two scopes. `UPSTREAM/MODEL` learns what concerns one model of an upstream, `UPSTREAM` what concerns the
+//! whole of it, and a call goes only if both let it. Only what an upstream did wrong to anyone counts ([`Blame`]):
+//! attempts of one request at one candidate count once, and a timeout counts only where another caller met one
+//! as well, for it may be the caller's own long work.
+//!
 //! A small record and pure steps: the same arithmetic runs in a process, in a Redis script and in a Durable
 //! Object.
 
@@ -26,8 +31,8 @@ use crate::time::Instant;
 pub struct Policy {
     /// Failures in a row.
     pub consecutive: u32,
-    /// Failures of the calls in `window`, in millionths.
-    pub failure_rate: u32,
+    /// Failures of the calls in `window`, in millionths. `None`: by whether the route has somewhere else to go.
+    pub failure_rate: Option<u32>,
     pub window: Duration,
     /// Calls in `window` below which there is no rate.
     pub minimum: u32,
@@ -53,13 +58,85 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             consecutive: 5,
-            failure_rate: 50_000,
+            failure_rate: None,
             window: Duration::from_secs(10),
             minimum: 20,
             open: Duration::from_secs(30),
             on_rate_limit: OnRateLimit::Open,
         }
     }
+}
+
+/// The failure rate where a route has another candidate to send its calls to, in millionths.
+pub const RATE_WITH_OTHERS: u32 = 50_000;
+
+/// The failure rate where a candidate is the only one: to leave it alone answers nobody, so a loss of a few per cent must
+/// not become a total one.
+pub const RATE_ALONE: u32 = 500_000;
+
+impl Policy {
+    /// The rate that opens a breaker.
+    pub fn failure_rate(&self) -> u32 {
+        self.failure_rate.unwrap_or(RATE_WITH_OTHERS)
+    }
+
+    /// The policy for calls of a route that has, or has not, somewhere else to go.
+    #[must_use]
+    pub(crate) fn on_a_route(self, alternatives: Alternatives) -> Self {
+        let default = match alternatives {
+            Alternatives::Some => RATE_WITH_OTHERS,
+            Alternatives::None => RATE_ALONE,
+        };
+        Self { failure_rate: self.failure_rate.or(Some(default)), ..self }
+    }
+
+    /// A tenth of the window, in microseconds.
+    pub(crate) fn tenth(&self) -> u64 {
+        let tenth = (self.window.as_micros() / BUCKETS as u128).max(1);
+        u64::try_from(tenth).unwrap_or(u64::MAX)
+    }
+}
+
+/// Whether a route has somewhere else to send a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alternatives {
+    Some,
+    None,
+}
+
+/// When each of the two breakers of a deployment opens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policies {
+    pub model: Policy,
+    pub upstream: Policy,
+}
+
+impl Policies {
+    /// One for both.
+    pub const fn both(policy: Policy) -> Self {
+        Self { model: policy, upstream: policy }
+    }
+
+    /// Of a call that can go nowhere else.
+    pub(crate) fn alone(policy: Policy) -> Self {
+        Self::both(policy.on_a_route(Alternatives::None))
+    }
+
+    pub const fn of(&self, scope: FaultScope) -> &Policy {
+        match scope {
+            FaultScope::Model => &self.model,
+            FaultScope::Upstream => &self.upstream,
+        }
+    }
+}
+
+/// What a breaker stands before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultScope {
+    /// One model of an upstream.
+    Model,
+    /// All of an upstream.
+    Upstream,
 }
 
 /// No open time is longer, but one that the upstream names itself.
@@ -95,35 +172,68 @@ impl Blame {
             ) => Self::Model,
         }
     }
+
+    /// How far it reaches; `None` where no breaker learns of it.
+    pub const fn scope(self) -> Option<FaultScope> {
+        match self {
+            Self::Nobody => None,
+            Self::Model => Some(FaultScope::Model),
+            Self::Upstream => Some(FaultScope::Upstream),
+        }
+    }
 }
 
-/// How a call ended, as far as a breaker cares.
+/// How a call ended, as far as breakers care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Success,
-    Failure,
+    Failure {
+        scope: FaultScope,
+    },
     /// A 429, with what it asks for.
     RateLimited {
+        scope: FaultScope,
         retry_after: Option<Duration>,
+    },
+    /// The gateway gave up waiting, for this caller: a number that tells callers apart.
+    Timeout {
+        caller: u64,
     },
 }
 
 impl Outcome {
-    /// What the outcome of an attempt is; `None` when it says nothing of the upstream's health.
-    pub fn of(
-        failure: Option<Condition>,
-        blame: Option<Blame>,
-        retry_after: Option<Duration>,
-    ) -> Option<Self> {
-        match failure {
-            None => Some(Self::Success),
-            Some(_) if blame == Some(Blame::Nobody) => None,
-            Some(Condition::RateLimit | Condition::Quota) => Some(Self::RateLimited { retry_after }),
-            Some(Condition::Connect | Condition::Timeout | Condition::ServerError | Condition::BadAnswer) => {
-                Some(Self::Failure)
+    /// The scope that is at fault; `None` where nothing is.
+    pub const fn scope(self) -> Option<FaultScope> {
+        match self {
+            Self::Success => None,
+            Self::Failure { scope } | Self::RateLimited { scope, .. } => Some(scope),
+            Self::Timeout { .. } => Some(FaultScope::Model),
+        }
+    }
+
+    /// What the breaker of a scope learns of it; `None` where it says nothing. What answers, however badly for one model, is
+    /// there and takes our credential.
+    pub fn toward(self, scope: FaultScope) -> Option<Self> {
+        match (self, scope) {
+            (Self::Failure { scope: FaultScope::Upstream }, FaultScope::Model)
+            | (Self::RateLimited { scope: FaultScope::Upstream, .. }, FaultScope::Model)
+            | (Self::Timeout { .. }, FaultScope::Upstream) => None,
+            (Self::Failure { scope: FaultScope::Model }, FaultScope::Upstream)
+            | (Self::RateLimited { scope: FaultScope::Model, .. }, FaultScope::Upstream) => {
+                Some(Self::Success)
             }
-            // It refuses us, and does so in good health.
-            Some(Condition::Credentials) => None,
+            (Self::Success, _)
+            | (
+                Self::Failure { scope: FaultScope::Model }
+                | Self::RateLimited { scope: FaultScope::Model, .. },
+                FaultScope::Model,
+            )
+            | (
+                Self::Failure { scope: FaultScope::Upstream }
+                | Self::RateLimited { scope: FaultScope::Upstream, .. },
+                FaultScope::Upstream,
+            )
+            | (Self::Timeout { .. }, FaultScope::Model) => Some(self),
         }
     }
 }
@@ -143,6 +253,18 @@ pub enum Gate {
 }
 
 impl Gate {
+    /// What holds for a call that needs both, where no operator has said anything.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Open { until }, Self::Open { until: others }) => Self::Open { until: until.max(others) },
+            (forced @ Self::Forced(_), _) | (_, forced @ Self::Forced(_)) => forced,
+            (open @ Self::Open { .. }, _) | (_, open @ Self::Open { .. }) => open,
+            (Self::HalfOpen, _) | (_, Self::HalfOpen) => Self::HalfOpen,
+            (Self::Closed, Self::Closed) => Self::Closed,
+        }
+    }
+
     /// Nothing may go.
     pub const fn is_open(self) -> bool {
         match self {
@@ -163,6 +285,15 @@ pub struct Breaker {
     until: Option<Instant>,
     /// The probe's name, and when its lease ends.
     probe: Option<(u64, Instant)>,
+    /// The last timeout, and the last one of another caller.
+    timeouts: (Option<Met>, Option<Met>),
+}
+
+/// A timeout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Met {
+    caller: u64,
+    at: Instant,
 }
 
 /// Calls of a tenth of the window.
@@ -174,7 +305,8 @@ struct Bucket {
     failures: u32,
 }
 
-packed!(struct Breaker { in_a_row, buckets, openings, until, probe });
+packed!(struct Breaker { in_a_row, buckets, openings, until, probe, timeouts });
+packed!(struct Met { caller, at });
 packed!(struct Bucket { number, calls, failures });
 
 /// Who reports, when, and a roll for the jitter.
@@ -221,8 +353,17 @@ impl Breaker {
                 // It answers; but a probe that gets no more than that has proved nothing.
                 return if is_probe { self.probe = None } else { self.count(policy, (1, 0), now) };
             }
-            Outcome::RateLimited { retry_after } if policy.on_rate_limit == OnRateLimit::Open => retry_after,
-            Outcome::RateLimited { .. } | Outcome::Failure => None,
+            Outcome::RateLimited { retry_after, .. } if policy.on_rate_limit == OnRateLimit::Open => {
+                retry_after
+            }
+            Outcome::Timeout { caller } => {
+                // One caller's may be its own long work; but a probe that gets no answer has proved nothing.
+                if !self.is_met_by_another(caller, policy, now) && !is_probe {
+                    return;
+                }
+                None
+            }
+            Outcome::RateLimited { .. } | Outcome::Failure { .. } => None,
         };
         self.count(policy, (1, 1), now);
         self.in_a_row = self.in_a_row.saturating_add(1);
@@ -237,6 +378,22 @@ impl Breaker {
         if is_probe {
             self.probe = None;
         }
+    }
+
+    /// Takes note of a timeout. Whether another caller has met one within the window.
+    fn is_met_by_another(&mut self, caller: u64, policy: &Policy, now: Instant) -> bool {
+        let (last, before) = self.timeouts;
+        let (new, other) = (Some(Met { caller, at: now }), last.filter(|last| last.caller != caller));
+        self.timeouts = (new, other.or(before));
+        let window = policy.tenth().saturating_mul(BUCKETS as u64);
+        self.timeouts.1.is_some_and(|other| now.since(other.at) < Duration::from_micros(window))
+    }
+
+    /// Whether it has anything to remember beside calls that went well.
+    pub(crate) fn has_seen_faults(&self) -> bool {
+        let Self { in_a_row, buckets, openings, until, probe, timeouts: (met, _) } = self;
+        let counts = *in_a_row > 0 || *openings > 0 || buckets.iter().any(|bucket| bucket.failures > 0);
+        counts || until.is_some() || probe.is_some() || met.is_some()
     }
 
     /// The call was given up before it said anything of the upstream: its lease goes back.
@@ -269,7 +426,7 @@ impl Breaker {
             }
         }
         let is_over_rate = calls >= u64::from(policy.minimum)
-            && failures * 1_000_000 >= calls * u64::from(policy.failure_rate);
+            && failures * 1_000_000 >= calls * u64::from(policy.failure_rate());
         self.in_a_row >= policy.consecutive || (failures > 0 && is_over_rate)
     }
 
@@ -295,8 +452,7 @@ impl Breaker {
 }
 
 fn number(policy: &Policy, now: Instant) -> u64 {
-    let tenth = (policy.window.as_micros() / BUCKETS as u128).max(1);
-    u64::try_from(u128::from(now.as_micros()) / tenth).unwrap_or(u64::MAX)
+    now.as_micros() / policy.tenth()
 }
 
 #[cfg(test)]
@@ -304,6 +460,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const FAILURE: Outcome = Outcome::Failure { scope: FaultScope::Model };
 
     fn at(millis: u64) -> Instant {
         Instant::from_micros(millis * 1000)
@@ -317,7 +475,7 @@ mod tests {
         let mut breaker = Breaker::default();
         for id in 0..5 {
             assert_eq!(breaker.gate(at(millis)), Gate::Closed);
-            breaker.observe(&Policy::default(), Outcome::Failure, by(id, millis));
+            breaker.observe(&Policy::default(), FAILURE, by(id, millis));
         }
         breaker
     }
@@ -329,7 +487,7 @@ mod tests {
         assert_eq!(breaker.gate(at(30_000)), Gate::HalfOpen);
         let mut breaker = Breaker::default();
         for id in 0..40 {
-            let outcome = if id % 5 == 4 { Outcome::Success } else { Outcome::Failure };
+            let outcome = if id % 5 == 4 { Outcome::Success } else { FAILURE };
             // Apart, so that there is no rate.
             breaker.observe(&Policy::default(), outcome, by(id, id * 2000));
             assert_eq!(breaker.gate(at(id * 2000)), Gate::Closed, "{id}");
@@ -340,15 +498,15 @@ mod tests {
     fn a_rate_of_failures_opens_it_once_there_are_enough_calls() {
         let mut breaker = Breaker::default();
         for id in 0..19 {
-            let outcome = if id == 9 { Outcome::Failure } else { Outcome::Success };
+            let outcome = if id == 9 { FAILURE } else { Outcome::Success };
             breaker.observe(&Policy::default(), outcome, by(id, id * 100));
         }
         assert_eq!(breaker.gate(at(1900)), Gate::Closed, "1 of 19");
-        breaker.observe(&Policy::default(), Outcome::Failure, by(19, 1900));
+        breaker.observe(&Policy::default(), FAILURE, by(19, 1900));
         assert!(matches!(breaker.gate(at(1900)), Gate::Open { .. }), "2 of 20");
         let mut slow = Breaker::default();
         for id in 0..40 {
-            let outcome = if id % 4 == 0 { Outcome::Failure } else { Outcome::Success };
+            let outcome = if id % 4 == 0 { FAILURE } else { Outcome::Success };
             slow.observe(&Policy::default(), outcome, by(id, id * 1000));
         }
         assert_eq!(slow.gate(at(40_000)), Gate::Closed, "ten calls in a window are no rate");
@@ -373,7 +531,7 @@ mod tests {
         assert_ne!(breaker.gate(at(30_500)), Gate::Closed, "a call from before it opened proves nothing");
         breaker.observe(&Policy::default(), Outcome::Success, by(7, 31_000));
         assert_eq!(breaker.gate(at(31_000)), Gate::Closed);
-        breaker.observe(&Policy::default(), Outcome::Failure, by(8, 31_000));
+        breaker.observe(&Policy::default(), FAILURE, by(8, 31_000));
         assert_eq!(breaker.gate(at(31_000)), Gate::Closed, "the count has begun anew");
     }
 
@@ -384,7 +542,7 @@ mod tests {
             assert_eq!(breaker.gate(at(now)), Gate::Open { until: at(now + seconds * 1000) });
             now += seconds * 1000;
             assert!(breaker.probe(now, at(now)));
-            breaker.observe(&Policy::default(), Outcome::Failure, by(now, now));
+            breaker.observe(&Policy::default(), FAILURE, by(now, now));
         }
     }
 
@@ -398,7 +556,10 @@ mod tests {
 
     #[test]
     fn a_rate_limit_is_handled_by_policy() {
-        let limited = |seconds| Outcome::RateLimited { retry_after: Some(Duration::from_secs(seconds)) };
+        let limited = |seconds| Outcome::RateLimited {
+            scope: FaultScope::Model,
+            retry_after: Some(Duration::from_secs(seconds)),
+        };
         let with = |on_rate_limit| Policy { on_rate_limit, ..Policy::default() };
         let mut breaker = Breaker::default();
         breaker.observe(&with(OnRateLimit::Open), limited(20), by(1, 0));
@@ -414,12 +575,65 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_timeout_counts_once_another_caller_has_met_one() {
+        let mut breaker = Breaker::default();
+        let mut meet = |caller, millis| {
+            breaker.observe(&Policy::default(), Outcome::Timeout { caller }, by(millis, millis));
+            breaker.in_a_row
+        };
+        assert_eq!([meet(1, 0), meet(1, 10), meet(1, 20)], [0; 3], "one caller's are its own");
+        assert_eq!([meet(2, 30), meet(1, 40), meet(1, 50)], [1, 2, 3], "two meet them");
+        assert_eq!(meet(1, 10_050), 3, "the other's is a window old");
+        assert_eq!(meet(3, 10_060), 4);
+    }
+
+    #[test]
+    fn a_probe_that_times_out_has_failed_whoever_sent_it() {
+        let mut breaker = opened_at(0);
+        assert!(breaker.probe(7, at(30_000)));
+        breaker.observe(&Policy::default(), Outcome::Timeout { caller: 1 }, by(7, 31_000));
+        assert_eq!(breaker.gate(at(31_000)), Gate::Open { until: at(91_000) });
+    }
+
+    #[test]
+    fn a_loss_of_six_per_cent_opens_it_only_where_there_is_somewhere_else_to_go() {
+        for (alternatives, is_open) in [(Alternatives::Some, true), (Alternatives::None, false)] {
+            let policy = Policy::default().on_a_route(alternatives);
+            let mut breaker = Breaker::default();
+            for id in 0..160 {
+                let outcome = if id % 16 == 15 { FAILURE } else { Outcome::Success };
+                breaker.observe(&policy, outcome, by(id, id * 60));
+            }
+            assert_eq!(breaker.gate(at(9600)) != Gate::Closed, is_open, "{alternatives:?}");
+        }
+        let written = Policy { failure_rate: Some(10_000), ..Policy::default() };
+        assert_eq!(written.on_a_route(Alternatives::None).failure_rate(), 10_000, "what is written holds");
+    }
+
+    #[test]
+    fn each_scope_learns_what_concerns_it() {
+        use FaultScope::{Model, Upstream};
+        let limited = |scope| Outcome::RateLimited { scope, retry_after: None };
+        let timeout = Outcome::Timeout { caller: 1 };
+        for (outcome, model, upstream) in [
+            (Outcome::Success, Some(Outcome::Success), Some(Outcome::Success)),
+            (FAILURE, Some(FAILURE), Some(Outcome::Success)),
+            (limited(Model), Some(limited(Model)), Some(Outcome::Success)),
+            (limited(Upstream), None, Some(limited(Upstream))),
+            (Outcome::Failure { scope: Upstream }, None, Some(Outcome::Failure { scope: Upstream })),
+            (timeout, Some(timeout), None),
+        ] {
+            assert_eq!([outcome.toward(Model), outcome.toward(Upstream)], [model, upstream], "{outcome:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn jitter_adds_at_most_a_tenth(roll: u64) {
             let mut breaker = Breaker::default();
             for id in 0..5 {
-                breaker.observe(&Policy::default(), Outcome::Failure, Report { id, now: at(0), roll });
+                breaker.observe(&Policy::default(), FAILURE, Report { id, now: at(0), roll });
             }
             let Gate::Open { until } = breaker.gate(at(0)) else { panic!("closed") };
             prop_assert!((at(30_000)..=at(33_000)).contains(&until), "{until:?}");
@@ -437,7 +651,7 @@ mod tests {
                     Gate::Open { .. } | Gate::Forced(_) => false,
                 };
                 if may_go {
-                    let outcome = if fails { Outcome::Failure } else { Outcome::Success };
+                    let outcome = if fails { FAILURE } else { Outcome::Success };
                     breaker.observe(&policy, outcome, by(now, now));
                 }
             };

@@ -193,7 +193,7 @@ pub struct Upstream {
     pub credential: Credential,
     pub timeouts: Timeouts,
     pub breaker: breaker::Policy,
-    /// Each of its models has a breaker of its own.
+    /// Each of its models has a breaker of its own beside the one for the whole of it. Default `true`.
     pub breaker_per_model: bool,
     /// Of the calls that one process sends it; `None` bounds nothing.
     pub concurrency: Option<Concurrency>,
@@ -237,8 +237,11 @@ pub enum Credential {
 pub struct Timeouts {
     /// Default 5 s.
     pub connect: Duration,
-    /// From sending the request to the head of the answer. Default 30 s.
+    /// From sending the request for a stream to the head of the answer. Default 120 s.
     pub first_byte: Duration,
+    /// The same for an answer that comes as a whole, whose head may come with its end: `first_byte` where that is set,
+    /// else `total`.
+    pub whole: Duration,
     /// Longest silence inside an answer. Default 60 s.
     pub idle: Duration,
     /// The whole call, attempts and fallbacks included. Default 600 s.
@@ -263,7 +266,7 @@ pub struct Route {
     pub defaults: Defaults,
     /// Of all callers together.
     pub limits: Limits,
-    /// With breakers of its own for each of its deployments, in place of the upstreams'.
+    /// The policy of its deployments' breakers, in place of the upstreams'; those of the whole upstreams keep theirs.
     pub breaker: Option<breaker::Policy>,
     /// `None`: nothing of this route is kept.
     pub cache: Option<cache::Policy>,

@@ -110,7 +110,7 @@ pub struct Entry {
     pub breaker: String,
     /// What holds for the next request.
     pub gate: Gate,
-    /// What would hold if no operator had said anything.
+    /// What it says by itself, without any operator's word and, where it is a model's, without its upstream's breaker.
     pub automatic: Gate,
     /// What was ordered for this very name.
     pub own: Option<Override>,

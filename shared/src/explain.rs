@@ -50,6 +50,8 @@ struct Named {
     upstream: String,
     model: String,
     role: &'static str,
+    /// Share of failed calls that opens its breaker: by default a smaller one where there is somewhere else to go.
+    failure_rate: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -102,6 +104,7 @@ impl Explanation {
                 Role::Target => "target",
                 Role::Fallback => "fallback",
             },
+            failure_rate: share(candidate.policies.model.failure_rate()),
         });
         self.candidates = named.collect();
         let skipped = plan.skipped.iter();
@@ -151,6 +154,13 @@ impl Explanation {
         }
         HeaderValue::try_from(text).ok()
     }
+}
+
+/// Millionths as per cent.
+pub(crate) fn share(millionths: u32) -> String {
+    let (whole, rest) = (millionths / 10_000, millionths % 10_000);
+    let rest = if rest == 0 { String::new() } else { format!(".{rest:04}") };
+    format!("{whole}{}%", rest.trim_end_matches('0'))
 }
 
 fn millis(span: Duration) -> u64 {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::breaker::{Gate, Policy};
+use crate::breaker::{Alternatives, Gate, Policies};
 use crate::caller::Caller;
 use crate::config::{Config, Credential, Pick, Route, Sticky, Target, UpstreamId};
 use crate::control::{Forced, Override};
@@ -31,9 +31,10 @@ pub struct Candidate {
     /// The upstream's own name for the model.
     pub model: String,
     pub role: Role,
-    /// The breaker that stands before it.
+    /// The breaker that stands before it; with `upstream/model` its upstream's does as well.
     pub breaker: String,
-    pub policy: Policy,
+    pub policies: Policies,
+    /// What both say.
     pub gate: Gate,
 }
 
@@ -83,7 +84,8 @@ pub fn resolve_unnamed(config: &Config, caller: &Caller) -> Option<Resolved> {
     caller.may_call_all_of(pattern).then(|| Resolved { route, model: String::new() })
 }
 
-/// The breaker of a deployment: its upstream's, or its own where the upstream or the route says so.
+/// The breaker of a deployment: its own beside its upstream's, or its upstream's alone where that wants one for all of its
+/// models and the route has no policy of its own.
 pub fn breaker(config: &Config, route: &Route, target: &Target, model: &str) -> String {
     let upstream = config.upstream(target.upstream);
     let model = target.model.as_deref().unwrap_or(model);
@@ -127,6 +129,7 @@ pub fn order(
     };
     sort_by_pick(&mut targets, route.pick, known.standings, chance);
     let fallbacks = plan.usable(config, &route.fallback);
+    let reachable: Vec<&Target> = targets.iter().chain(&fallbacks).copied().collect();
     let roles = targets.into_iter().map(|target| (target, Role::Target));
     for (target, role) in roles.chain(fallbacks.into_iter().map(|target| (target, Role::Fallback))) {
         let breaker = breaker(config, route, target, &resolved.model);
@@ -135,13 +138,30 @@ pub fn order(
             upstream: target.upstream,
             model: target.model.clone().unwrap_or_else(|| resolved.model.clone()),
             role,
-            policy: route.breaker.unwrap_or(config.upstream(target.upstream).breaker),
+            policies: policies(config, route, target, &reachable),
             gate: gate.map_or(Gate::Closed, |(_, gate)| *gate),
             breaker,
         };
         plan.take(candidate, chance.now);
     }
     plan
+}
+
+/// When the breakers of a deployment open, for calls of `route`: what is configured holds, and a rate that is not
+/// depends on whether the route reaches another deployment, and another upstream. A breaker that several routes share
+/// takes each finding by the policy of the route that the call came by.
+fn policies(config: &Config, route: &Route, target: &Target, reachable: &[&Target]) -> Policies {
+    let alternatives = |is_another: &dyn Fn(&Target) -> bool| {
+        let has_some = reachable.iter().any(|other| is_another(other));
+        if has_some { Alternatives::Some } else { Alternatives::None }
+    };
+    let upstreams = config.upstream(target.upstream).breaker;
+    let is_elsewhere = |other: &Target| other.upstream != target.upstream;
+    let is_other = |other: &Target| is_elsewhere(other) || other.model != target.model;
+    Policies {
+        model: route.breaker.unwrap_or(upstreams).on_a_route(alternatives(&is_other)),
+        upstream: upstreams.on_a_route(alternatives(&is_elsewhere)),
+    }
 }
 
 impl Plan {

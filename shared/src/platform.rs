@@ -19,7 +19,7 @@ use futures_util::task::AtomicWaker;
 pub(crate) use self::lease::MOST_OVERHEARD;
 pub use self::lease::{Lease, Leased, Mark, Overheard, Piece, Release, Renewed};
 use crate::account::{Denied, Left, Scope, Want};
-use crate::breaker::{Gate, Outcome, Policy};
+use crate::breaker::{Gate, Outcome, Policies};
 use crate::cache::{Entry, Freshness, Place, Window};
 use crate::config::{Condition, Limits, Upstream, UpstreamId};
 use crate::control::{self, Listing, Order, Unheeded};
@@ -62,7 +62,8 @@ pub trait Platform: Clone + Unpin + 'static {
     /// asked of what the process keeps by itself where the store is lost.
     async fn withdraw_retry(&self, breaker: &str) -> bool;
 
-    /// Leases the probe of a half-open breaker to the call `id`.
+    /// Leases the probe of a half-open breaker to the call `id`; of a model's breaker, and its upstream's, that of each
+    /// that is half-open, or none. Whether the call may go.
     async fn lease_probe(&self, breaker: &str, id: u64) -> bool;
 
     /// Tells at once how the probe `id` went, so that nobody has to wait for the end of its answer.
@@ -286,11 +287,11 @@ pub struct Closing {
     pub keeping: Keeping,
 }
 
-/// How one call ended, for the breaker of this name.
+/// How one call ended, for the breaker of this name: with `upstream/model` for the upstream's as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub breaker: String,
-    pub policy: Policy,
+    pub policies: Policies,
     pub outcome: Outcome,
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::breaker::Gate;
 use crate::config::{Config, Credential, UpstreamId};
-use crate::control::Override;
+use crate::control::{Entry, Override};
 use crate::platform::{Ask, Platform, StoreLost};
 use crate::refusal::Refusal;
 
@@ -30,7 +30,11 @@ struct State<'a> {
     usable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'a str>,
+    /// What holds for all its models.
     breaker: &'static str,
+    /// Of its models those whose own breaker is not closed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    models: BTreeMap<String, &'static str>,
     /// What an operator holds it to.
     #[serde(skip_serializing_if = "Option::is_none")]
     r#override: Option<&'static str>,
@@ -68,6 +72,7 @@ pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (St
     let opened = platform.open(ask).await;
     let store = if opened.is_ok() { "ok" } else { "lost" };
     let opened = opened.unwrap_or_else(|StoreLost| platform.open_locally(ask));
+    let listed = platform.breakers(&[]).await.map(|listing| listing.entries).unwrap_or_default();
     let now = platform.now();
     let mut upstreams = BTreeMap::new();
     for (id, name) in ids {
@@ -84,12 +89,8 @@ pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (St
         let state = State {
             usable: why.is_none(),
             why,
-            breaker: match gate {
-                Gate::Closed => "closed",
-                Gate::Open { .. } => "open",
-                Gate::HalfOpen => "half-open",
-                Gate::Forced(Override { forced, .. }) => forced.name(),
-            },
+            breaker: shown(gate),
+            models: models_of(name, &listed),
             r#override: forced,
             in_flight: standing.in_flight,
             time_to_first_byte_ms: standing.cost(now) / 1000,
@@ -101,6 +102,25 @@ pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (St
         if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
     let body = serde_json::to_vec(&Readiness { status, store, upstreams }).unwrap_or_default();
     (code, body.into())
+}
+
+const fn shown(gate: Gate) -> &'static str {
+    match gate {
+        Gate::Closed => "closed",
+        Gate::Open { .. } => "open",
+        Gate::HalfOpen => "half-open",
+        Gate::Forced(Override { forced, .. }) => forced.name(),
+    }
+}
+
+/// The models of an upstream whose own breaker says something, or an operator of it.
+fn models_of(upstream: &str, listed: &[Entry]) -> BTreeMap<String, &'static str> {
+    let of_it = listed.iter().filter_map(|entry| {
+        let (name, model) = entry.breaker.split_once('/')?;
+        let gate = entry.own.map_or(entry.automatic, Gate::Forced);
+        (name == upstream && gate != Gate::Closed).then(|| (model.to_owned(), shown(gate)))
+    });
+    of_it.collect()
 }
 
 #[cfg(test)]

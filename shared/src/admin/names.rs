@@ -12,7 +12,7 @@ const MOST_TOLD: usize = 20;
 /// Whether some request could come before a breaker of this name.
 pub(super) fn can_be(config: &Config, name: &str) -> bool {
     let Some((upstream, model)) = name.split_once('/') else {
-        // It holds for its models where each has its own.
+        // It holds for its models as well.
         return config.upstreams.iter().any(|known| known.name == name);
     };
     if call::check_model(model).is_err() {
@@ -109,10 +109,10 @@ mod tests {
             [upstream.whole]
             dialect = "openai"
             base_url = "https://whole.example/v1"
+            breaker = { per_model = false }
             [upstream.each]
             dialect = "openai"
             base_url = "https://each.example/v1"
-            breaker = { per_model = true }
             [alias]
             gpt-nick = "gpt-9"
             [[route]]

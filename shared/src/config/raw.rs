@@ -212,7 +212,8 @@ pub(super) enum Dialect {
 pub(super) struct Timeout {
     /// To be connected. Default `5s`.
     pub(super) connect: Option<Time>,
-    /// From the request to the head of its answer. Default `30s`; more for models that think for long.
+    /// From the request to the head of its answer. Default: `120s` for a stream; a whole answer may take `total`, unless
+    /// this is set, which then bounds both.
     pub(super) first_byte: Option<Time>,
     /// Longest silence inside an answer. Default `60s`.
     pub(super) idle: Option<Time>,
@@ -253,7 +254,8 @@ pub(super) struct Route {
     /// Answers to be kept and given again for the same request. Default: none are.
     pub(super) cache: Option<Cache>,
     /// When an upstream that fails is left alone for a while.
-    /// In place of the upstreams' own: a breaker for each upstream and model that this route leads to.
+    /// In place of the upstreams' own: when the breakers of the models that this route leads to open. What concerns the
+    /// whole of an upstream goes by the upstream's.
     pub(super) breaker: Option<Breaker>,
     /// What all callers together may ask of this route.
     pub(super) limits: Option<Limits>,
@@ -277,7 +279,8 @@ pub(super) struct Retry {
 pub(super) struct Breaker {
     /// Failures in a row. Default 5.
     pub(super) consecutive: Option<u64>,
-    /// Share of the calls in `window`. Default `5%`.
+    /// Share of the calls in `window`. Default `5%` where the route has somewhere else to go, `50%` where this is
+    /// the only candidate.
     pub(super) failure_rate: Option<Share>,
     /// What the rate is taken over. Default `10s`.
     pub(super) window: Option<Time>,
@@ -287,8 +290,8 @@ pub(super) struct Breaker {
     pub(super) open: Option<Time>,
     /// What a 429 is. Default `open`.
     pub(super) on_rate_limit: Option<OnRateLimit>,
-    /// Of an upstream: whether each of its models has a breaker of its own. Default `false`; `true` for the
-    /// dialect `simulated`, whose models are its faults.
+    /// Of an upstream: whether each of its models has a breaker of its own, for what concerns that model alone. Default
+    /// `true`; with `false` one breaker learns all there is.
     pub(super) per_model: Option<bool>,
 }
 

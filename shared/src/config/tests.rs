@@ -78,8 +78,13 @@ fn the_least_document_gets_the_defaults() {
     };
     assert_eq!(config.server, server);
     assert_eq!(config.upstreams[0].concurrency, None);
-    let timeouts =
-        Timeouts { connect: seconds(5), first_byte: seconds(30), idle: seconds(60), total: seconds(600) };
+    let timeouts = Timeouts {
+        connect: seconds(5),
+        first_byte: seconds(120),
+        whole: seconds(600),
+        idle: seconds(60),
+        total: seconds(600),
+    };
     assert_eq!(config.upstreams[0].timeouts, timeouts);
     let route = Route {
         pattern: Pattern::new("*"),
@@ -197,7 +202,7 @@ fn every_setting_arrives() {
         limits: Limits { concurrent: Some(9), ..Limits::default() },
         breaker: Some(breaker::Policy {
             consecutive: 2,
-            failure_rate: 500_000,
+            failure_rate: Some(500_000),
             ..breaker::Policy::default()
         }),
         cache: None,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::breaker::{Breaker, Gate, Policy, Report};
+use crate::breaker::{Breaker, FaultScope, Gate, Outcome, Policies, Policy, Report};
 use crate::control::{Entry, Forced, Full, Listing, Order, Override, Overrides};
 use crate::platform::Finding;
 use crate::time::Instant;
@@ -27,7 +27,7 @@ impl Breakers {
     }
 
     pub(crate) fn gate(&self, name: &str, now: Instant) -> Gate {
-        self.overrides.find(name, now).map_or_else(|| self.automatic(name, now), Gate::Forced)
+        self.overrides.find(name, now).map_or_else(|| self.both(name, now), Gate::Forced)
     }
 
     /// What is known of a breaker, and what was ordered for this very name.
@@ -55,16 +55,26 @@ impl Breakers {
         self.by_name.get(name).map_or(Gate::Closed, |breaker| breaker.gate(now))
     }
 
+    /// What the breaker and its upstream's say together.
+    fn both(&self, name: &str, now: Instant) -> Gate {
+        let own = self.automatic(name, now);
+        upstream(name).map_or(own, |upstream| own.and(self.automatic(upstream, now)))
+    }
+
+    /// Leases the probes of those of a deployment that are half-open, all or none of them. Whether the call may go.
     pub(crate) fn lease_probe(&mut self, name: &str, id: u64, now: Instant) -> bool {
-        let forced = self.overrides.find(name, now).map(|known| known.forced);
-        match forced {
+        let may_go = match self.overrides.find(name, now).map(|known| known.forced) {
             // Ordered since the gate was read.
             Some(Forced::Open) => false,
-            None | Some(Forced::Closed) => {
-                let is_leased = self.by_name.get_mut(name).is_some_and(|breaker| breaker.probe(id, now));
-                is_leased || forced.is_some()
+            Some(Forced::Closed) => true,
+            None => !self.both(name, now).is_open(),
+        };
+        if may_go {
+            for name in std::iter::once(name).chain(upstream(name)) {
+                self.by_name.get_mut(name).map(|breaker| breaker.probe(id, now));
             }
         }
+        may_go
     }
 
     pub(crate) fn obey(&mut self, order: &Order, now: Instant) -> Result<Entry, Full> {
@@ -93,24 +103,50 @@ impl Breakers {
         }
     }
 
+    /// Tells the breaker, and its upstream's where it is a model's.
     pub(crate) fn observe(&mut self, finding: &Finding, report: Report) {
-        if let Some(breaker) = self.watched(&finding.breaker, report.now) {
-            breaker.observe(&finding.policy, finding.outcome, report);
+        let Finding { breaker: name, policies, outcome } = finding;
+        let Some(upstream) = upstream(name) else {
+            return self.learn(name, &policies.upstream, Some(*outcome), report);
+        };
+        self.learn(name, &policies.model, outcome.toward(FaultScope::Model), report);
+        self.learn(upstream, &policies.upstream, outcome.toward(FaultScope::Upstream), report);
+    }
+
+    /// What says nothing leaves a probe to the next.
+    fn learn(&mut self, name: &str, policy: &Policy, outcome: Option<Outcome>, report: Report) {
+        match outcome {
+            Some(outcome) => {
+                if let Some(breaker) = self.watched(name, report.now) {
+                    breaker.observe(policy, outcome, report);
+                }
+            }
+            None => {
+                if let Some(breaker) = self.by_name.get_mut(name) {
+                    breaker.release(report.id);
+                }
+            }
         }
     }
 
     /// Takes note of so many calls that went well, none of them a probe.
-    pub(crate) fn succeed(&mut self, name: &str, policy: &Policy, calls: u32, now: Instant) {
-        if let Some(breaker) = self.watched(name, now) {
-            breaker.succeed(policy, calls, now);
+    pub(crate) fn succeed(&mut self, name: &str, policies: &Policies, calls: u32, now: Instant) {
+        for name in std::iter::once(name).chain(upstream(name)) {
+            let policy = policies.of(scope(name));
+            if let Some(breaker) = self.watched(name, now) {
+                breaker.succeed(policy, calls, now);
+            }
         }
     }
 
-    /// The breaker of this name, unless there is no room for a new one.
+    /// The breaker of this name, unless there is no room for a new one. Upstreams are named by the configuration, and
+    /// there is always room for theirs.
     fn watched(&mut self, name: &str, now: Instant) -> Option<&mut Breaker> {
-        if !self.by_name.contains_key(name) {
+        if !self.by_name.contains_key(name) && scope(name) == FaultScope::Model {
             if self.by_name.len() >= self.most {
-                self.by_name.retain(|_, breaker| breaker.gate(now) != Gate::Closed);
+                self.by_name.retain(|name, breaker| {
+                    scope(name) == FaultScope::Upstream || breaker.gate(now) != Gate::Closed
+                });
             }
             if self.by_name.len() >= self.most {
                 return None;
@@ -119,11 +155,24 @@ impl Breakers {
         Some(self.by_name.entry(name.to_owned()).or_default())
     }
 
+    /// The probe came to nothing; both leases go back.
     pub(crate) fn release(&mut self, name: &str, id: u64) {
-        if let Some(breaker) = self.by_name.get_mut(name) {
-            breaker.release(id);
+        for name in std::iter::once(name).chain(upstream(name)) {
+            if let Some(breaker) = self.by_name.get_mut(name) {
+                breaker.release(id);
+            }
         }
     }
+}
+
+/// The name of the breaker of the whole upstream, where `name` is that of a model's.
+fn upstream(name: &str) -> Option<&str> {
+    // No upstream's name has a slash in it.
+    name.split_once('/').map(|(upstream, _)| upstream)
+}
+
+fn scope(name: &str) -> FaultScope {
+    if name.contains('/') { FaultScope::Model } else { FaultScope::Upstream }
 }
 
 #[cfg(test)]
@@ -131,15 +180,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::breaker::{Outcome, Policy};
     use crate::control::Change;
+
+    const FAILURE: Outcome = Outcome::Failure { scope: FaultScope::Model };
 
     fn at(seconds: u64) -> Instant {
         Instant::from_micros(seconds * 1_000_000)
     }
 
     fn observe(breakers: &mut Breakers, name: &str, outcome: Outcome, report: (u64, Instant)) {
-        let finding = Finding { breaker: name.to_owned(), policy: Policy::default(), outcome };
+        let finding = Finding { breaker: name.to_owned(), policies: Policies::default(), outcome };
         breakers.observe(&finding, Report { id: report.0, now: report.1, roll: 0 });
     }
 
@@ -152,13 +202,63 @@ mod tests {
     fn made_up_names_do_not_make_memory_nor_close_what_is_open() {
         let mut breakers = Breakers::new(100, Overrides::new(1));
         for id in 0..5 {
-            observe(&mut breakers, "spent", Outcome::Failure, (id, at(1)));
+            observe(&mut breakers, "up/spent", FAILURE, (id, at(1)));
         }
         for id in 0..10_000 {
-            observe(&mut breakers, &format!("made-up-{id}"), Outcome::Success, (id, at(1)));
+            observe(&mut breakers, &format!("up/made-up-{id}"), Outcome::Success, (id, at(1)));
         }
-        assert!(breakers.by_name.len() <= 100);
-        assert!(matches!(breakers.gate("spent", at(1)), Gate::Open { .. }));
+        assert!(breakers.by_name.len() <= 101);
+        assert!(matches!(breakers.gate("up/spent", at(1)), Gate::Open { .. }));
+    }
+
+    #[test]
+    fn a_call_goes_only_if_both_gates_let_it_and_one_probe_goes_for_each() {
+        let mut breakers = Breakers::new(100, Overrides::new(1));
+        for id in 0..5 {
+            observe(&mut breakers, "up/m", FAILURE, (id, at(0)));
+        }
+        assert_eq!(breakers.gate("up/m", at(0)), Gate::Open { until: at(30) });
+        assert_eq!([breakers.gate("up/n", at(0)), breakers.gate("up", at(0))], [Gate::Closed; 2]);
+        let refused = Outcome::Failure { scope: FaultScope::Upstream };
+        for id in 0..5 {
+            observe(&mut breakers, "up/n", refused, (id, at(10)));
+        }
+        for (name, until) in [("up/n", 40), ("up/m", 40), ("up/new", 40), ("up", 40)] {
+            assert_eq!(breakers.gate(name, at(10)), Gate::Open { until: at(until) }, "{name}");
+        }
+        assert_eq!(breakers.gate("up/m", at(40)), Gate::HalfOpen);
+        assert!(breakers.lease_probe("up/m", 7, at(40)));
+        assert!(!breakers.lease_probe("up/n", 8, at(40)), "the upstream's probe is on its way");
+        // The upstream takes our credential again, and the model still fails.
+        observe(&mut breakers, "up/m", FAILURE, (7, at(41)));
+        assert_eq!(breakers.gate("up/n", at(41)), Gate::Closed);
+        assert_eq!(breakers.gate("up/m", at(41)), Gate::Open { until: at(101) });
+    }
+
+    #[test]
+    fn a_probe_that_learns_nothing_of_the_model_leaves_it_to_the_next() {
+        let mut breakers = Breakers::new(100, Overrides::new(1));
+        for id in 0..5 {
+            observe(&mut breakers, "up/m", FAILURE, (id, at(0)));
+        }
+        assert!(breakers.lease_probe("up/m", 7, at(30)));
+        observe(&mut breakers, "up/m", Outcome::Failure { scope: FaultScope::Upstream }, (7, at(31)));
+        assert_eq!(breakers.gate("up/m", at(31)), Gate::HalfOpen);
+    }
+
+    #[test]
+    fn there_is_always_room_for_an_upstream() {
+        let mut breakers = Breakers::new(3, Overrides::new(1));
+        for name in 0..9 {
+            for id in 0..5 {
+                observe(&mut breakers, &format!("up/made-up-{name}"), FAILURE, (id, at(1)));
+            }
+        }
+        assert_eq!(breakers.by_name.len(), 3);
+        for id in 0..5 {
+            observe(&mut breakers, "other/m", Outcome::Failure { scope: FaultScope::Upstream }, (id, at(2)));
+        }
+        assert!(breakers.gate("other/m", at(2)).is_open());
     }
 
     #[test]
@@ -170,7 +270,7 @@ mod tests {
             Entry { breaker: "a".into(), gate: Gate::Forced(held), automatic: Gate::Closed, own: Some(held) };
         assert_eq!(entry, expected);
         for id in 0..5 {
-            observe(&mut breakers, "a", Outcome::Failure, (id, at(1)));
+            observe(&mut breakers, "a", FAILURE, (id, at(1)));
             assert_eq!(breakers.gate("a", at(1)), Gate::Forced(held));
         }
         assert_eq!(breakers.listing(&[], at(1)).entries[0].automatic, Gate::Open { until: at(31) });
@@ -185,7 +285,7 @@ mod tests {
         {
             let mut breakers = Breakers::new(100, Overrides::new(1));
             for id in 0..5 {
-                observe(&mut breakers, "a", Outcome::Failure, (id, at(0)));
+                observe(&mut breakers, "a", FAILURE, (id, at(0)));
             }
             assert_eq!(breakers.gate("a", at(30)), Gate::HalfOpen);
             if let Some(forced) = forced {
@@ -201,7 +301,7 @@ mod tests {
         let mut breakers = Breakers::new(3000, Overrides::new(1));
         for name in 0..=MOST_LISTED {
             for id in 0..5 {
-                observe(&mut breakers, &format!("open/{name}"), Outcome::Failure, (id, at(0)));
+                observe(&mut breakers, &format!("open/{name}"), FAILURE, (id, at(0)));
             }
         }
         observe(&mut breakers, "closed", Outcome::Success, (1, at(0)));

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Garbled, Pack, Packer, Unpacker, packed};
 use crate::account::{Denied, Left, Measure, Scope, Want};
-use crate::breaker::{Gate, OnRateLimit, Outcome, Policy};
+use crate::breaker::{self, Gate, OnRateLimit, Outcome, Policies, Policy};
 use crate::cache::{Entry, Form};
 use crate::config::{Limits, OnStoreLoss};
 use crate::control::{self, Change, Forced, Full, Listing, Order, Override};
@@ -42,11 +42,18 @@ packed!(enum Renewed { 0 => Unheard, 1 => Heard, 2 => Lost });
 packed!(struct Piece { head, bytes, end });
 packed!(enum Mark { 0 => Complete, 1 => Cut { notice } });
 
-packed!(struct Finding { breaker, policy, outcome });
+packed!(struct Finding { breaker, policies, outcome });
+packed!(struct Policies { model, upstream });
 packed!(struct Policy { consecutive, failure_rate, window, minimum, open, on_rate_limit }
-    if |policy| policy.failure_rate <= 1_000_000);
+    if |policy| policy.failure_rate() <= 1_000_000);
 packed!(enum OnRateLimit { 0 => Open, 1 => Count, 2 => Ignore });
-packed!(enum Outcome { 0 => Success, 1 => Failure, 2 => RateLimited { retry_after } });
+packed!(enum Outcome {
+    0 => Success,
+    1 => Failure { scope },
+    2 => RateLimited { scope, retry_after },
+    3 => Timeout { caller },
+});
+packed!(enum breaker::FaultScope { 0 => Model, 1 => Upstream });
 packed!(enum Gate { 0 => Closed, 1 => Open { until }, 2 => HalfOpen, 3 => Forced(by) });
 
 packed!(struct Override { forced, until });

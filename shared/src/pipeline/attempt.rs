@@ -103,10 +103,10 @@ impl<P: Platform> Errand<'_, P> {
         }
         let status = status.map(|status| status.as_u16());
         trail.attempted(Attempt { upstream: name.clone(), status, failure, took });
-        let retry_after = outcome.as_ref().err().and_then(|failure| failure.retry_after);
-        // A caller's mistake that the upstream has found says that it is well.
-        let blame = outcome.as_ref().err().map(|failure| failure.blame);
-        let found = if is_clients { None } else { Outcome::of(failure, blame, retry_after) };
+        let found = match &outcome {
+            Ok(_) => Some(Outcome::Success),
+            Err(failure) => failure.outcome(|| trail.caller_id()),
+        };
         trail.found(candidate, found, outcome.is_ok()).await;
         outcome
     }
@@ -193,7 +193,7 @@ impl<P: Platform> Errand<'_, P> {
         if let Cargo::Stream(_, progress) = &self.sent.cargo {
             return self.send_upload(upstream, request, Arc::clone(progress)).await;
         }
-        let patience = upstream.timeouts.first_byte.min(self.left());
+        let patience = self.patience(upstream).min(self.left());
         let answer = pin!(self.platform.send(upstream, request));
         match select(answer, self.platform.sleep(patience)).await {
             Either::Left((Ok(response), _)) => Ok(response),
@@ -201,6 +201,20 @@ impl<P: Platform> Errand<'_, P> {
             // Cut short by the deadline, it is the deadline that has passed.
             Either::Right(_) if self.left().is_zero() => Err(Failure::timeout(self.total)),
             Either::Right(_) => Err(Failure::timeout(patience)),
+        }
+    }
+
+    /// How long the head of the answer may take. That of a whole answer often comes with its end, which takes as long as the
+    /// model thinks; of what is not understood nobody knows which it is.
+    fn patience(&self, upstream: &Upstream) -> Duration {
+        match &self.sent.cargo {
+            Cargo::Call { call, .. } if call.stream => upstream.timeouts.first_byte,
+            Cargo::Call { .. }
+            | Cargo::Named(_)
+            | Cargo::Form { .. }
+            | Cargo::Pairs { .. }
+            | Cargo::Whole(_)
+            | Cargo::Stream(..) => upstream.timeouts.whole,
         }
     }
 

@@ -11,7 +11,7 @@ use super::attempts::{Rules, Unanswered};
 use super::cargo::{self, Asked, Cargo, Sent};
 use super::delivery::deliver;
 use super::lookup::{self, IDEMPOTENCY_KEY};
-use crate::breaker::Gate;
+use crate::breaker::{Gate, Policies};
 use crate::call::{self, Bounds, Call, Estimate};
 use crate::caller::Caller;
 use crate::config::{Retry, Unlisted};
@@ -119,6 +119,7 @@ impl<P: Platform> Journey<'_, P> {
         let ask = Ask { tenant: &caller.tenant, breakers: std::slice::from_ref(&breaker), ..Ask::default() };
         let opened = self.open(ask, &mut reservation, head.uri.path()).await?;
         let mut trail = self.admit(docket, record, reservation);
+        trail.address = self.open_address(head);
         trail.prompt_bytes = prompt_bytes;
         let gate = opened.gates.first().copied().unwrap_or(Gate::Closed);
         let gate = match (gate, operation) {
@@ -131,7 +132,7 @@ impl<P: Platform> Journey<'_, P> {
             model: String::new(),
             role: Role::Target,
             breaker,
-            policy: config.breaker,
+            policies: Policies::alone(config.breaker),
             gate,
         };
         let mut plan = Plan::default();

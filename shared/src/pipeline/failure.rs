@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{StatusCode, response};
 
-use crate::breaker::Blame;
+use crate::breaker::{Blame, Outcome};
 use crate::config::Condition;
 use crate::ledger::Ending;
 use crate::platform::{Platform, SendFault};
@@ -32,6 +32,34 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// What it says of the upstream. `None`: nothing; a success: that it is well, for it has found the caller's mistake.
+    pub(super) fn outcome(&self, caller: impl FnOnce() -> u64) -> Option<Outcome> {
+        match (self.condition, self.blame.scope()) {
+            (None, None) => self.status.map(|_| Outcome::Success),
+            (Some(_), None) => None,
+            (_, Some(_)) if self.is_waited_out() => Some(Outcome::Timeout { caller: caller() }),
+            (Some(Condition::RateLimit | Condition::Quota), Some(scope)) => {
+                Some(Outcome::RateLimited { scope, retry_after: self.retry_after })
+            }
+            (
+                Some(
+                    Condition::Connect
+                    | Condition::Timeout
+                    | Condition::ServerError
+                    | Condition::Credentials
+                    | Condition::BadAnswer,
+                )
+                | None,
+                Some(scope),
+            ) => Some(Outcome::Failure { scope }),
+        }
+    }
+
+    /// The gateway has given up waiting; nobody has said anything.
+    pub(super) fn is_waited_out(&self) -> bool {
+        self.condition == Some(Condition::Timeout) && matches!(self.refusal, Refusal::DeadlinePassed { .. })
+    }
+
     /// The refusal, knowing whether the gateway has used all its attempts.
     pub(super) fn spent(self, all_used: bool) -> Refusal {
         match self.refusal {
@@ -128,8 +156,10 @@ impl Failure {
         self
     }
 
+    /// The gateway has given up waiting: what takes so long takes as long again.
     pub(super) fn timeout(waited: Duration) -> Self {
-        Self::new(Condition::Timeout, None, Refusal::DeadlinePassed { waited })
+        let failure = Self::new(Condition::Timeout, None, Refusal::DeadlinePassed { waited });
+        Self { again: Again::Never, ..failure }
     }
 
     pub(super) fn credentials(status: StatusCode) -> Self {

@@ -100,12 +100,16 @@ impl<P: Platform> Journey<'_, P> {
 
     fn scope(&self, caller: &Caller, head: &Parts) -> Scope {
         let by_name = || Scope::Caller { tenant: caller.tenant.clone(), name: caller.name.clone() };
+        self.open_address(head).map_or_else(by_name, Scope::Address)
+    }
+
+    /// Where the client is, at a gateway that everybody may use; `None` where its key says who it is.
+    pub(super) fn open_address(&self, head: &Parts) -> Option<IpAddr> {
         match self.config.auth {
-            Auth::Keys => by_name(),
+            Auth::Keys => None,
             Auth::Open { .. } => {
                 let peer = head.extensions.get::<Peer>().map(|Peer(address)| *address);
-                let address = client_address(&head.headers, peer, self.config.server.trusted_proxies);
-                address.map_or_else(by_name, Scope::Address)
+                client_address(&head.headers, peer, self.config.server.trusted_proxies)
             }
         }
     }

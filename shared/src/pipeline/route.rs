@@ -72,6 +72,7 @@ impl<P: Platform> Journey<'_, P> {
         let Open { opened, mut found, listener } = open;
         (record.cache, self.cache) = (lookup.status, lookup.status);
         let mut trail = self.admit(docket, record, reservation);
+        trail.address = self.open_address(asked.head);
         trail.prompt_bytes = call.map_or(0, |call| call.prompt_bytes);
         trail.on_disconnect = lookup.on_disconnect(on_disconnect);
         (trail.keeping, trail.most_kept) = (std::mem::take(&mut lookup.keeping), lookup.most);

@@ -103,7 +103,7 @@ impl<P: Platform> Errand<'_, P> {
         let patience = Patience {
             body: self.config.server.body_timeout,
             idle: upstream.timeouts.idle,
-            first_byte: upstream.timeouts.first_byte,
+            first_byte: upstream.timeouts.whole,
             deadline: self.deadline,
         };
         let platform = self.platform;

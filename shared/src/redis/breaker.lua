@@ -1,13 +1,15 @@
 -- The steps of breaker.rs and control.rs.
 --
 -- A breaker is a hash: `name`; `row`, failures in a row; `openings`; `until`, which it has unless it is
--- closed; `probe` and `lease`; and `b0` … `b9`, "number calls failures". Those that are not closed stand in
--- an index by the time of their last change. Overrides are one hash for the gateway: breaker → "open until"
+-- closed; `probe` and `lease`; `met` and `met2`, "caller time" of the last timeout and of the last one of another
+-- caller; and `b0` … `b9`, "number calls failures". Those that are not closed stand in an index by the time of
+-- their last change. Models that are watched stand in another, by the time they are forgotten: their names may be
+-- made up, so there is a bound to how many there are. Overrides are one hash for the gateway: breaker → "open until"
 -- or "closed until", with a `-` for no end.
 
 local BUCKETS, PROBE_LEASE = 10, 60000000
 local LONGEST, LONGEST_NAMED = 300000000, HOUR
-local MOST_COUNT, MOST_INDEXED, MOST_OVERRIDES = 4294967295, 2000, 1000
+local MOST_COUNT, MOST_INDEXED, MOST_WATCHED, MOST_OVERRIDES = 4294967295, 2000, 10000, 1000
 -- What is known of an upstream that nobody asks is forgotten after this long, in milliseconds.
 local MEMORY = 3600000
 -- An override without an end is forgotten when nobody has given any order for a year.
@@ -52,8 +54,23 @@ end
 -- A breaker as a request names it: its key, its name, and its upstream's where it is a model's.
 local function read_breaker()
   local breaker = { key = key(), name = text(), upstream = text() }
-  if breaker.upstream == '' then breaker.upstream = nil end
+  if breaker.upstream == '' then
+    breaker.upstream = nil
+  else
+    breaker.upstream_key = key()
+  end
   return breaker
+end
+
+-- What the breaker and its upstream's say together: open until the later end, then half-open.
+local function both(breaker)
+  local own, till = automatic(breaker.key, breaker.name)
+  if not breaker.upstream then return own, till end
+  local upstreams, upstreams_till = automatic(breaker.upstream_key, breaker.upstream)
+  if own == 'open' then return 'open', math.max(till, upstreams_till or 0) end
+  if upstreams == 'open' then return 'open', upstreams_till end
+  if own == 'half-open' or upstreams == 'half-open' then return 'half-open' end
+  return 'closed'
 end
 
 local function own_override(control, breaker)
@@ -61,9 +78,9 @@ local function own_override(control, breaker)
 end
 
 local function find_override(control, breaker)
-  local own = own_override(control, breaker)
-  if not breaker.upstream then return own end
-  return stronger(own, override(redis.call('HGET', control, breaker.upstream)))
+  if not breaker.upstream then return own_override(control, breaker) end
+  local kept = redis.call('HMGET', control, breaker.name, breaker.upstream)
+  return stronger(override(kept[1]), override(kept[2]))
 end
 
 local function put_override(found)
@@ -79,18 +96,25 @@ end
 -- What holds for the next request: an operator's word, or what the breaker says by itself.
 local function put_gate(control, breaker)
   put_override(find_override(control, breaker))
-  put_state(automatic(breaker.key, breaker.name))
+  put_state(both(breaker))
 end
 
 local function is_open(control, breaker)
   local found = find_override(control, breaker)
   if found then return found.forced == 'open' end
-  return automatic(breaker.key, breaker.name) == 'open'
+  return both(breaker) == 'open'
+end
+
+-- Leases the probe of a breaker that is half-open.
+local function lease_probe(name, breaker, id)
+  if automatic(name, breaker) ~= 'half-open' then return end
+  redis.call('HSET', name, 'probe', id, 'lease', now + PROBE_LEASE)
+  extend(name, millis(PROBE_LEASE) + MEMORY)
 end
 
 local function load_breaker(name, breaker)
   local kept = redis.call('HMGET', name, 'name', 'row', 'openings', 'until', 'probe', 'lease',
-    'b0', 'b1', 'b2', 'b3', 'b4', 'b5', 'b6', 'b7', 'b8', 'b9')
+    'b0', 'b1', 'b2', 'b3', 'b4', 'b5', 'b6', 'b7', 'b8', 'b9', 'met', 'met2')
   if kept[1] and kept[1] ~= breaker then
     fault()
     redis.call('DEL', name)
@@ -102,6 +126,8 @@ local function load_breaker(name, breaker)
     local number, calls, failures = string.match(kept[6 + at] or '', '^(%d+) (%d+) (%d+)$')
     record.buckets[at] = { tonumber(number or 0), tonumber(calls or 0), tonumber(failures or 0) }
   end
+  record.met, record.met2 = kept[17] or nil, kept[18] or nil
+  record.is_new = not kept[1]
   return record
 end
 
@@ -133,6 +159,25 @@ local function is_over(record, policy)
   return record.row >= policy.consecutive or (failures > 0 and is_over_rate)
 end
 
+-- Takes note of a timeout. Whether another caller has met one within the window.
+local function is_met_by_another(record, caller, policy)
+  if record.met and string.sub(record.met, 1, 16) ~= caller then record.met2 = record.met end
+  record.met = caller .. ' ' .. whole(now)
+  local since = record.met2 and tonumber(string.sub(record.met2, 18))
+  return since and math.max(now - since, 0) < policy.tenth * BUCKETS
+end
+
+-- Whether there is room to watch one more model, until `till`.
+local function has_room(watched, breaker, till)
+  if redis.call('ZCARD', watched) >= MOST_WATCHED then
+    redis.call('ZREMRANGEBYSCORE', watched, '-inf', now)
+    if redis.call('ZCARD', watched) >= MOST_WATCHED then return false end
+  end
+  redis.call('ZADD', watched, till, breaker)
+  extend(watched, millis(till - now))
+  return true
+end
+
 -- The point of 0 … bound that 64 bits stand for, 16 bits at a time: exact for bounds up to 2^36.
 local function below(roll, bound)
   local carried = 0
@@ -148,7 +193,8 @@ local function open_time(record, policy, roll)
   return base + below(roll, over(base, 10))
 end
 
-local function store_breaker(name, breaker, index, record, policy, id)
+local function store_breaker(target, index, watched, record, policy)
+  local name, breaker = target.key, target.name
   local fields = { 'name', breaker, 'row', record.row, 'openings', record.openings }
   local function field(name, value)
     fields[#fields + 1], fields[#fields + 2] = name, value
@@ -163,14 +209,25 @@ local function store_breaker(name, breaker, index, record, policy, id)
     field('lease', record.lease)
     life = math.max(life, record.lease - now)
   end
+  if record.met then field('met', record.met) end
+  if record.met2 then field('met2', record.met2) end
   for at, bucket in ipairs(record.buckets) do
     if bucket[2] > 0 then
       field('b' .. (at - 1), whole(bucket[1]) .. ' ' .. whole(bucket[2]) .. ' ' .. whole(bucket[3]))
     end
   end
+  life = millis(life) + MEMORY
+  if target.is_models then
+    local till = now + life * 1000
+    if record.is_new then
+      if not has_room(watched, breaker, till) then return end
+    else
+      redis.call('ZADD', watched, till, breaker)
+      extend(watched, life)
+    end
+  end
   redis.call('DEL', name)
   redis.call('HSET', name, unpack(fields))
-  life = millis(life) + MEMORY
   extend(name, life)
   if record.till then
     redis.call('ZADD', index, now, breaker)
@@ -181,15 +238,54 @@ local function store_breaker(name, breaker, index, record, policy, id)
   end
 end
 
--- Takes note of how the call `id` ended.
-local function observe(finding, index, id, roll)
-  local policy, outcome = finding.policy, finding.outcome
-  local record = load_breaker(finding.key, finding.name)
+-- The call was given up, or has said nothing of what this breaker is for: its lease goes back.
+local function release(name, id)
+  if redis.call('HGET', name, 'probe') == id then
+    redis.call('HDEL', name, 'probe', 'lease')
+  end
+end
+
+-- What nearly every call has to say, in few steps. Calls that went well mean something for as long as the window is,
+-- so the record of a model that has seen nothing else is gone soon after. Of a probe it leaves all to the steps below.
+local function succeed(target, watched, policy, id)
+  local number = tenth_of_window(policy)
+  local at = 'b' .. whole(math.fmod(number, BUCKETS))
+  local kept = redis.call('HMGET', target.key, 'name', 'row', 'openings', 'until', 'probe', at)
+  if kept[1] and kept[1] ~= target.name then
+    fault()
+    redis.call('DEL', target.key)
+    kept = {}
+  end
+  if kept[5] == id then return false end
+  local window = policy.tenth * BUCKETS
+  if target.is_models and not kept[1] and not has_room(watched, target.name, now + 2 * window) then return true end
+  local since, calls, failures = string.match(kept[6] or '', '^(%d+) (%d+) (%d+)$')
+  since, calls, failures = tonumber(since or 0), tonumber(calls or 0), tonumber(failures or 0)
+  local is_new = not kept[1] or since ~= number
+  if is_new then calls, failures = 0, 0 end
+  calls = math.min(calls + 1, MOST_COUNT)
+  local fields = { at, whole(number) .. ' ' .. whole(calls) .. ' ' .. whole(failures) }
+  local function field(name, value)
+    fields[#fields + 1], fields[#fields + 2] = name, value
+  end
+  if not kept[1] then field('name', target.name) end
+  if kept[2] and kept[2] ~= '0' then field('row', 0) end
+  if kept[3] and kept[3] ~= '0' and not kept[4] then field('openings', 0) end
+  redis.call('HSET', target.key, unpack(fields))
+  if is_new then extend(target.key, millis(2 * window)) end
+  return true
+end
+
+-- Takes note of how the call `id` ended, where a breaker learns of it.
+local function learn(target, outcome, policy, index, watched, id, roll)
+  if not outcome then return release(target.key, id) end
+  if outcome.kind == 'success' and succeed(target, watched, policy, id) then return end
+  local record = load_breaker(target.key, target.name)
   local is_probe = record.probe == id
   local function done()
-    store_breaker(finding.key, finding.name, index, record, policy)
+    store_breaker(target, index, watched, record, policy)
   end
-  if outcome == 'success' then
+  if outcome.kind == 'success' then
     if is_probe then
       record = { row = 0, openings = 0, buckets = {} }
       for at = 1, BUCKETS do record.buckets[at] = { 0, 0, 0 } end
@@ -200,7 +296,7 @@ local function observe(finding, index, id, roll)
     return done()
   end
   local named
-  if outcome == 'limited' and policy.on_rate_limit == 'ignore' then
+  if outcome.kind == 'limited' and policy.on_rate_limit == 'ignore' then
     -- It answers; but a probe that gets no more than that has proved nothing.
     if is_probe then
       record.probe, record.lease = nil, nil
@@ -208,8 +304,11 @@ local function observe(finding, index, id, roll)
       count(record, policy, 0)
     end
     return done()
-  elseif outcome == 'limited' and policy.on_rate_limit == 'open' and finding.retry_after >= 0 then
-    named = now + math.min(finding.retry_after, LONGEST_NAMED)
+  elseif outcome.kind == 'limited' and policy.on_rate_limit == 'open' and outcome.retry_after >= 0 then
+    named = now + math.min(outcome.retry_after, LONGEST_NAMED)
+  elseif outcome.kind == 'timeout' then
+    -- One caller's may be its own long work; but a probe that gets no answer has proved nothing.
+    if not is_met_by_another(record, outcome.caller, policy) and not is_probe then return done() end
   end
   count(record, policy, 1)
   record.row = math.min(record.row + 1, MOST_COUNT)
@@ -223,22 +322,47 @@ local function observe(finding, index, id, roll)
   done()
 end
 
-local function read_finding()
-  local finding = { key = key(), name = text(), outcome = text(), retry_after = number() }
-  finding.policy = {
+local function read_policy()
+  return {
+    tenth = number(),
     consecutive = number(),
     failure_rate = number(),
-    tenth = number(),
     minimum = number(),
     open = number(),
     on_rate_limit = text(),
   }
+end
+
+local function read_finding()
+  local finding = { breaker = read_breaker(), kind = text() }
+  local has_both = finding.breaker.upstream
+  if finding.kind == 'success' then
+    finding.own = { tenth = number() }
+    if has_both then finding.upstreams = { tenth = number() } end
+    return finding
+  end
+  finding.is_upstreams, finding.caller, finding.retry_after = is_said(), text(), number()
+  finding.own = read_policy()
+  if has_both then finding.upstreams = read_policy() end
   return finding
 end
 
--- The call was given up before it said anything of the upstream: its lease goes back.
-local function release(name, id)
-  if redis.call('HGET', name, 'probe') == id then
-    redis.call('HDEL', name, 'probe', 'lease')
+-- Tells the breaker, and its upstream's where it is a model's: Outcome::toward of breaker.rs.
+local function observe(finding, index, watched, id, roll)
+  local breaker = finding.breaker
+  local target = { key = breaker.key, name = breaker.name, is_models = breaker.upstream ~= nil }
+  if not breaker.upstream then return learn(target, finding, finding.own, index, watched, id, roll) end
+  local own, upstreams = finding, finding
+  if finding.kind ~= 'success' then
+    if finding.is_upstreams then
+      own = nil
+    elseif finding.kind == 'timeout' then
+      upstreams = nil
+    else
+      upstreams = { kind = 'success' }
+    end
   end
+  learn(target, own, finding.own, index, watched, id, roll)
+  local upstream = { key = breaker.upstream_key, name = breaker.upstream, is_models = false }
+  learn(upstream, upstreams, finding.upstreams, index, watched, id, roll)
 end

@@ -61,7 +61,7 @@ impl Codec {
     ) -> Result<Told<Result<Entry, Full>>, Garbled> {
         let mut reply = command.reader(value)?;
         let is_full = reply.is_so()?;
-        let (gate, automatic) = reply.gate(moment.now)?;
+        let (gate, automatic) = (reply.gate(moment.now)?, reply.state(moment.now)?);
         let own = reply.forced(moment.now)?;
         let entry = Entry { breaker: order.breaker.clone(), gate, automatic, own };
         reply.told(if is_full { Err(Full { most: MOST_OVERRIDES }) } else { Ok(entry) })
@@ -115,7 +115,7 @@ impl Codec {
         let asked: BTreeSet<&String> = asked.iter().collect();
         let (mut listing, mut unasked) = (Listing::default(), 0);
         for name in names {
-            let (gate, automatic) = reply.gate(moment.now)?;
+            let (gate, automatic) = (reply.gate(moment.now)?, reply.state(moment.now)?);
             let own = reply.forced(moment.now)?;
             let is_listed = asked.contains(name) || own.is_some();
             if !is_listed && automatic == Gate::Closed {

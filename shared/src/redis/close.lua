@@ -11,9 +11,9 @@ local lease
 if is_said() then
   lease = { key = key(), span = number(), form = text(), is_spent = is_said() }
 end
-local index, findings = nil, {}
+local index, watched, findings = nil, nil, {}
 for at = 1, number() do
-  index = index or key()
+  if not index then index, watched = key(), key() end
   findings[at] = read_finding()
 end
 
@@ -21,8 +21,12 @@ settle(scopes, id, reserved, used)
 if cached then keep_cached(cached, answer) end
 if again then keep_repeated(again, answer, id) end
 if lease then let_go(lease, id) end
-for _, finding in ipairs(findings) do observe(finding, index, id, roll) end
-for _ = 1, number() do release(key(), id) end
+for _, finding in ipairs(findings) do observe(finding, index, watched, id, roll) end
+for _ = 1, number() do
+  local breaker = read_breaker()
+  release(breaker.key, id)
+  if breaker.upstream then release(breaker.upstream_key, id) end
+end
 if is_said() then leave(key(), id) end
 if is_said() then add_up(key()) end
 return reply

@@ -3,13 +3,11 @@
 use super::counters::Present;
 use super::packed::Word;
 use super::{Codec, Command, Garbled, Moment, Told, Value, script};
-use crate::breaker::{OnRateLimit, Outcome};
+use crate::breaker::{FaultScope, OnRateLimit, Outcome, Policy};
+use crate::control;
 use crate::metrics::Tally;
 use crate::platform::{Ask, Closing, Finding, Keeping, Opened, Release, Reservation};
 use crate::usage::Tokens;
-
-/// What a breaker's window is divided into.
-const TENTHS: u128 = 10;
 
 /// What is said to the script, whoever says it.
 struct Ends<'a> {
@@ -111,12 +109,13 @@ impl Codec {
         for (at, finding) in ends.findings.iter().enumerate() {
             if at == 0 {
                 command.key(self.keys.index());
+                command.key(self.keys.watched());
             }
             self.finding(&mut command, finding);
         }
         command.length(ends.abandoned.len());
         for name in ends.abandoned {
-            command.key(self.keys.breaker(name));
+            self.breaker(&mut command, name);
         }
         self.present(&mut command, ends.reservation);
         if let Some(tally) = command.part(ends.tally) {
@@ -149,27 +148,45 @@ impl Codec {
         }
     }
 
+    /// A success is told in few words: it is what nearly every call has to say.
     fn finding(&self, command: &mut Command, finding: &Finding) {
-        let Finding { breaker, policy, outcome } = finding;
-        command.key(self.keys.breaker(breaker));
-        command.text(breaker);
-        let (outcome, retry_after) = match outcome {
-            Outcome::Success => ("success", None),
-            Outcome::Failure => ("failure", None),
-            Outcome::RateLimited { retry_after } => ("limited", *retry_after),
+        let Finding { breaker, policies, outcome } = finding;
+        self.breaker(command, breaker);
+        let scopes: &[FaultScope] = match control::upstream_of(breaker) == breaker {
+            true => &[FaultScope::Upstream],
+            false => &[FaultScope::Model, FaultScope::Upstream],
         };
-        command.text(outcome);
+        let (name, caller, retry_after) = match outcome {
+            Outcome::Success => {
+                command.text("success");
+                for scope in scopes {
+                    command.number(policies.of(*scope).tenth());
+                }
+                return;
+            }
+            Outcome::Failure { .. } => ("failure", None, None),
+            Outcome::RateLimited { retry_after, .. } => ("limited", None, *retry_after),
+            Outcome::Timeout { caller } => ("timeout", Some(*caller), None),
+        };
+        command.text(name);
+        command.number((outcome.scope() == Some(FaultScope::Upstream)).into());
+        command.say(caller.map_or(Word::Text(""), Word::Id));
         command.say(retry_after.map_or(Word::None, Word::Span));
-        command.number(policy.consecutive.into());
-        command.number(policy.failure_rate.into());
-        let tenth = (policy.window.as_micros() / TENTHS).max(1);
-        command.number(u64::try_from(tenth).unwrap_or(u64::MAX));
-        command.number(policy.minimum.into());
-        command.say(Word::Span(policy.open));
-        command.text(match policy.on_rate_limit {
-            OnRateLimit::Open => "open",
-            OnRateLimit::Count => "count",
-            OnRateLimit::Ignore => "ignore",
-        });
+        for scope in scopes {
+            policy(command, policies.of(*scope));
+        }
     }
+}
+
+fn policy(command: &mut Command, policy: &Policy) {
+    command.number(policy.tenth());
+    command.number(policy.consecutive.into());
+    command.number(policy.failure_rate().into());
+    command.number(policy.minimum.into());
+    command.say(Word::Span(policy.open));
+    command.text(match policy.on_rate_limit {
+        OnRateLimit::Open => "open",
+        OnRateLimit::Count => "count",
+        OnRateLimit::Ignore => "ignore",
+    });
 }

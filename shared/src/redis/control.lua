@@ -23,5 +23,6 @@ else
 end
 put(is_full and 1 or 0)
 put_gate(control, breaker)
+put_state(automatic(breaker.key, breaker.name))
 put_override(own_override(control, breaker))
 return reply

@@ -68,6 +68,11 @@ impl Keys {
         self.alone("present")
     }
 
+    /// Models whose breakers remember something: their names may be made up, so they are bounded in number.
+    pub(super) fn watched(&self) -> Key<'_> {
+        self.alone("watched")
+    }
+
     pub(super) fn index(&self) -> Key<'_> {
         self.alone("breakers")
     }

@@ -115,7 +115,7 @@ impl Codec {
         }
         opened.is_kept = is_given || is_answered;
         for _ in ask.breakers.iter().filter(|_| !opened.is_kept) {
-            opened.gates.push(reply.gate(moment.now)?.0);
+            opened.gates.push(reply.gate(moment.now)?);
         }
         reply.told(opened)
     }
@@ -142,11 +142,16 @@ impl Codec {
         }
     }
 
-    /// A breaker, and the upstream whose override holds for it as well.
+    /// A breaker, and its upstream's where it is a model's: what holds for that holds for it as well.
     pub(super) fn breaker(&self, command: &mut Command, name: &str) {
         command.key(self.keys.breaker(name));
         command.text(name);
-        command.text(name.split_once('/').map_or("", |(upstream, _)| upstream));
+        if let Some((upstream, _)) = name.split_once('/') {
+            command.text(upstream);
+            command.key(self.keys.breaker(upstream));
+        } else {
+            command.text("");
+        }
     }
 }
 

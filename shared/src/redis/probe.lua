@@ -3,14 +3,15 @@
 local id, control = text(), key()
 local breaker = read_breaker()
 local forced = find_override(control, breaker)
-local is_leased = false
-if not (forced and forced.forced == 'open') then
-  is_leased = automatic(breaker.key, breaker.name) == 'half-open'
-  if is_leased then
-    redis.call('HSET', breaker.key, 'probe', id, 'lease', now + PROBE_LEASE)
-    extend(breaker.key, millis(PROBE_LEASE) + MEMORY)
-  end
-  is_leased = is_leased or forced ~= nil
+local may_go
+if forced then
+  may_go = forced.forced == 'closed'
+else
+  may_go = both(breaker) ~= 'open'
 end
-put(is_leased and 1 or 0)
+if may_go then
+  lease_probe(breaker.key, breaker.name, id)
+  if breaker.upstream then lease_probe(breaker.upstream_key, breaker.upstream, id) end
+end
+put(may_go and 1 or 0)
 return reply

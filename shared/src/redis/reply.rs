@@ -113,17 +113,22 @@ impl Reader {
         Ok(Duration::from_micros(self.count()?))
     }
 
-    /// What holds for the next request, and what would if no operator had said anything.
-    pub(super) fn gate(&mut self, now: Instant) -> Result<(Gate, Gate), Garbled> {
+    /// What holds for the next request.
+    pub(super) fn gate(&mut self, now: Instant) -> Result<Gate, Garbled> {
         let forced = self.forced(now)?;
+        let automatic = self.state(now)?;
+        Ok(forced.map_or(automatic, Gate::Forced))
+    }
+
+    /// What breakers say by themselves.
+    pub(super) fn state(&mut self, now: Instant) -> Result<Gate, Garbled> {
         let (state, left) = (self.bytes()?, self.optional()?);
-        let automatic = match (&state[..], left) {
-            (b"closed", None) => Gate::Closed,
-            (b"open", Some(left)) => Gate::Open { until: now.after(Duration::from_micros(left)) },
-            (b"half-open", None) => Gate::HalfOpen,
-            _ => return Err(Garbled),
-        };
-        Ok((forced.map_or(automatic, Gate::Forced), automatic))
+        match (&state[..], left) {
+            (b"closed", None) => Ok(Gate::Closed),
+            (b"open", Some(left)) => Ok(Gate::Open { until: now.after(Duration::from_micros(left)) }),
+            (b"half-open", None) => Ok(Gate::HalfOpen),
+            _ => Err(Garbled),
+        }
     }
 
     pub(super) fn forced(&mut self, now: Instant) -> Result<Option<Override>, Garbled> {

@@ -86,33 +86,33 @@ script!(
         "counters.lua",
         "open.lua"
     ],
-    "c5539bc1cf2193fc96b6b9de84b33419f957bb4b"
+    "0a121596a7c5608c19433af1610dbc1033d004d6"
 );
 script!(
     CLOSE,
     "close",
     ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "lease.lua", "counters.lua", "close.lua"],
-    "e3da94e87aca7996d3af193c742b9000ad2d9ac7"
+    "8e1796590975ca37a5304e70eb464393a8e6f7d8"
 );
 script!(
     WITHDRAW,
     "withdraw",
     ["base.lua", "retry.lua", "breaker.lua", "withdraw.lua"],
-    "70ff6afb53d3d00248b9662737ed139f6fcf92b1"
+    "22c931947da82b0836b4f76cd9344d0304132281"
 );
-script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "775427ffa6397d16ea090c87bdf27f38bd267d94");
+script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "9cfbcff33fb2e20dffddc82f85da71f7ad6a74c0");
 script!(
     CONTROL,
     "control",
     ["base.lua", "breaker.lua", "control.lua"],
-    "c3e724deb78fa14834e558651af04560652518e2"
+    "2462f64fb51a3e03558815721b03dd5e71575599"
 );
 script!(NAMES, "names", ["base.lua", "names.lua"], "f7e0dda69bd6f132abbe2047903d5d5600a46440");
 script!(
     LISTING,
     "listing",
     ["base.lua", "breaker.lua", "listing.lua"],
-    "1e6eace09ff6a3fccea24aa6973714da3f67e7ba"
+    "592c719e3915a2cc5dc828ca94dbee78273c14a7"
 );
 
 script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "ae9dc75256bb75001549c0eedb4e796c0e33b34a");

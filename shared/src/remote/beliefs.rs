@@ -21,6 +21,7 @@ use std::time::Duration;
 use super::message::{Question, Successes, Tally};
 use super::{Asked, Object};
 use crate::breaker::{Gate, Outcome};
+use crate::control;
 use crate::platform::{Closing, Finding};
 use crate::time::Instant;
 
@@ -89,10 +90,13 @@ impl Beliefs {
         if closed.len() >= MOST {
             closed.retain(|_, until| *until > now);
         }
-        if let Some(until) = closed.get_mut(breaker) {
-            *until = now.after(BELIEVED);
-        } else if closed.len() < MOST {
-            closed.insert(breaker.to_owned(), now.after(BELIEVED));
+        // A call that its model's breaker lets through is let through by its upstream's.
+        for name in [breaker, control::upstream_of(breaker)] {
+            if let Some(until) = closed.get_mut(name) {
+                *until = now.after(BELIEVED);
+            } else if closed.len() < MOST {
+                closed.insert(name.to_owned(), now.after(BELIEVED));
+            }
         }
     }
 
@@ -110,7 +114,7 @@ impl Beliefs {
 
     /// Whether a finding can wait, in which case it is counted.
     fn counts(&mut self, finding: &Finding, now: Instant) -> bool {
-        let Finding { breaker, policy, outcome } = finding;
+        let Finding { breaker, policies, outcome } = finding;
         if *outcome != Outcome::Success {
             self.doubt(breaker, now);
             return false;
@@ -121,12 +125,12 @@ impl Beliefs {
         };
         let successes = &mut upstream.untold.successes;
         if let Some(known) = successes.iter_mut().find(|known| known.breaker == *breaker) {
-            (known.count, known.policy) = (known.count.saturating_add(1), *policy);
+            (known.count, known.policies) = (known.count.saturating_add(1), *policies);
             return true;
         }
         let has_room = successes.len() < MOST;
         if has_room {
-            successes.push(Successes { breaker: breaker.clone(), policy: *policy, count: 1 });
+            successes.push(Successes { breaker: breaker.clone(), policies: *policies, count: 1 });
         }
         has_room
     }

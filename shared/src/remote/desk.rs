@@ -29,7 +29,7 @@ use super::message::{
 use crate::account::{Scope, Want};
 use crate::breaker::Report;
 use crate::config::Limits;
-use crate::control::Overrides;
+use crate::control::{self, Overrides};
 use crate::embedded::accounts::{Accounts, Refused};
 use crate::embedded::answers::Answers;
 use crate::embedded::breakers::Breakers;
@@ -119,13 +119,13 @@ impl Desk {
             Ok(Question::LeaseProbe { breaker, id }) => {
                 let is_granted = self.breakers.lease_probe(&breaker, id, now);
                 if is_granted {
-                    self.shelf.touch(Name::Breaker(breaker), now);
+                    self.touch_breakers(&breaker, now);
                 }
                 Answer::Granted(is_granted)
             }
             Ok(Question::ReportProbe { finding, id }) => {
                 self.breakers.observe(&finding, Report { id, now, roll });
-                self.shelf.touch(Name::Breaker(finding.breaker), now);
+                self.touch_breakers(&finding.breaker, now);
                 Answer::Done
             }
             Ok(Question::Control(order)) => {
@@ -149,9 +149,9 @@ impl Desk {
 
     /// Takes note of what an isolate has counted for a while.
     fn catch_up(&mut self, tally: &Tally, now: Instant) {
-        for Successes { breaker, policy, count } in &tally.successes {
-            self.breakers.succeed(breaker, policy, *count, now);
-            self.shelf.touch(Name::Breaker(breaker.clone()), now);
+        for Successes { breaker, policies, count } in &tally.successes {
+            self.breakers.succeed(breaker, policies, *count, now);
+            self.touch_breakers(breaker, now);
         }
         if tally.deposits > 0 {
             self.retries.deposit_for(tally.deposits, now);
@@ -284,11 +284,11 @@ impl Desk {
         self.keep(&Keeping { entry, repeat, lease, ..Keeping::default() }, id, now);
         for finding in findings {
             self.breakers.observe(&finding, Report { id, now, roll });
-            self.shelf.touch(Name::Breaker(finding.breaker), now);
+            self.touch_breakers(&finding.breaker, now);
         }
         for name in abandoned {
             self.breakers.release(&name, id);
-            self.shelf.touch(Name::Breaker(name), now);
+            self.touch_breakers(&name, now);
         }
     }
 
@@ -299,6 +299,15 @@ impl Desk {
         }
         if let Some((lease, release)) = keeping.lease {
             self.leases.release(&lease, release, id, now);
+        }
+    }
+
+    /// A model's, and its upstream's.
+    fn touch_breakers(&mut self, name: &str, now: Instant) {
+        self.shelf.touch(Name::Breaker(name.to_owned()), now);
+        let upstream = control::upstream_of(name);
+        if upstream != name {
+            self.shelf.touch(Name::Breaker(upstream.to_owned()), now);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Asked, Object};
 use crate::account::{Denied, Left, Scope, Want};
-use crate::breaker::{Gate, Policy};
+use crate::breaker::{Gate, Policies};
 use crate::cache::Entry;
 use crate::config::Limits;
 use crate::control::{self, Full, Listing, Order};
@@ -16,7 +16,7 @@ use crate::time::Instant;
 use crate::usage::Tokens;
 
 /// Of questions and answers alike. An object and an isolate of different versions do not understand each other.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// What an object is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,15 +115,15 @@ pub(super) struct Tally {
 
 packed!(struct Tally { successes, deposits });
 
-/// Calls of one breaker.
+/// Calls of one breaker, and of its upstream's where it is a model's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Successes {
     pub(super) breaker: String,
-    pub(super) policy: Policy,
+    pub(super) policies: Policies,
     pub(super) count: u32,
 }
 
-packed!(struct Successes { breaker, policy, count });
+packed!(struct Successes { breaker, policies, count });
 
 /// What is to be reserved.
 #[derive(Clone, Debug, PartialEq, Eq)]

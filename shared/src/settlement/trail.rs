@@ -1,5 +1,6 @@
 //! What is noted of a request on its way, and handed over wherever it ends.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,9 +9,12 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{StatusCode, response};
 
 use super::{Docket, Held, Left, Rest, Settlement, Task, docket, entry};
-use crate::breaker::{Outcome, Policy};
+use crate::breaker::{FaultScope, Outcome, Policies};
 use crate::cache::{Entry, Form, Status};
+use crate::caller::Caller;
 use crate::config::OnDisconnect;
+use crate::control;
+use crate::fingerprint::Framed;
 use crate::flight::{End, Listener};
 use crate::ledger::{Attempt, Ending, Record};
 use crate::overload::Slot;
@@ -40,6 +44,8 @@ pub(crate) struct Trail<P: Platform> {
     pub(crate) witness: Option<Listener>,
     /// Its place among the calls of the process.
     pub(crate) slot: Option<Slot>,
+    /// Where the client is, at a gateway that everybody may use.
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// An older answer to the same request.
@@ -56,10 +62,34 @@ pub(crate) enum Older {
 #[derive(Debug, Default)]
 pub(super) struct Learned {
     pub(super) findings: Vec<Finding>,
-    /// The breaker of the upstream that answers; how that ends is not known yet.
-    answering: Option<(String, Policy)>,
+    /// The breaker of the deployment that answers; how that ends is not known yet.
+    answering: Option<(String, Policies)>,
     /// The breakers whose probe this request is, until that is reported.
     pub(super) probing: Vec<String>,
+}
+
+impl Learned {
+    /// Takes note of how a request ended at a candidate, in place of what its earlier attempts there said: of a request
+    /// that fails at one candidate three times, one failure is counted. Nor does the whole of an upstream hear twice
+    /// of one request.
+    fn learn(&mut self, finding: Finding) {
+        let upstream = control::upstream_of(&finding.breaker);
+        let blames_all = |outcome: Outcome| outcome.scope() == Some(FaultScope::Upstream);
+        self.findings.retain(|known| {
+            let is_repeated = blames_all(known.outcome)
+                && blames_all(finding.outcome)
+                && control::upstream_of(&known.breaker) == upstream;
+            known.breaker != finding.breaker && !is_repeated
+        });
+        self.findings.push(finding);
+    }
+
+    /// Takes note that an upstream has refused what the caller asked a model for.
+    fn learn_of_refusal(&mut self, breaker: &str, policies: Policies) {
+        self.findings.retain(|known| known.breaker != breaker);
+        let breaker = control::upstream_of(breaker).to_owned();
+        self.learn(Finding { breaker, policies, outcome: Outcome::Success });
+    }
 }
 
 impl<P: Platform> Docket<P> {
@@ -84,6 +114,7 @@ impl<P: Platform> Docket<P> {
             older: Older::None,
             witness: None,
             slot: None,
+            address: None,
         }
     }
 }
@@ -92,6 +123,13 @@ impl<P: Platform> Trail<P> {
     /// The record, until the request has ended.
     pub(crate) fn record(&mut self) -> Option<&mut Record> {
         self.hand_over.as_mut().map(|(_, record)| &mut **record)
+    }
+
+    /// A number that tells callers apart: of tenant and name, and of the address where everybody has the same. Where
+    /// that is not known either, everybody is one caller.
+    pub(crate) fn caller_id(&mut self) -> u64 {
+        let address = self.address;
+        self.record().map_or(0, |record| caller_id(&record.caller, address))
     }
 
     pub(crate) fn attempted(&mut self, attempt: Attempt) {
@@ -110,19 +148,22 @@ impl<P: Platform> Trail<P> {
         is_leased
     }
 
-    /// How an attempt went. Of a probe the breaker hears at once, of the rest when the books are closed.
+    /// How an attempt went. Of a probe the breakers hear at once, of the rest when the books are closed. A success that
+    /// does not answer is a refusal of what the caller asks for: the upstream is well, and of the model, whose name
+    /// may be made up, nothing is learned.
     pub(crate) async fn found(&mut self, candidate: &Candidate, outcome: Option<Outcome>, answers: bool) {
-        let (breaker, policy) = (candidate.breaker.clone(), candidate.policy);
-        self.learned.answering = answers.then(|| (breaker.clone(), policy));
+        let (breaker, policies) = (candidate.breaker.clone(), candidate.policies);
+        self.learned.answering = answers.then(|| (breaker.clone(), policies));
         let is_probe = self.learned.probing.contains(&breaker);
         match outcome {
             Some(outcome) if is_probe => {
-                let finding = Finding { breaker, policy, outcome };
+                let finding = Finding { breaker, policies, outcome };
                 self.platform.report_probe(finding, self.reservation.want.id).await;
                 self.learned.probing.retain(|probed| *probed != candidate.breaker);
             }
             Some(_) if answers => {}
-            Some(outcome) => self.learned.findings.push(Finding { breaker, policy, outcome }),
+            Some(Outcome::Success) => self.learned.learn_of_refusal(&breaker, policies),
+            Some(outcome) => self.learned.learn(Finding { breaker, policies, outcome }),
             None => {}
         }
     }
@@ -274,8 +315,9 @@ impl<P: Platform> Trail<P> {
             Reservation { scopes: std::mem::take(&mut self.reservation.scopes), ..self.reservation };
         let (started, prompt_bytes) = (self.started, self.prompt_bytes);
         let mut learned = std::mem::take(&mut self.learned);
-        if let Some((breaker, policy)) = learned.answering.take() {
-            learned.findings.push(Finding { breaker, policy, outcome: outcome(ending) });
+        if let Some((breaker, policies)) = learned.answering.take() {
+            let outcome = outcome(ending, || caller_id(&record.caller, self.address));
+            learned.learn(Finding { breaker, policies, outcome });
         }
         let mut keeping = std::mem::take(&mut self.keeping);
         if let Some((_, release)) =
@@ -296,16 +338,24 @@ impl<P: Platform> Drop for Trail<P> {
     }
 }
 
-/// What the end of an answer says of its upstream.
-fn outcome(ending: Ending) -> Outcome {
+/// What the end of an answer says of its upstream. A silence, and an end of the time there was, may be of the caller's
+/// own making.
+fn outcome(ending: Ending, caller: impl FnOnce() -> u64) -> Outcome {
     match ending {
         Ending::Complete | Ending::Rejected | Ending::ClientGone => Outcome::Success,
-        Ending::Failed
-        | Ending::Truncated
-        | Ending::Reset
-        | Ending::Stalled
-        | Ending::DeadlinePassed
-        | Ending::Malformed
-        | Ending::UpstreamError => Outcome::Failure,
+        Ending::Stalled | Ending::DeadlinePassed => Outcome::Timeout { caller: caller() },
+        Ending::Failed | Ending::Truncated | Ending::Reset | Ending::Malformed | Ending::UpstreamError => {
+            Outcome::Failure { scope: FaultScope::Model }
+        }
     }
+}
+
+fn caller_id(caller: &Caller, address: Option<IpAddr>) -> u64 {
+    let address = address.map(|address| address.to_string()).unwrap_or_default();
+    let hash = Framed::new("weir caller 1")
+        .field("tenant", caller.tenant.as_bytes())
+        .field("name", caller.name.as_bytes())
+        .field("address", address.as_bytes())
+        .finish();
+    hash.as_bytes().iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte))
 }

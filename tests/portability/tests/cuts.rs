@@ -96,7 +96,10 @@ fn assert_contract(
         let kind = if cut.status == 504 { "timeout_error" } else { "server_error" };
         assert_eq!(error["error"]["type"], kind, "{at}");
         assert_eq!(record.ending, Ending::Failed, "{at}");
-        assert_eq!((record.attempts.len(), shell.sent().len()), (3, 3), "{at}: unseen, so it is retried");
+        // What was waited for long enough is not waited for again where there is nobody else to ask.
+        let attempts = if cut.status == 504 { 1 } else { 3 };
+        let made = (record.attempts.len(), shell.sent().len());
+        assert_eq!(made, (attempts, attempts), "{at}: unseen, so it is retried");
     }
 }
 
@@ -173,7 +176,7 @@ fn a_json_answer_cut_at_any_byte_is_no_answer() {
                 let label = format!("{} {}, {} at {at}", whole.path, cut.label, reply.text());
                 assert_eq!(reply.status, cut.status, "{label}");
                 assert_eq!(shell.records()[0].ending, Ending::Failed, "{label}");
-                assert_eq!(shell.sent().len(), 3, "{label}");
+                assert_eq!(shell.sent().len(), if cut.status == 504 { 1 } else { 3 }, "{label}");
             }
         }
     }

@@ -78,13 +78,15 @@ fn each_wait_has_its_own_bound_and_answer() {
         let shell = Shell::default();
         shell.script("a", [act]);
         let reply = ask(&shell, TIMEOUTS, "");
-        assert_eq!(shell.clock().elapsed(), each * 3, "{label}: three attempts, no back-off");
+        // A timeout at the only candidate there is is not tried again.
+        let attempts: u32 = if status == 504 { 1 } else { 3 };
+        assert_eq!(shell.clock().elapsed(), each * attempts, "{label}: no back-off");
         assert_eq!((reply.status, &error(&reply)["code"]), (status, &json!(code)), "{label}");
         assert_eq!(reply.header("x-should-retry"), "false", "{label}");
         let record = &shell.records()[0];
         assert_eq!(
             (record.ending, record.status, record.attempts.len()),
-            (Ending::Failed, status, 3),
+            (Ending::Failed, status, attempts as usize),
             "{label}"
         );
         assert!(record.attempts.iter().all(|attempt| attempt.took == each), "{label}");
@@ -112,6 +114,10 @@ fn the_deadline_ends_a_call_although_attempts_remain() {
         let first_byte = if attempts == 2 { "3s" } else { "4s" };
         let timeout = format!(r#"connect = "1s", first_byte = "{first_byte}", idle = "2s", total = "4s""#);
         for route in ["", r#"fallback = ["b", "a"]"#] {
+            // A timeout at the only candidate there is is not tried again.
+            if attempts == 2 && route.is_empty() {
+                continue;
+            }
             let shell = Shell::default();
             shell.script("a", [act.clone()]);
             shell.script("b", [act.clone()]);

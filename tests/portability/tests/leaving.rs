@@ -95,11 +95,12 @@ const SCENES: [Scene; 7] = [
         },
     },
     Scene {
-        label: "a timeout, a reset, an answer",
+        label: "a failure, a reset, an answer",
         request: chat_stream,
         scripts: || {
             let reset = Answer::events(samples::chat().events[0].sent.clone()).ending(End::Broken);
-            vec![("a", vec![Act::Silence, reset.into(), stream_in_events()])]
+            let failure = Answer::error(503).after(Duration::from_secs(2));
+            vec![("a", vec![failure.into(), reset.into(), stream_in_events()])]
         },
     },
     Scene {

@@ -261,8 +261,8 @@ fn an_explanation_says_what_was_decided_and_why() {
     let expected = json!({
         "model": "gpt-5", "alias": "gpt-4o", "route": "gpt-4o", "pick": "weighted",
         "candidates": [
-            {"upstream": "a", "model": "up", "role": "target"},
-            {"upstream": "b", "model": "gpt-4o", "role": "fallback"},
+            {"upstream": "a", "model": "up", "role": "target", "failure_rate": "5%"},
+            {"upstream": "b", "model": "gpt-4o", "role": "fallback", "failure_rate": "5%"},
         ],
         "skipped": [{"upstream": "unset", "why": why}, {"upstream": "azure", "why": "weight 0"}],
         "attempts": [

@@ -2,10 +2,10 @@
 //! judged.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weir::breaker::{Gate, Report};
+use weir::breaker::{FaultScope, Gate, Report};
 use weir::cache::{Entry, Form, Freshness};
 use weir::control::{self, Full, Listing, Order};
 use weir::embedded::Store;
@@ -214,6 +214,7 @@ impl Counter {
         if let Some(reserved) = world.request_mut(world.current()).reservations.get_mut(&id) {
             *reserved = Reserved::Settled;
         }
+        Self::judge_findings(world, &closing);
         for finding in &closing.findings {
             model.breakers.observe(finding, id, now);
         }
@@ -231,11 +232,34 @@ impl Counter {
         }
     }
 
+    /// Of a request no breaker hears twice, and each goes by the rate of the request's route.
+    fn judge_findings(world: &World, closing: &Closing) {
+        let model = world.request(world.current()).order().model;
+        let mut heard = BTreeSet::new();
+        for Finding { breaker, policies, outcome } in &closing.findings {
+            let is_whole = outcome.scope() == Some(FaultScope::Upstream);
+            let at_fault = if is_whole { breaker.split('/').next().unwrap_or_default() } else { breaker };
+            if !heard.insert(at_fault) {
+                world
+                    .judge
+                    .broken(2, format!("{at_fault} hears twice of one request: {:?}", closing.findings));
+            }
+            let expected = setup::failure_rate(&world.plan.config, breaker, model);
+            if [policies.model.failure_rate, policies.upstream.failure_rate] != [expected; 2] {
+                world.judge.broken(2, format!("{breaker} opens at {policies:?}, not at {expected:?}"));
+            }
+        }
+    }
+
     /// Whoever is through holds no probe: nobody else may go while it does.
     fn judge_leases(world: &World, breakers: &Breakers, id: u64) {
         let request = world.request(world.current());
+        let is_unheard = |name: &str| {
+            let mut unheard = request.unheard.iter();
+            unheard.any(|unheard| unheard == name || unheard.split('/').next() == Some(name))
+        };
         let held = breakers.leased_to(id, world.now());
-        for name in held.filter(|name| world.plan.outages.is_empty() && !request.unheard.contains(*name)) {
+        for name in held.filter(|name| world.plan.outages.is_empty() && !is_unheard(name)) {
             world.judge.broken(2, format!("the probe of {name} is leased to a request that is over"));
         }
     }

@@ -226,9 +226,10 @@ fn judge_call(world: &World, upstream: &str, replica: (usize, u32), owner: usize
     if request.tokens == 0 {
         world.judge.broken(1, format!("request {owner} goes upstream, and no tokens are reserved"));
     }
-    match request.gates.get(upstream) {
+    let breaker = format!("{upstream}/{}", request.order().model);
+    match request.gates.get(&breaker) {
         None | Some(weir::breaker::Gate::Closed) => {}
-        Some(weir::breaker::Gate::HalfOpen) if request.leases.contains(upstream) => {}
+        Some(weir::breaker::Gate::HalfOpen) if request.leases.contains(&breaker) => {}
         Some(gate) => {
             world.judge.broken(2, format!("request {owner} goes to {upstream}, whose breaker is {gate:?}"));
         }

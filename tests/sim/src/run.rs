@@ -25,7 +25,7 @@ use crate::replica::Replica;
 use crate::report::Report;
 use crate::request::{Fate, Reserved};
 use crate::scheduler::{Part, Polled, Scheduler};
-use crate::setup::{self, UPSTREAMS};
+use crate::setup::{self, MODELS, UPSTREAMS};
 use crate::world::World;
 
 /// Polls that no run needs.
@@ -213,7 +213,8 @@ impl Run {
     }
 
     fn judge_breakers(&self) {
-        let names = UPSTREAMS.map(str::to_owned);
+        let models = |upstream: &str| MODELS.map(|model| format!("{upstream}/{model}"));
+        let names: Vec<String> = UPSTREAMS.into_iter().flat_map(models).collect();
         for (name, gate) in self.world.store.counter.gates(self.world.now(), &names) {
             if let Gate::Open { .. } = gate {
                 self.world

@@ -113,12 +113,21 @@ fn vary(config: &mut Config, profile: Profile, dice: &Dice) {
 fn breaker_policy(dice: &Dice) -> breaker::Policy {
     breaker::Policy {
         consecutive: u32::try_from(dice.between(2, 6)).unwrap_or(5),
-        failure_rate: dice.pick(&[50_000, 200_000, 500_000]),
+        failure_rate: dice.pick(&[None, Some(50_000), Some(200_000), Some(500_000)]),
         window: dice.millis(4_000, 12_000),
         minimum: u32::try_from(dice.between(5, 20)).unwrap_or(20),
         open: dice.millis(1_000, 30_000),
         on_rate_limit: dice.pick(&[OnRateLimit::Open, OnRateLimit::Count, OnRateLimit::Ignore]),
     }
+}
+
+/// What the rates of failures are at which breakers of calls to `model` open. The route of one model leads to one upstream
+/// only, and what is configured holds everywhere.
+pub(crate) fn failure_rate(config: &Config, breaker: &str, model: &str) -> Option<u32> {
+    let upstream = breaker.split('/').next();
+    let configured = config.upstreams.iter().find(|known| Some(known.name.as_str()) == upstream)?;
+    let default = if model == "tight" { 500_000 } else { 50_000 };
+    configured.breaker.failure_rate.or(Some(default))
 }
 
 fn concurrency(dice: &Dice, least: u64, most: u64) -> Concurrency {

@@ -21,7 +21,7 @@ pub(super) fn breaker(breaker: &Breaker, path: &Path, report: &mut Report<'_>) -
     };
     Policy {
         consecutive: count(breaker.consecutive, default.consecutive),
-        failure_rate: breaker.failure_rate.map_or(default.failure_rate, |share| share.0),
+        failure_rate: breaker.failure_rate.map(|share| share.0),
         window: breaker.window.map_or(default.window, |time| time.0),
         minimum: count(breaker.minimum, default.minimum),
         open: breaker.open.map_or(default.open, |time| time.0),

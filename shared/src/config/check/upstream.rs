@@ -87,7 +87,7 @@ fn upstream(
         credential,
         timeouts,
         breaker: breaker.unwrap_or_default(),
-        breaker_per_model: per_model.unwrap_or(dialect == Dialect::Simulated),
+        breaker_per_model: per_model.unwrap_or(true),
         concurrency,
         dialect,
     })
@@ -201,7 +201,8 @@ fn timeouts(raw: Option<&raw::Timeout>, path: &Path, report: &mut Report<'_>) ->
     let within = |seconds| Duration::from_secs(seconds).min(total).max(Duration::from_millis(1));
     let timeouts = Timeouts {
         connect: time("connect", raw.connect, within(5)),
-        first_byte: time("first_byte", raw.first_byte, within(30)),
+        first_byte: time("first_byte", raw.first_byte, within(120)),
+        whole: raw.first_byte.map_or(total, |time| time.0),
         idle: time("idle", raw.idle, within(60)),
         total,
     };

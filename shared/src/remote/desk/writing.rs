@@ -47,8 +47,10 @@ impl Desk {
                     Record::Account { scope: scope.clone(), account: account.clone(), limits: limits.clone() }
                 }
                 Name::Key(key) => Record::Key { key: *key, known: answers.find(key) },
+                // Calls that went well mean something for a few seconds only, and their models' names may be made up.
                 Name::Breaker(name) => {
-                    Record::Breaker { name: name.clone(), breaker: breakers.find(name)?.clone() }
+                    let breaker = breakers.find(name).filter(|breaker| breaker.has_seen_faults())?;
+                    Record::Breaker { name: name.clone(), breaker: breaker.clone() }
                 }
                 Name::Order(name) => Record::Order { name: name.clone(), held: breakers.ordered(name, now)? },
                 Name::Retries => Record::Retries { budget: *retries },

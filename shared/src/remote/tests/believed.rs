@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::scene::{at, reservation};
 use super::world;
-use crate::breaker::{Gate, Outcome, Policy, Report};
+use crate::breaker::{FaultScope, Gate, Outcome, Policies, Policy, Report};
 use crate::control::{Change, Forced, Order};
 use crate::embedded::Store;
 use crate::platform::{Ask, Closing, Finding};
@@ -17,7 +17,7 @@ use crate::usage::Tokens;
 /// Nothing leaves the window while a test lasts: what is told a second late stands in another tenth of it.
 const POLICY: Policy = Policy {
     consecutive: 5,
-    failure_rate: 500_000,
+    failure_rate: Some(500_000),
     window: Duration::from_hours(10),
     minimum: 20,
     open: Duration::from_secs(30),
@@ -79,7 +79,7 @@ fn closing(id: u64, finding: Finding) -> Closing {
 }
 
 fn of(breaker: &str, outcome: Outcome) -> Finding {
-    Finding { breaker: breaker.into(), policy: POLICY, outcome }
+    Finding { breaker: breaker.into(), policies: Policies::both(POLICY), outcome }
 }
 
 #[test]
@@ -94,10 +94,10 @@ fn an_upstream_that_is_well_is_asked_once_a_second_and_told_of_every_call() {
     assert_eq!(network.asked_of("a"), 3, "of 1000 calls in 3 s");
     // Nine hundred successes and more stand against these: no rate, and no five in a row.
     for id in 1000..1004 {
-        network.close(&mut beliefs, id, of("a", Outcome::Failure), millis(3000));
+        network.close(&mut beliefs, id, of("a", Outcome::Failure { scope: FaultScope::Model }), millis(3000));
     }
     assert_eq!(network.open(&mut beliefs, 1004, &breakers, millis(3000)), [Gate::Closed]);
-    network.close(&mut beliefs, 1004, of("a", Outcome::Failure), millis(3000));
+    network.close(&mut beliefs, 1004, of("a", Outcome::Failure { scope: FaultScope::Model }), millis(3000));
     assert!(matches!(network.open(&mut beliefs, 1005, &breakers, millis(3000))[..], [Gate::Open { .. }]));
 }
 
@@ -119,7 +119,7 @@ type Act = fn(&mut Network, &mut Beliefs, Instant);
 fn what_an_isolate_does_it_knows_at_once_and_what_others_do_within_a_second() {
     let fails: Act = |network, beliefs, now| {
         for id in 0..5 {
-            network.close(beliefs, id, of("a", Outcome::Failure), now);
+            network.close(beliefs, id, of("a", Outcome::Failure { scope: FaultScope::Model }), now);
         }
     };
     let orders: Act = |network, beliefs, now| {
@@ -154,7 +154,7 @@ fn an_answer_from_before_a_failure_is_not_believed() {
     let mut opening = Opening::new(ask, None, at(0));
     let said = network.send(&mut beliefs, &opening.asked()[0].clone(), at(0));
     for id in 0..5 {
-        network.close(&mut beliefs, id, of("a", Outcome::Failure), at(0));
+        network.close(&mut beliefs, id, of("a", Outcome::Failure { scope: FaultScope::Model }), at(0));
     }
     opening.hear(&[Ok(said)], at(0));
     let opened = opening.join(&Store::new(at(0), 0), at(0)).opened.unwrap();
@@ -197,7 +197,11 @@ fn one_isolate_sees_what_one_store_would() {
                 Gate::Closed => drop(seen.insert("closed")),
                 Gate::Forced(_) => unreachable!("nobody orders anything"),
             }
-            let outcome = if roll(100) < failing { Outcome::Failure } else { Outcome::Success };
+            let outcome = if roll(100) < failing {
+                Outcome::Failure { scope: FaultScope::Model }
+            } else {
+                Outcome::Success
+            };
             network.close(&mut beliefs, id, of(breaker, outcome), now);
             store.report_probe(&of(breaker, outcome), Report { id, now, roll: 0 });
         }

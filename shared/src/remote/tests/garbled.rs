@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::scene::{at, caller, entry, key, limits, reservation};
 use crate::account::Scope;
-use crate::breaker::{Outcome, Policy};
+use crate::breaker::{FaultScope, Outcome, Policies};
 use crate::cache::{Place, Window};
 use crate::control::{Change, Forced, Order};
 use crate::embedded::Store;
@@ -44,8 +44,8 @@ fn questions() -> Vec<Vec<u8>> {
     let stale = Opening::new(ask, Some(recalled), at(0));
     let opened = missed.asked().iter().chain(stale.asked()).map(|asked| asked.question.clone());
     let retry_after = Some(Duration::from_secs(9));
-    let outcome = Outcome::RateLimited { retry_after };
-    let finding = Finding { breaker: "a".into(), policy: Policy::default(), outcome };
+    let outcome = Outcome::RateLimited { scope: FaultScope::Model, retry_after };
+    let finding = Finding { breaker: "a".into(), policies: Policies::default(), outcome };
     let ended = Ended {
         id: 1,
         held: Some((want, scopes.clone())),
@@ -82,7 +82,7 @@ fn questions() -> Vec<Vec<u8>> {
             remote::renew(&lease, 1, at(0)).question,
         ]);
     let mut questions: Vec<_> = opened.chain(others).collect();
-    let successes = vec![Successes { breaker: "a".into(), policy: Policy::default(), count: 9 }];
+    let successes = vec![Successes { breaker: "a".into(), policies: Policies::default(), count: 9 }];
     let question = questions.iter().last().cloned().unwrap_or_default();
     let behind = Question::Behind { tally: Tally { successes, deposits: 7 }, question };
     questions.push(behind.write(at(0)));
@@ -128,10 +128,10 @@ fn what_is_said_and_written_stays_as_it_is() {
     let (keys, values): (Vec<_>, Vec<_>) = written().into_iter().unzip();
     let kept = remote::keep(key(3), &entry(9), Duration::from_mins(1), UnixMillis(1));
     for (what, bytes, expected) in [
-        ("questions", questions(), "aa7a74e77fd139b7"),
-        ("answers", answers, "4c42468c8f24eb46"),
-        ("keys of records", keys.into_iter().map(String::into_bytes).collect(), "48cdda47fc55e9ba"),
-        ("records", values, "43a23898197cb880"),
+        ("questions", questions(), "11d524e5d60b63b4"),
+        ("answers", answers, "3946f280ba475478"),
+        ("keys of records", keys.into_iter().map(String::into_bytes).collect(), "e75780335a62f196"),
+        ("records", values, "8175f4e46651a8c2"),
         ("an answer in a cache", vec![kept], "84c8ea42fc8f07d6"),
     ] {
         let framed = bytes.iter().fold(Framed::new("test"), |framed, bytes| framed.field(what, bytes));

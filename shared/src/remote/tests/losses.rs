@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::scene::{at, caller, key, limits, reservation};
 use super::world::closing;
 use crate::account::Scope;
-use crate::breaker::{Gate, Outcome, Policy, Report};
+use crate::breaker::{FaultScope, Gate, Outcome, Policies, Report};
 use crate::cache::{Place, Window};
 use crate::config::{Limits, UpstreamId};
 use crate::embedded::Store;
@@ -83,8 +83,11 @@ fn route() -> (Scope, Limits) {
 fn failing(breaker: &str) -> Store {
     let mut own = Store::new(at(0), 0);
     for id in 0..5 {
-        let finding =
-            Finding { breaker: breaker.into(), policy: Policy::default(), outcome: Outcome::Failure };
+        let finding = Finding {
+            breaker: breaker.into(),
+            policies: Policies::default(),
+            outcome: Outcome::Failure { scope: FaultScope::Model },
+        };
         own.report_probe(&finding, Report { id, now: at(0), roll: 0 });
     }
     own
@@ -215,7 +218,7 @@ fn nobody_is_asked_who_has_nothing_to_say() {
 fn an_object_that_learns_nothing_is_not_told() {
     let lease =
         Lease { tenant: fingerprint::of_tenant("t"), key: key(1), form: None, span: Duration::from_secs(3) };
-    let finding = Finding { breaker: "a/m".into(), policy: Policy::default(), outcome: Outcome::Success };
+    let finding = Finding { breaker: "a/m".into(), policies: Policies::default(), outcome: Outcome::Success };
     let counted = || reservation(1, vec![caller("t"), route()]);
     let mut requests_alone = counted();
     for (_, limits) in &mut requests_alone.scopes {

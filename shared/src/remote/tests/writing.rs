@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::scene::{at, caller, entry, key, limits, reservation};
 use super::world::closing;
 use crate::account::Scope;
-use crate::breaker::{Gate, Outcome, Policy};
+use crate::breaker::{FaultScope, Gate, Outcome, Policies};
 use crate::config::Limits;
 use crate::control::{Change, Forced, Order, Override};
 use crate::embedded::Store;
@@ -184,8 +184,8 @@ fn an_order_is_written_before_it_is_confirmed() {
 /// A change that is not written is one that a next life does not know.
 #[test]
 fn each_step_writes_what_it_changes_and_nothing_else() {
-    let finding = |outcome| Finding { breaker: "a".into(), policy: Policy::default(), outcome };
-    let opens = Outcome::RateLimited { retry_after: Some(Duration::from_secs(1)) };
+    let finding = |outcome| Finding { breaker: "a".into(), policies: Policies::default(), outcome };
+    let opens = Outcome::RateLimited { scope: FaultScope::Model, retry_after: Some(Duration::from_secs(1)) };
     let report = |outcome| remote::report_probe(&finding(outcome), 1, at(0));
     let forced = Order {
         breaker: "b".into(),
@@ -216,7 +216,12 @@ fn each_step_writes_what_it_changes_and_nothing_else() {
         ("a call", 2, opening(whole), &["account", "key", "retries"]),
         ("its like, that waits for it", 2, opening(whole), &["retries"]),
         ("its end", 2, over(answered, vec![], vec![]), &["account", "key"]),
-        ("a failure", 2, over(nothing(), vec![finding(Outcome::Failure)], vec![]), &["account", "breaker"]),
+        (
+            "a failure",
+            2,
+            over(nothing(), vec![finding(Outcome::Failure { scope: FaultScope::Model })], vec![]),
+            &["account", "breaker"],
+        ),
         ("a report that opens it", 2, vec![report(opens)], &["breaker"]),
         ("a retry that is not to be had", 2, vec![remote::withdraw_retry("a", at(0))], &[]),
         ("an order", 2, vec![remote::control(&forced, at(0))], &["order"]),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir::account::{Measure, Scope, Want};
-use weir::breaker::{Gate, OnRateLimit, Outcome, Policy, Report};
+use weir::breaker::{FaultScope, Gate, OnRateLimit, Outcome, Policies, Policy, Report};
 use weir::cache::{Entry, Form, Freshness, Place, Window};
 use weir::config::Limits;
 use weir::control::{Change, Forced, Order};
@@ -668,25 +668,34 @@ impl Twins {
     fn finding(&mut self) -> Finding {
         let breaker = self.breaker();
         // A breaker has one policy, whoever reports.
-        let policy = match breaker.as_bytes() {
-            [b'a'] => Policy { consecutive: 2, ..Policy::default() },
-            [b'b', ..] => Policy {
+        let (a, b) = (
+            Policy { consecutive: 2, ..Policy::default() },
+            Policy {
                 consecutive: 100,
-                failure_rate: 300_000,
+                failure_rate: Some(300_000),
                 window: Duration::from_mins(1),
                 minimum: 3,
                 open: Duration::from_millis(70_123),
                 on_rate_limit: OnRateLimit::Count,
             },
-            _ => Policy { consecutive: 3, on_rate_limit: OnRateLimit::Ignore, ..Policy::default() },
+        );
+        let policies = match breaker.as_bytes() {
+            [b'b', ..] => Policies::both(b),
+            _ => Policies {
+                model: Policy { consecutive: 3, on_rate_limit: OnRateLimit::Ignore, ..a },
+                upstream: a,
+            },
         };
         let retry_after = self.one_of(&[None, Some(3), Some(50), Some(100_000)]).map(Duration::from_secs);
-        let outcome = match self.below(5) {
-            0 => Outcome::Success,
-            1 => Outcome::RateLimited { retry_after },
-            _ => Outcome::Failure,
+        let scope = self.one_of(&[FaultScope::Model, FaultScope::Model, FaultScope::Upstream]);
+        let outcome = match self.below(8) {
+            0 | 1 => Outcome::Success,
+            2 => Outcome::RateLimited { scope, retry_after },
+            // What is said of a caller is 64 bits.
+            3 => Outcome::Timeout { caller: u64::MAX - self.below(3) },
+            _ => Outcome::Failure { scope },
         };
-        Finding { breaker, policy, outcome }
+        Finding { breaker, policies, outcome }
     }
 
     /// One that is under way, or one that is not.

@@ -38,7 +38,7 @@ packed!(struct FromVariable { env, default });
 packed!(struct raw::Store { kind, url, namespace, timeout, cache, local_share });
 packed!(struct FromEnv { env, default });
 packed!(struct ApiKey { env, file });
-packed!(struct Timeouts { connect, first_byte, idle, total });
+packed!(struct Timeouts { connect, first_byte, whole, idle, total });
 packed!(struct cache::Policy {
     ttl, scope, place, max_temperature, stale_while_revalidate, stale_if_error, coalesce, max_entry,
 });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Lives, Spread, World};
 use crate::account::{Scope, Want};
-use crate::breaker::{Outcome, Policy};
+use crate::breaker::{FaultScope, Outcome, Policies, Policy};
 use crate::cache::{Entry, Form, Place, Window};
 use crate::config::Limits;
 use crate::endpoint::Operation;
@@ -104,15 +104,18 @@ impl World {
 
     pub(super) fn finding(&mut self) -> Finding {
         let breaker = self.breaker();
-        let consecutive = if breaker == "a" { 2 } else { 3 };
-        let policy = Policy { consecutive, ..Policy::default() };
+        let policy = |consecutive| Policy { consecutive, ..Policy::default() };
+        let policies = Policies { model: policy(3), upstream: policy(2) };
         let retry_after = self.one_of(&[None, Some(3), Some(50)]).map(Duration::from_secs);
-        let outcome = match self.below(5) {
+        let roll = self.below(15);
+        let scope = if roll < 10 { FaultScope::Model } else { FaultScope::Upstream };
+        let outcome = match roll % 5 {
             0 => Outcome::Success,
-            1 => Outcome::RateLimited { retry_after },
-            _ => Outcome::Failure,
+            1 => Outcome::RateLimited { scope, retry_after },
+            2 => Outcome::Timeout { caller: roll / 5 },
+            _ => Outcome::Failure { scope },
         };
-        Finding { breaker, policy, outcome }
+        Finding { breaker, policies, outcome }
     }
 
     /// One that is under way, or one that is not.
