@@ -20,6 +20,7 @@ use weir::platform::{
 use weir::redis::Moment;
 use weir::roll;
 use weir::time::{Instant, UnixMillis};
+use weir::usage_refusals::UsageRefusals;
 use weir::{Config, Platform};
 
 use crate::body::{Chunks, Parcel};
@@ -37,6 +38,7 @@ pub(crate) struct Process {
     local: Mutex<Store>,
     flights: Flights,
     limiters: Limiters,
+    usage_refusals: UsageRefusals,
     pub(crate) metrics: Metrics,
     pub(crate) books: Books,
     rolls: AtomicU64,
@@ -66,6 +68,7 @@ impl Process {
             local: Mutex::new(Store::new(Instant::default(), 0)),
             flights: Flights::default(),
             limiters: Limiters::default(),
+            usage_refusals: UsageRefusals::default(),
             metrics: Metrics::default(),
             books: Books::default(),
             rolls: AtomicU64::new(getrandom::u64()?),
@@ -293,6 +296,10 @@ impl Platform for Native {
             None => Ok(self.process.store().overhear(&lease, id, from, self.now())),
             Some(shared) => shared.overhear(&lease, id, from, self.moment()).await,
         }
+    }
+
+    fn usage_refusals(&self) -> Option<&UsageRefusals> {
+        Some(&self.process.usage_refusals)
     }
 
     fn flights(&self) -> Option<&Flights> {

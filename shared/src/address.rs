@@ -109,6 +109,8 @@ mod tests {
             breaker: crate::breaker::Policy::default(),
             breaker_per_model: false,
             concurrency: None,
+            include_usage: true,
+            terminator: None,
         }
     }
 

@@ -53,6 +53,15 @@ pub enum Depends {
     OnOtherCalls,
 }
 
+/// Whether a stream's usage is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageRequest {
+    /// Where the client does not ask, the gateway does.
+    Added,
+    /// As the client sent it.
+    AsSent,
+}
+
 /// What a call uses at least, and what is set aside for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
@@ -195,7 +204,7 @@ impl Call {
         if self.stream { Form::Events } else { Form::Whole }
     }
 
-    /// Whether [`Call::body_for`] makes the upstream report usage that the client did not ask for.
+    /// Whether [`Call::body_for`] may make the upstream report usage that the client did not ask for.
     pub fn injects_usage(&self) -> bool {
         self.usage_edit.is_some()
     }
@@ -214,7 +223,7 @@ impl Call {
 
     /// The body for an upstream that calls the model `model`: the bytes that came, but for the model's name
     /// where it differs, what was put in, and the request for usage. An empty `model` names none.
-    pub fn body_for(&self, model: &str) -> Bytes {
+    pub fn body_for(&self, model: &str, usage: UsageRequest) -> Bytes {
         let (mut members, mut edits) = (Vec::new(), Vec::new());
         match &self.model_span {
             _ if model.is_empty() => {}
@@ -222,7 +231,7 @@ impl Call {
             Some(span) => edits.push((span.clone(), json::quote(model))),
             None => members.push(format!("\"model\":{}", json::quote(model))),
         }
-        if let Some((span, text)) = &self.usage_edit {
+        if let Some((span, text)) = self.usage_edit.as_ref().filter(|_| usage == UsageRequest::Added) {
             edits.push((span.clone(), (*text).to_owned()));
         }
         let edits = self.edits(members, edits);
@@ -387,14 +396,14 @@ mod tests {
     #[test]
     fn an_unchanged_body_is_the_same_bytes() {
         let body = r#"{ "model" : "gpt-4o", "messages":[] , "x":1e400 }"#;
-        assert_eq!(chat(body).unwrap().body_for("gpt-4o"), body);
+        assert_eq!(chat(body).unwrap().body_for("gpt-4o", UsageRequest::Added), body);
     }
 
     #[test]
     fn a_renamed_model_changes_nothing_else() {
         let body = r#"{ "messages":[{"content":"\"model\":\"a\""}], "model" : "a","temperature":0.10 }"#;
         let expected = r#"{ "messages":[{"content":"\"model\":\"a\""}], "model" : "b","temperature":0.10 }"#;
-        assert_eq!(chat(body).unwrap().body_for("b"), expected);
+        assert_eq!(chat(body).unwrap().body_for("b", UsageRequest::Added), expected);
     }
 
     #[test]
@@ -412,7 +421,7 @@ mod tests {
             let body = |options| format!(r#"{{{options}"model":"m","stream":true,"messages":[]}}"#);
             let call = chat(&body(options)).unwrap();
             assert!(call.injects_usage() && !call.wants_usage, "{options}");
-            assert_eq!(call.body_for("m"), body(expected), "{options}");
+            assert_eq!(call.body_for("m", UsageRequest::Added), body(expected), "{options}");
         }
         let asked =
             chat(r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#)
@@ -424,10 +433,10 @@ mod tests {
     fn a_deployment_in_the_path_wins_and_is_put_in() {
         let body = Bytes::from_static(br#"{"messages":[]}"#);
         let call = Call::parse(Operation::Chat, Some("gpt-4o"), body, BOUNDS).unwrap();
-        assert_eq!(call.body_for("gpt-4o"), r#"{"model":"gpt-4o","messages":[]}"#);
+        assert_eq!(call.body_for("gpt-4o", UsageRequest::Added), r#"{"model":"gpt-4o","messages":[]}"#);
         let body = Bytes::from_static(br#"{"model":"x","messages":[]}"#);
         let call = Call::parse(Operation::Chat, Some("gpt-4o"), body, BOUNDS).unwrap();
-        assert_eq!(call.body_for("gpt-4o"), r#"{"model":"gpt-4o","messages":[]}"#);
+        assert_eq!(call.body_for("gpt-4o", UsageRequest::Added), r#"{"model":"gpt-4o","messages":[]}"#);
     }
 
     #[test]
@@ -497,7 +506,7 @@ mod tests {
             let call = chat(&value.to_string()).unwrap();
             value["model"] = json!(renamed);
             value["stream_options"] = json!({"include_usage": true});
-            let rewritten: serde_json::Value = serde_json::from_slice(&call.body_for(&renamed)).unwrap();
+            let rewritten: serde_json::Value = serde_json::from_slice(&call.body_for(&renamed, UsageRequest::Added)).unwrap();
             prop_assert_eq!(rewritten, value);
         }
     }

@@ -173,6 +173,8 @@ pub struct Server {
     pub concurrency: Option<Concurrency>,
     /// How long the answer to an `Idempotency-Key` is kept. Default 24 h.
     pub idempotency: Duration,
+    /// Bytes of one event of a stream. Default 32 MiB.
+    pub max_event: u64,
     /// Web pages that may call; `None`: none.
     pub cors: Option<Cors>,
 }
@@ -197,6 +199,38 @@ pub struct Upstream {
     pub breaker_per_model: bool,
     /// Of the calls that one process sends it; `None` bounds nothing.
     pub concurrency: Option<Concurrency>,
+    /// Whether it may be asked for the usage of a stream. Default yes.
+    pub include_usage: bool,
+    /// `None`: as is known of its host.
+    pub terminator: Option<Terminator>,
+}
+
+/// Whether a stream of chat or completions that is complete ends in `data: [DONE]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Terminator {
+    /// A stream without it was cut.
+    Required,
+    /// A stream that ends by itself, each of its choices with a `finish_reason`, is complete; the client gets a
+    /// `[DONE]` all the same.
+    Optional,
+}
+
+/// Hosts of providers whose streams are known to end without `[DONE]`.
+///
+/// `api.perplexity.ai`: perplexityai/api-discussion issue 209, open, read in November 2026.
+const WITHOUT_TERMINATOR: &[&str] = &["api.perplexity.ai"];
+
+impl Upstream {
+    /// What its streams end in.
+    pub fn terminator(&self) -> Terminator {
+        let is_known = || self.base_url.host().is_some_and(|host| WITHOUT_TERMINATOR.contains(&host));
+        match self.terminator {
+            Some(terminator) => terminator,
+            None if is_known() => Terminator::Optional,
+            None => Terminator::Required,
+        }
+    }
 }
 
 impl Upstream {
@@ -270,6 +304,10 @@ pub struct Route {
     pub breaker: Option<breaker::Policy>,
     /// `None`: nothing of this route is kept.
     pub cache: Option<cache::Policy>,
+    /// How long a stream may be held back for its first content, from the upstream's head on. Default 5 s.
+    pub hold_back: Duration,
+    /// After how long a silence of a stream its client is sent a comment; `None`: none is. Default 15 s.
+    pub keep_alive: Option<Duration>,
 }
 
 /// How much may be asked for. The default limits nothing.

@@ -140,6 +140,17 @@ pub fn splice(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
     out
 }
 
+/// Whether a value says anything: `null`, `false`, and what is empty do not. In the field `error` these are no
+/// errors, wherever it stands.
+pub(crate) fn says_something(value: &str) -> bool {
+    let inside = |open, close| value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+    let is_empty = ['[', '{']
+        .into_iter()
+        .zip([']', '}'])
+        .any(|(open, close)| inside(open, close).is_some_and(|inside: &str| inside.trim_ascii().is_empty()));
+    !is_empty && !matches!(value, "null" | "false" | "\"\"")
+}
+
 /// The same JSON without white space between its tokens, so that it stands on one line. `text` must be JSON.
 pub fn compact(text: &str) -> String {
     let (bytes, mut out, mut from, mut at) = (text.as_bytes(), String::with_capacity(text.len()), 0, 0);

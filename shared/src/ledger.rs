@@ -96,8 +96,10 @@ pub enum Ending {
     Stalled,
     /// The deadline passed in the middle of the answer.
     DeadlinePassed,
-    /// The upstream sent what is no event of its dialect, or one beyond all bounds.
+    /// The upstream sent what is no event of its dialect.
     Malformed,
+    /// The upstream sent an event that is larger than the gateway takes.
+    EventTooLarge,
     /// The upstream said in the middle of its answer that it failed.
     UpstreamError,
 }
@@ -114,6 +116,7 @@ impl Ending {
             Self::Stalled => "stalled",
             Self::DeadlinePassed => "deadline_passed",
             Self::Malformed => "malformed",
+            Self::EventTooLarge => "event_too_large",
             Self::UpstreamError => "upstream_error",
         }
     }

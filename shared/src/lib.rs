@@ -53,6 +53,7 @@ pub mod time;
 mod trace;
 mod urlencoded;
 pub mod usage;
+pub mod usage_refusals;
 
 pub use crate::config::Config;
 pub use crate::pipeline::handle;

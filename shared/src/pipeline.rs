@@ -1,5 +1,6 @@
 //! The life of a request: bytes in, parse, identify, open, plan, attempt, reply, close.
 
+mod answer;
 mod attempt;
 mod attempts;
 mod call;

@@ -31,6 +31,7 @@ use crate::refusal::Refusal;
 use crate::standing::Standing;
 use crate::time::{Instant, UnixMillis};
 use crate::usage::Tokens;
+use crate::usage_refusals::UsageRefusals;
 
 /// A shell, as the core sees it. A clone is another handle to the same shell.
 #[expect(async_fn_in_trait, reason = "whether the futures are Send is the implementing shell's business")]
@@ -104,6 +105,12 @@ pub trait Platform: Clone + Unpin + 'static {
 
     /// Who waits for whom. `None` where one request cannot wake another.
     fn limiters(&self) -> Option<&Limiters>;
+
+    /// Which deployments refuse to be asked for usage. `None` where one request knows nothing of another: each
+    /// then learns it anew.
+    fn usage_refusals(&self) -> Option<&UsageRefusals> {
+        None
+    }
 
     /// Something happened that is counted, not decided upon. Called from `Drop` too: it must not block.
     fn observe(&self, event: Event<'_>);

@@ -111,6 +111,10 @@ pub enum Refusal {
     UpstreamFailed {
         problem: &'static str,
     },
+    /// An event of the upstream's answer, or its whole answer, is larger than the gateway takes.
+    AnswerTooLarge {
+        what: &'static str,
+    },
     NoUpstream {
         retry_after: Duration,
     },
@@ -157,6 +161,9 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(1);
 const SHORTLY: Duration = Duration::from_secs(1);
 
 impl Refusal {
+    pub(crate) const EVENT_TOO_LARGE: Self =
+        Self::AnswerTooLarge { what: "one of its events is beyond `max_event`" };
+
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::InvalidJson { .. }
@@ -176,7 +183,7 @@ impl Refusal {
             Self::Rejected(rejection) => rejection.status,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Limited { .. } | Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::UpstreamFailed { .. } => StatusCode::BAD_GATEWAY,
+            Self::UpstreamFailed { .. } | Self::AnswerTooLarge { .. } => StatusCode::BAD_GATEWAY,
             Self::NoUpstream { .. } | Self::Overloaded { .. } | Self::StoreLost | Self::Unconfigured => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -196,6 +203,7 @@ impl Refusal {
             Self::Limited { .. } | Self::RateLimited { .. } => "requests",
             Self::Internal
             | Self::UpstreamFailed { .. }
+            | Self::AnswerTooLarge { .. }
             | Self::NoUpstream { .. }
             | Self::Overloaded { .. }
             | Self::StoreLost
@@ -240,6 +248,7 @@ impl Refusal {
             Self::Rejected(told) | Self::RateLimited { told: Some(told), .. } => told.code.as_deref(),
             Self::Limited { .. } | Self::RateLimited { .. } => Some("rate_limit_exceeded"),
             Self::UpstreamFailed { .. } => Some("upstream_error"),
+            Self::AnswerTooLarge { .. } => Some("answer_too_large"),
             Self::NoUpstream { .. } => Some("circuit_open"),
             Self::Overloaded { .. } => Some("overloaded"),
             Self::StoreLost => Some("store_unavailable"),
@@ -354,6 +363,7 @@ impl Refusal {
                 self,
                 Self::RateLimited { .. }
                     | Self::UpstreamFailed { .. }
+                    | Self::AnswerTooLarge { .. }
                     | Self::NoUpstream { .. }
                     | Self::Overloaded { .. }
                     | Self::DeadlinePassed { .. }
@@ -368,6 +378,7 @@ impl Refusal {
             Self::Limited { denied, .. } => denied.denial == Denial::Never,
             Self::RateLimited { attempts_used, .. } => *attempts_used,
             Self::UpstreamFailed { .. }
+            | Self::AnswerTooLarge { .. }
             | Self::DeadlinePassed { .. }
             | Self::TooManyOverrides { .. }
             | Self::NotCached

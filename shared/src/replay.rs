@@ -22,7 +22,7 @@ use crate::replay::chat::Chat;
 use crate::replay::completions::Completions;
 use crate::sse::{self, Frame, Splitter};
 use crate::stream::excerpt::Excerpt;
-use crate::stream::observer::{Meaning, Observer};
+use crate::stream::observer::{Meaning, Observer, is_keep_alive};
 
 /// The deepest nesting that is read.
 const DEEPEST: u32 = 128;
@@ -74,7 +74,8 @@ pub fn without_usage(operation: Operation, events: &Bytes) -> Bytes {
         let (meaning, passage) = observer.see(&frame);
         match meaning {
             Meaning::Preamble | Meaning::Content => excerpt.take(&frame, passage),
-            Meaning::Terminator => {
+            // It was complete when it was kept.
+            Meaning::Terminator | Meaning::EarlyTerminator => {
                 excerpt.take(&frame, passage);
                 return excerpt.finish();
             }
@@ -84,16 +85,19 @@ pub fn without_usage(operation: Operation, events: &Bytes) -> Bytes {
     }
     let (kept, rest) = (excerpt.finish(), splitter.take_rest());
     let (frame, _) = sse::frame(&rest);
-    let is_terminator = !rest.is_empty() && observer.see(&frame).0 == Meaning::Terminator;
+    let is_terminator =
+        !rest.is_empty() && matches!(observer.see(&frame).0, Meaning::Terminator | Meaning::EarlyTerminator);
     if is_terminator { [kept, sse::closed(rest)].concat().into() } else { kept }
 }
 
-/// The data of the events, one by one; `None` for data that is not read: no text, or nested too deep.
+/// The data of the events, one by one, but for those that only keep the connection; `None` for data that is not
+/// read: no text, or nested too deep.
 fn data(events: &[u8]) -> impl Iterator<Item = Option<Cow<'_, str>>> {
     // An event behind a byte order mark would be taken for a comment.
     let has_mark = events.starts_with("\u{feff}".as_bytes());
     let unreadable = has_mark.then_some(None);
-    unreadable.into_iter().chain(sse::frames(events).filter_map(|Frame { data, .. }| data.map(text)))
+    let told = sse::frames(events).filter(|frame| !is_keep_alive(frame));
+    unreadable.into_iter().chain(told.filter_map(|Frame { data, .. }| data.map(text)))
 }
 
 fn text(data: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {

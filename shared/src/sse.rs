@@ -14,7 +14,12 @@ pub struct Splitter {
     partial: BytesMut,
     /// Where the last, unfinished line of `partial` begins.
     line: usize,
+    /// How far `partial` was looked through: no line ends before it that has not been found.
+    seen: usize,
     limit: usize,
+    /// Bytes that were looked at, of which each should be looked at once.
+    #[cfg(test)]
+    looked_at: usize,
 }
 
 /// One event is larger than the limit.
@@ -24,26 +29,41 @@ pub struct TooLarge;
 impl Splitter {
     /// `limit` bounds the bytes of one event.
     pub fn new(limit: usize) -> Self {
-        Self { partial: BytesMut::new(), line: 0, limit }
+        Self {
+            partial: BytesMut::new(),
+            line: 0,
+            seen: 0,
+            limit,
+            #[cfg(test)]
+            looked_at: 0,
+        }
     }
 
     /// Takes the bytes that came; gives all whole events there are by now, in one piece, untouched. The rest
     /// is kept.
     pub fn push(&mut self, mut chunk: Bytes) -> Result<Bytes, TooLarge> {
         let whole = if self.partial.is_empty() {
-            let (end, _) = last_border(&chunk, 0);
+            let (end, line) = self.last_border(&chunk, 0, 0);
             let whole = chunk.split_to(end);
             self.partial.extend_from_slice(&chunk);
-            self.line = last_border(&chunk, 0).1;
+            (self.line, self.seen) = (line - end, looked_through(&self.partial));
             whole
         } else {
             self.partial.extend_from_slice(&chunk);
-            let (end, line) = last_border(&self.partial, self.line);
+            let (line, seen) = (self.line, self.seen);
+            let partial = std::mem::take(&mut self.partial);
+            let (end, line) = self.last_border(&partial, line, seen);
+            self.partial = partial;
             let whole = self.partial.split_to(end).freeze();
-            self.line = line - end;
+            (self.line, self.seen) = (line - end, looked_through(&self.partial));
             whole
         };
         if self.partial.len() > self.limit { Err(TooLarge) } else { Ok(whole) }
+    }
+
+    /// Bytes of the largest event.
+    pub fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Bytes that are held back.
@@ -53,25 +73,36 @@ impl Splitter {
 
     /// What is left when nothing more comes: an event that lacks its blank line.
     pub fn take_rest(&mut self) -> Bytes {
-        self.line = 0;
+        (self.line, self.seen) = (0, 0);
         self.partial.split().freeze()
     }
-}
 
-/// Where the last whole event in `bytes` ends, and where the unfinished line behind it begins. `line` is the
-/// beginning of a line, from which to look.
-fn last_border(bytes: &[u8], mut line: usize) -> (usize, usize) {
-    let mut border = 0;
-    while let Some((content, next)) = line_end(bytes, line) {
-        if content == line {
-            border = next;
+    /// Where the last whole event in `bytes` ends, and where the unfinished line behind it begins. `line` is the
+    /// beginning of a line, and from `seen` on its end is looked for.
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "tests count what is looked at"))]
+    fn last_border(&mut self, bytes: &[u8], mut line: usize, seen: usize) -> (usize, usize) {
+        #[cfg(test)]
+        {
+            self.looked_at += bytes.len() - seen.max(line).min(bytes.len());
         }
-        line = next;
+        let (mut border, mut from) = (0, seen.max(line));
+        while let Some((content, next)) = line_end(bytes, from) {
+            if content == line {
+                border = next;
+            }
+            (line, from) = (next, next);
+        }
+        (border, line.max(border))
     }
-    (border, line.max(border))
 }
 
-/// The end of the line that begins at `from`, without and with its terminator. A carriage return that is the
+/// How much of what was looked through need not be looked at again: a carriage return at its end may get its line
+/// feed.
+fn looked_through(bytes: &[u8]) -> usize {
+    bytes.len() - usize::from(bytes.ends_with(b"\r"))
+}
+
+/// The end of the line that goes on at `from`, without and with its terminator. A carriage return that is the
 /// last byte may be half of a CRLF, so it ends no line yet.
 fn line_end(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
     let at = from + memchr2(b'\n', b'\r', &bytes[from..])?;
@@ -168,6 +199,36 @@ mod tests {
     fn an_event_beyond_the_limit_is_an_error() {
         let mut splitter = Splitter::new(8);
         assert_eq!(splitter.push(Bytes::from_static(b"data: 12345")), Err(TooLarge));
+    }
+
+    #[test]
+    fn a_long_line_in_small_pieces_is_looked_through_once() {
+        const LENGTH: usize = 400_000;
+        for piece in [1, 7, 997] {
+            let line = [b"data: ".as_slice(), &vec![b'x'; LENGTH], b"\n\n"].concat();
+            let mut splitter = Splitter::new(usize::MAX);
+            let mut out = Vec::new();
+            for piece in line.chunks(piece) {
+                out.extend_from_slice(&splitter.push(Bytes::copy_from_slice(piece)).unwrap());
+            }
+            assert_eq!(out, line);
+            assert_eq!(splitter.looked_at, line.len(), "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn a_carriage_return_at_the_end_of_a_piece_is_looked_at_again() {
+        for pieces in
+            [&["data: a\r", "\n\r", "\n"][..], &["data: a\r", "\r", "x"], &["data: a\n", "\r", "\n"]]
+        {
+            let mut splitter = Splitter::new(usize::MAX);
+            let blocks: String = pieces
+                .iter()
+                .map(|piece| splitter.push(Bytes::from_static(piece.as_bytes())).unwrap())
+                .map(|block| String::from_utf8(block.to_vec()).unwrap())
+                .collect();
+            assert_eq!(blocks, pieces.concat().trim_end_matches('x'), "{pieces:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@ pub(crate) mod body;
 pub(crate) mod course;
 pub(crate) mod excerpt;
 pub(crate) mod following;
+pub(crate) mod keep_alive;
 pub(crate) mod observer;
+pub(crate) mod opening;
 
 pub use self::body::{Aborted, Body};

@@ -11,6 +11,7 @@ use weir::ledger::{Ending, Record};
 use weir::metrics::{self, Exposition, Family, Sink as _};
 use weir::remote::{Beliefs, Denials};
 use weir::roll;
+use weir::usage_refusals::UsageRefusals;
 use worker::Env;
 
 use crate::near::Near;
@@ -32,6 +33,7 @@ pub(crate) struct Isolate {
     /// Which upstreams are well, as far as is known here.
     pub(crate) beliefs: RefCell<Beliefs>,
     pub(crate) near: RefCell<Near>,
+    pub(crate) usage_refusals: UsageRefusals,
     pub(crate) metrics: RefCell<Exposition>,
     /// How the last requests ended.
     endings: RefCell<VecDeque<Ending>>,
@@ -48,6 +50,7 @@ thread_local! {
         denials: RefCell::default(),
         beliefs: RefCell::default(),
         near: RefCell::default(),
+        usage_refusals: UsageRefusals::default(),
         metrics: RefCell::default(),
         endings: RefCell::default(),
         rolls: Cell::new(seed()),

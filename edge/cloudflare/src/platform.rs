@@ -23,6 +23,7 @@ use weir::platform::{
 };
 use weir::remote::{self, Asked};
 use weir::time::{Instant, UnixMillis};
+use weir::usage_refusals::UsageRefusals;
 use worker::{Context, Env};
 
 use crate::cache::Cache;
@@ -230,6 +231,10 @@ impl Platform for Edge {
 
     async fn overhear(&self, _: Lease, _: u64, _: u64) -> Result<Overheard, StoreLost> {
         Ok(Overheard::Nothing)
+    }
+
+    fn usage_refusals(&self) -> Option<&UsageRefusals> {
+        Some(&self.isolate().usage_refusals)
     }
 
     /// One request of an isolate must not wake another: its I/O would be done in the other's name, and fail.

@@ -95,6 +95,7 @@ mod tests {
 
     use super::*;
     use crate::call::Bounds;
+    use crate::call::UsageRequest;
     use crate::defaults::{InChat, Longest};
     use crate::fingerprint;
     use crate::usage::Tokens;
@@ -183,7 +184,7 @@ mod tests {
         ] {
             let mut call = parse(operation, body);
             call.fill(operation, &defaults);
-            assert_eq!(call.body_for("m"), expected, "{operation:?} {body}");
+            assert_eq!(call.body_for("m", UsageRequest::Added), expected, "{operation:?} {body}");
             assert_eq!(call.filled(), expected, "{operation:?} {body}");
             assert_eq!(call.text(), body);
         }
@@ -194,14 +195,17 @@ mod tests {
         let mut call =
             Call::parse(Operation::Responses, Some("m"), Bytes::from_static(b"{ }"), BOUNDS).unwrap();
         call.fill(Operation::Responses, &DEFAULTS);
-        assert_eq!(call.body_for("m"), r#"{"model":"m","max_output_tokens":4096,"temperature":0.7 }"#);
+        assert_eq!(
+            call.body_for("m", UsageRequest::Added),
+            r#"{"model":"m","max_output_tokens":4096,"temperature":0.7 }"#
+        );
         assert_eq!(call.filled(), r#"{"max_output_tokens":4096,"temperature":0.7 }"#);
 
         let mut call =
             parse(Operation::Chat, r#"{"temperature":null,"stream":true,"messages":[],"model":"a"}"#);
         call.fill(Operation::Chat, &DEFAULTS);
         let expected = r#"{"stream_options":{"include_usage":true},"max_tokens":4096,"temperature":0.7,"stream":true,"messages":[],"model":"b"}"#;
-        assert_eq!(call.body_for("b"), expected);
+        assert_eq!(call.body_for("b", UsageRequest::Added), expected);
     }
 
     #[test]

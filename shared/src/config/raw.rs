@@ -7,6 +7,7 @@
 mod cache;
 mod concurrency;
 mod defaults;
+mod keep_alive;
 mod passthrough;
 mod reference;
 mod setting;
@@ -23,13 +24,14 @@ use serde_json::Value;
 pub(super) use self::cache::{Cache, CacheTable};
 pub(super) use self::concurrency::{Adaptive, CallLimit, Concurrency, ConcurrencyTable, Unlimited};
 pub(super) use self::defaults::Defaults;
+pub(super) use self::keep_alive::KeepAlive;
 pub(super) use self::passthrough::Passthrough;
 pub(super) use self::reference::{ApiKey, BaseUrl, FromEnv, Target, TargetTable};
 pub(super) use self::setting::{FromVariable, Setting};
 pub(super) use self::tree::parse;
 pub(crate) use self::unit::duration;
 pub(super) use self::unit::{Rates, Share, Size, Time};
-use super::{Condition, OnDisconnect, OnStoreLoss, Pick, Sticky};
+use super::{Condition, OnDisconnect, OnStoreLoss, Pick, Sticky, Terminator};
 use crate::breaker::OnRateLimit;
 use crate::overload::Priority;
 
@@ -117,6 +119,8 @@ pub(super) struct Server {
     pub(super) concurrency: Option<Concurrency>,
     /// How long the answer to an `Idempotency-Key` is kept, from `1s` to `168h`. Default `24h`.
     pub(super) idempotency: Option<Time>,
+    /// Largest event of a streamed answer, up to `1GiB`; an image that is streamed comes in one. Default `32MiB`.
+    pub(super) max_event: Option<Size>,
     /// Web pages that may call from a browser. Default: none.
     pub(super) cors: Option<Cors>,
 }
@@ -192,6 +196,12 @@ pub(super) struct Upstream {
     pub(super) breaker: Option<Breaker>,
     /// Calls that one process sends it at the same time. Default `unlimited`.
     pub(super) concurrency: Option<Concurrency>,
+    /// Whether a stream's usage is asked for (`stream_options`) where the client does not ask. Default `true`; with
+    /// `false` tokens are counted.
+    pub(super) include_usage: Option<bool>,
+    /// Whether a complete stream ends in `data: [DONE]`. Default `required`, but for providers that are known not to
+    /// send it.
+    pub(super) terminator: Option<Terminator>,
 }
 
 /// How an upstream is spoken to.
@@ -259,6 +269,12 @@ pub(super) struct Route {
     pub(super) breaker: Option<Breaker>,
     /// What all callers together may ask of this route.
     pub(super) limits: Option<Limits>,
+    /// How long a stream may be held back for its first content; until then another target can take over unseen.
+    /// Default `5s`.
+    pub(super) hold_back: Option<Time>,
+    /// After how long a silence a stream's client is sent a comment, so that nothing on the way cuts the connection;
+    /// `off` for clients that choke on comments. Default `15s`.
+    pub(super) keep_alive: Option<KeepAlive>,
 }
 
 /// How often and how patiently a call is tried again.

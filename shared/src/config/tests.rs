@@ -74,6 +74,7 @@ fn the_least_document_gets_the_defaults() {
         trusted_proxies: 0,
         concurrency: Some(Concurrency { bound: Bound::Fixed(10_000), queue: 1000, wait: seconds(5) }),
         idempotency: Duration::from_hours(24),
+        max_event: 32 << 20,
         cors: None,
     };
     assert_eq!(config.server, server);
@@ -108,6 +109,8 @@ fn the_least_document_gets_the_defaults() {
         limits: Limits::default(),
         breaker: None,
         cache: None,
+        hold_back: Duration::from_secs(5),
+        keep_alive: Some(Duration::from_secs(15)),
     };
     assert_eq!(config.routes, [route]);
     let requests = vec![Rate { count: 1000, per: Duration::from_mins(1) }];
@@ -115,6 +118,7 @@ fn the_least_document_gets_the_defaults() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one document with every setting, and what comes of each")]
 fn every_setting_arrives() {
     let text = r#"
         listen = "0.0.0.0:80"
@@ -123,7 +127,8 @@ fn every_setting_arrives() {
         explain = false
         passthrough = "two"
         server = { cors = { origins = ["http://localhost:*"] }, max_body = 1000, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m",
-            grace = "0s", workers = 4, trusted_proxies = 1, concurrency = "unlimited", idempotency = "168h" }
+            grace = "0s", workers = 4, trusted_proxies = 1, concurrency = "unlimited", idempotency = "168h",
+            max_event = "64MiB" }
         [upstream.one]
         dialect = "azure"
         base_url = { env = "BASE", default = "https://default.example" }
@@ -134,6 +139,8 @@ fn every_setting_arrives() {
         dialect = "openai"
         base_url = "https://two.example/"
         api_key = { file = "/run/key" }
+        include_usage = false
+        terminator = "optional"
         [[route]]
         model = "a*"
         to = ["two", { upstream = "one", model = "b", weight = 7 }]
@@ -142,6 +149,8 @@ fn every_setting_arrives() {
         pick = "least-busy"
         sticky = "caller"
         on_disconnect = "finish"
+        hold_back = "2s"
+        keep_alive = "off"
         retry = { attempts = 1, backoff = "1ms", max_wait = "2ms" }
         advertise = ["abc"]
         defaults = { max_completion_tokens = 512, temperature = 1.5 }
@@ -173,6 +182,7 @@ fn every_setting_arrives() {
         trusted_proxies: 1,
         concurrency: None,
         idempotency: Duration::from_hours(168),
+        max_event: 64 << 20,
         cors: Some(Cors { origins: vec![crate::cors::Origin::AnyPort("http://localhost".into())] }),
     };
     assert_eq!(config.server, server);
@@ -182,6 +192,8 @@ fn every_setting_arrives() {
     assert!(matches!(&one.credential, Credential::Known(secret) if secret.expose() == "k1"));
     assert!(matches!(&two.credential, Credential::Known(secret) if secret.expose() == "k2"));
     assert_eq!(one.timeouts.connect, Duration::from_millis(250));
+    assert!(one.include_usage && !two.include_usage);
+    assert_eq!((one.terminator(), two.terminator()), (Terminator::Required, Terminator::Optional));
     let route = Route {
         pattern: Pattern::new("a*"),
         to: vec![
@@ -206,6 +218,8 @@ fn every_setting_arrives() {
             ..breaker::Policy::default()
         }),
         cache: None,
+        hold_back: Duration::from_secs(2),
+        keep_alive: None,
     };
     assert_eq!(config.routes, [route]);
     let rate = |count, seconds| Rate { count, per: Duration::from_secs(seconds) };

@@ -2,42 +2,39 @@
 //! know that it is one. Until then nothing has gone to the client, and a failure can be tried elsewhere unseen.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use http::{HeaderValue, Request, Response, header, response};
+use http::{Request, Response, StatusCode, header, response};
 use memchr::memmem;
 
 use super::TRACEPARENT;
+use super::answer::{Wanted, dressed, is_json, receive};
 use super::cargo::{Cargo, Sent};
 use super::error_body::ErrorBody;
 use super::failure::Failure;
 use crate::breaker::{Blame, Outcome};
+use crate::call::UsageRequest;
 use crate::config::{Condition, Config, Upstream};
-use crate::endpoint::{Operation, ReportedUsage};
+use crate::endpoint::ReportedUsage;
 use crate::ledger::{Attempt, Ending};
 use crate::overload::{Slot, Verdict};
 use crate::plan::Candidate;
 use crate::platform::{Event, Platform};
 use crate::refusal::{Cause, Refusal, UpstreamError};
+use crate::replay::UsageChunk;
 use crate::retry::{self, Again};
 use crate::secret::Secret;
 use crate::settlement::Trail;
-use crate::stream::course::{Course, Permit, Reading, Step, Waits};
+use crate::stream::course::{Course, Permit, Reading, Waits};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::usage::Framing;
+use crate::usage_refusals::UsageRefusals;
 use crate::{address, coding, headers};
-
-/// Bytes of a stream that are held back at most until its first content.
-const HELD_BACK: usize = 64 * 1024;
-
-/// Bytes of a JSON answer that are read before it goes on; a longer one goes on as it comes.
-const HELD_WHOLE: usize = 16 << 20;
 
 /// How long an error answer may take once its head is here.
 const ERROR_WAIT: Duration = Duration::from_secs(5);
@@ -50,12 +47,44 @@ pub(super) struct Errand<'a, P: Platform> {
     pub(super) sent: Sent<P::Upload>,
     pub(super) deadline: Instant,
     pub(super) total: Duration,
+    /// How long a stream is held back for its first content.
+    pub(super) hold_back: Duration,
+}
+
+/// Why a request has no answer that may go to the client.
+enum Unusable {
+    Failed(Failure),
+    /// The upstream does not know how to be asked for usage, which the gateway has done.
+    UsageRefused,
+}
+
+impl From<Failure> for Unusable {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Whether an error is about the request for usage.
+fn refuses_usage(status: StatusCode, body: &[u8]) -> bool {
+    let names = |field: &str| memmem::find(body, field.as_bytes()).is_some();
+    matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY)
+        && (names("stream_options") || names("include_usage"))
 }
 
 /// An answer that may go to the client.
 pub(super) enum Answer<P: Platform> {
-    Whole { head: response::Parts, bytes: Bytes, course: Box<Course<P>> },
-    Flowing { head: response::Parts, held: VecDeque<Bytes>, course: Box<Course<P>> },
+    Whole {
+        head: response::Parts,
+        bytes: Bytes,
+        /// The upstream's whole answer, where `bytes` are the events of it.
+        untold: Option<Bytes>,
+        course: Box<Course<P>>,
+    },
+    Flowing {
+        head: response::Parts,
+        held: VecDeque<Bytes>,
+        course: Box<Course<P>>,
+    },
 }
 
 impl<P: Platform> Errand<'_, P> {
@@ -118,8 +147,44 @@ impl<P: Platform> Errand<'_, P> {
         model: &str,
         most_kept: u64,
     ) -> Result<Answer<P>, Failure> {
+        let (mut usage, mut has_refused) = (self.usage_request(upstream, model), false);
+        loop {
+            match self.exchange(upstream, model, most_kept, usage).await {
+                Err(Unusable::UsageRefused) => {
+                    // It says nothing of its health, and the call is sent again as the client sent it.
+                    (usage, has_refused) = (UsageRequest::AsSent, true);
+                }
+                Err(Unusable::Failed(failure)) => return Err(failure),
+                Ok(answer) => {
+                    if has_refused && let Some(refusals) = self.platform.usage_refusals() {
+                        refusals.note(&upstream.name, model, self.platform.now());
+                    }
+                    return Ok(answer);
+                }
+            }
+        }
+    }
+
+    /// Whether usage may be asked for where the client does not.
+    fn usage_request(&self, upstream: &Upstream, model: &str) -> UsageRequest {
+        let is_known =
+            |refusals: &UsageRefusals| refusals.is_known(&upstream.name, model, self.platform.now());
+        if !upstream.include_usage || self.platform.usage_refusals().is_some_and(is_known) {
+            UsageRequest::AsSent
+        } else {
+            UsageRequest::Added
+        }
+    }
+
+    async fn exchange(
+        &mut self,
+        upstream: &Upstream,
+        model: &str,
+        most_kept: u64,
+        usage: UsageRequest,
+    ) -> Result<Answer<P>, Unusable> {
         let permit = Permit::new(self.platform, &upstream.name);
-        let (mut head, download) = self.send(upstream, model).await?.into_parts();
+        let (mut head, download) = self.send(upstream, model, usage).await?.into_parts();
         let secret = upstream.secret();
         let waits = Waits { idle: upstream.timeouts.idle, deadline: self.deadline, total: self.total };
         let course = |reading, waits| Course::new(permit, download, reading, waits, secret.cloned());
@@ -128,14 +193,16 @@ impl<P: Platform> Errand<'_, P> {
             let reading = Reading::Bytes { operation };
             let status = head.status.as_u16();
             if status >= 600 {
-                return Err(Failure::told(Cause::NoAnswer, head.status, &UpstreamError::default(), None));
+                return Err(
+                    Failure::told(Cause::NoAnswer, head.status, &UpstreamError::default(), None).into()
+                );
             }
             // These may be about the gateway's credential, and any error may quote it.
             if matches!(status, 401 | 403) || (status >= 400 && secret.is_some()) {
                 let deadline = self.platform.now().after(ERROR_WAIT).min(self.deadline);
                 let coding = coding::take(&mut head.headers);
                 let course = course(reading, Waits { deadline, ..waits }).unpacked(coding);
-                return pass_error(head, course).await;
+                return Ok(pass_error(head, course).await?);
             }
             let framing = framing(&head).filter(|_| self.sent.usage == ReportedUsage::OfCall);
             let mut course = Box::new(course(reading, waits));
@@ -152,27 +219,35 @@ impl<P: Platform> Errand<'_, P> {
             let waits = Waits { deadline, ..waits };
             let mut course = course(Reading::Bytes { operation }, waits);
             let body = ErrorBody::read(&mut course).await;
-            return Err(self.classify(&head, &body, &call.model, secret));
-        }
-        match headers::media_type(&head.headers).as_deref() {
-            Some("text/event-stream") if call.stream => {
-                let reading = Reading::Events { operation: *understood, strip_usage: call.injects_usage() };
-                let mut course = course(reading, waits);
-                if most_kept > 0 {
-                    course.record(most_kept);
-                }
-                begin_stream(head, course).await.map_err(|failure| failure.about(&call.model, None))
+            let was_asked = usage == UsageRequest::Added && call.injects_usage();
+            if was_asked && refuses_usage(head.status, &body.bytes) {
+                return Err(Unusable::UsageRefused);
             }
-            Some(kind) if !call.stream && is_json(kind) => {
-                let course = course(Reading::Bytes { operation }, waits);
-                let answer = read_whole(head, course, *understood).await;
-                answer.map_err(|failure| failure.about(&call.model, None))
-            }
-            Some(_) | None => Err(Failure::bad_answer(&head, "it sent no answer of this API")),
+            return Err(self.classify(&head, &body, &call.model, secret).into());
         }
+        let wanted = Wanted {
+            operation: *understood,
+            is_stream: call.stream,
+            events: Reading::Events {
+                operation: *understood,
+                strip_usage: call.injects_usage(),
+                terminator: upstream.terminator(),
+                max_event: usize::try_from(self.config.server.max_event).unwrap_or(usize::MAX),
+            },
+            usage: if call.wants_usage { UsageChunk::Wanted } else { UsageChunk::Unwanted },
+            most_kept,
+            hold_back: self.platform.sleep(self.hold_back),
+        };
+        let answer = receive(head, course(Reading::Bytes { operation }, waits), wanted).await;
+        Ok(answer.map_err(|failure| failure.about(&call.model, None))?)
     }
 
-    async fn send(&mut self, upstream: &Upstream, model: &str) -> Result<Response<P::Download>, Failure> {
+    async fn send(
+        &mut self,
+        upstream: &Upstream,
+        model: &str,
+        usage: UsageRequest,
+    ) -> Result<Response<P::Download>, Failure> {
         // The upload, the queue or other attempts may have taken all the time there was.
         if self.left().is_zero() {
             return Err(Failure { blame: Blame::Nobody, is_sent: false, ..Failure::timeout(self.total) });
@@ -180,7 +255,7 @@ impl<P: Platform> Errand<'_, P> {
         let model = Some(model).filter(|model| !model.is_empty());
         let query = self.sent.query_for(model);
         let uri = address::uri(upstream, &self.sent.suffix, query.as_deref(), model);
-        let payload = self.sent.cargo.payload(model);
+        let payload = self.sent.cargo.payload(model, usage);
         let (Some(uri), Some(payload)) = (uri, payload) else {
             return Err(Failure::unsent("the request could not be sent"));
         };
@@ -254,67 +329,6 @@ fn verdict<P: Platform>(outcome: &Result<Answer<P>, Failure>) -> Verdict {
     }
 }
 
-/// Holds a stream back until its first content: until then it can fail over unseen.
-async fn begin_stream<P: Platform>(
-    head: response::Parts,
-    mut course: Course<P>,
-) -> Result<Answer<P>, Failure> {
-    let (mut held, mut size) = (VecDeque::new(), 0);
-    loop {
-        match poll_fn(|cx| course.poll_step(cx)).await {
-            Step::Bytes { bytes, is_content } => {
-                size += bytes.len();
-                held.push_back(bytes);
-                if is_content || size > HELD_BACK {
-                    let mut head = dressed(head);
-                    let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
-                    head.headers.insert(header::CONTENT_TYPE, kind);
-                    head.headers.remove(header::CONTENT_LENGTH);
-                    return Ok(Answer::Flowing { head, held, course: Box::new(course) });
-                }
-            }
-            Step::End { ending, .. } => return Err(Failure::ended(&head, ending, &mut course)),
-        }
-    }
-}
-
-async fn read_whole<P: Platform>(
-    head: response::Parts,
-    mut course: Course<P>,
-    operation: Operation,
-) -> Result<Answer<P>, Failure> {
-    let (mut held, mut size) = (VecDeque::new(), 0);
-    loop {
-        match poll_fn(|cx| course.poll_step(cx)).await {
-            Step::Bytes { bytes, .. } => {
-                size += bytes.len();
-                held.push_back(bytes);
-                if size > HELD_WHOLE {
-                    return Ok(Answer::Flowing { head: dressed(head), held, course: Box::new(course) });
-                }
-            }
-            Step::End { ending: Ending::Complete, .. } => break,
-            Step::End { ending, .. } => return Err(Failure::ended(&head, ending, &mut course)),
-        }
-    }
-    let bytes = match held.len() {
-        1 => held.pop_front().unwrap_or_default(),
-        _ => held.into_iter().collect::<Vec<_>>().concat().into(),
-    };
-    let is_encoded = head.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
-    // Nobody asked for a coding; what cannot be read cannot be told from an error, and goes on as it is.
-    if !is_encoded && !course.observer().see_whole(&bytes) {
-        let problem = match operation {
-            Operation::Embeddings => "it sent no embeddings",
-            Operation::Chat | Operation::Completions | Operation::Responses => "it sent no completion",
-        };
-        return Err(Failure::instead_of_answer(&head, &bytes, course.secret(), problem));
-    }
-    let mut head = dressed(head);
-    head.headers.remove(header::CONTENT_LENGTH);
-    Ok(Answer::Whole { head, bytes, course: Box::new(course) })
-}
-
 /// An error that is passed on as it is, unless it is about the credential that the upstream was shown, quotes it, or
 /// is too long.
 async fn pass_error<P: Platform>(head: response::Parts, mut course: Course<P>) -> Result<Answer<P>, Failure> {
@@ -337,14 +351,7 @@ async fn pass_error<P: Platform>(head: response::Parts, mut course: Course<P>) -
         Some(secret) => secret.scrub(&String::from_utf8_lossy(&body.bytes)).into(),
         None => body.bytes.clone(),
     };
-    Ok(Answer::Whole { head, bytes, course: Box::new(course) })
-}
-
-/// An upstream's head as it goes to the client.
-fn dressed(mut head: response::Parts) -> response::Parts {
-    head.headers = headers::toward_client(&head.headers);
-    head.version = http::Version::HTTP_11;
-    head
+    Ok(Answer::Whole { head, bytes, untold: None, course: Box::new(course) })
 }
 
 /// How an answer may report its usage; `None` where it cannot.
@@ -355,9 +362,4 @@ fn framing(head: &response::Parts) -> Option<Framing> {
         Some(kind) if is_json(kind) => Some(Framing::Whole),
         Some(_) | None => None,
     }
-}
-
-fn is_json(media_type: &str) -> bool {
-    media_type == "application/json"
-        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
 }

@@ -26,11 +26,21 @@ pub(super) struct Rules<'a> {
     pub(super) retry: &'a Retry,
     pub(super) fallback_on: &'a [Condition],
     pub(super) route: &'a str,
+    /// How long a stream is held back for its first content.
+    pub(super) hold_back: Duration,
+    /// After how long a silence of a stream a comment goes out.
+    pub(super) keep_alive: Option<Duration>,
 }
 
 impl<'a> Rules<'a> {
     pub(super) fn of(route: &'a Route) -> Self {
-        Self { retry: &route.retry, fallback_on: &route.fallback_on, route: route.pattern.as_str() }
+        Self {
+            retry: &route.retry,
+            fallback_on: &route.fallback_on,
+            route: route.pattern.as_str(),
+            hold_back: route.hold_back,
+            keep_alive: route.keep_alive,
+        }
     }
 }
 
@@ -69,7 +79,8 @@ impl<P: Platform> Attempts<'_, P> {
         let total = self.config.upstream(first.upstream).timeouts.total;
         let deadline = self.started.after(total);
         let (platform, config, trace) = (self.platform, self.config, self.trace);
-        let mut errand = Errand { platform, config, trace, sent, deadline, total };
+        let hold_back = rules.hold_back;
+        let mut errand = Errand { platform, config, trace, sent, deadline, total, hold_back };
         let (mut at, mut attempts, mut attempts_here) = (0, 0, 0);
         // The best reason there is not to have asked those that were passed over.
         let mut shed = None;

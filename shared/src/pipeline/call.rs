@@ -137,7 +137,13 @@ impl<P: Platform> Journey<'_, P> {
         };
         let mut plan = Plan::default();
         plan.take(candidate, self.platform.now());
-        let rules = Rules { retry: &ONCE_MORE, fallback_on: &[], route: "" };
+        let rules = Rules {
+            retry: &ONCE_MORE,
+            fallback_on: &[],
+            route: "",
+            hold_back: Duration::ZERO,
+            keep_alive: None,
+        };
         let key = head.headers.get(IDEMPOTENCY_KEY);
         let mut sent = asked.sent(&caller);
         // Nothing is kept of it here, so it is the upstream that knows it again.
@@ -170,7 +176,7 @@ impl<P: Platform> Journey<'_, P> {
         // By far the largest part of a request; what is answered without an upstream shall not carry it.
         let answer = Box::pin(self.attempts().make(rules, plan, sent, &mut trail)).await;
         match answer {
-            Ok(answer) => Ok(deliver(answer, &method, trail)),
+            Ok(answer) => Ok(deliver(answer, &method, rules.keep_alive, trail)),
             Err(Unanswered { refusal, ending }) => {
                 trail.unanswered(ending, &refusal);
                 Err(refusal)

@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, header};
 
 use super::Journey;
 use super::lookup::{self, IDEMPOTENCY_KEY, Request};
-use crate::call::{self, Call};
+use crate::call::{self, Call, UsageRequest};
 use crate::caller::Caller;
 use crate::endpoint::{Address, Bodies, Endpoint, Operation, ReportedUsage};
 use crate::pattern::Pattern;
@@ -54,10 +54,10 @@ impl<U> Cargo<U> {
     }
 
     /// The body for a candidate. `None` when it was sent before and cannot be sent again.
-    pub(super) fn payload(&mut self, model: Option<&str>) -> Option<Payload<U>> {
+    pub(super) fn payload(&mut self, model: Option<&str>, usage: UsageRequest) -> Option<Payload<U>> {
         Some(match self {
             Self::Call { call, .. } | Self::Named(call) => {
-                Payload::Whole(call.body_for(model.unwrap_or(&call.model)))
+                Payload::Whole(call.body_for(model.unwrap_or(&call.model), usage))
             }
             Self::Form { body, model: place } => {
                 Payload::Whole(model.map_or_else(|| body.clone(), |model| place.fill(body, model)))

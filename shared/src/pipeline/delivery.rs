@@ -1,5 +1,7 @@
 //! An upstream's answer on its way to the one client that asked for it.
 
+use std::time::Duration;
+
 use http::{Method, Response, StatusCode, header, response};
 
 use super::attempt::Answer;
@@ -11,13 +13,14 @@ use crate::stream::Body;
 pub(super) fn deliver<P: Platform>(
     answer: Answer<P>,
     method: &Method,
+    keep_alive: Option<Duration>,
     mut trail: Trail<P>,
 ) -> Response<Body<P>> {
     let (mut head, body) = match answer {
-        Answer::Whole { head, bytes, mut course } => {
+        Answer::Whole { head, bytes, untold, mut course } => {
             trail.note_usage(&mut course);
             trail.sent_first_byte();
-            trail.keep_whole(&mut course, &head, &bytes);
+            trail.keep_whole(&mut course, &head, &bytes, untold.as_ref());
             drop(course);
             trail.ended(Ending::Complete, head.status.as_u16());
             (head, Body::whole(bytes))
@@ -25,7 +28,7 @@ pub(super) fn deliver<P: Platform>(
         Answer::Flowing { head, held, course } => {
             trail.answers(head.status);
             let owed = owed(&head, method);
-            (head, Body::flowing(held, owed, *course, trail))
+            (head, Body::flowing(held, owed, keep_alive, *course, trail))
         }
     };
     head.extensions.clear();

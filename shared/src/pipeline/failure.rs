@@ -188,6 +188,11 @@ impl Failure {
         }
     }
 
+    /// A bound of the gateway's own, which says nothing against the upstream. Another attempt would meet it too.
+    pub(super) fn bound(head: &response::Parts, ending: Ending, refusal: Refusal) -> Self {
+        Self { status: Some(head.status), ..Self::of_client(refusal, ending) }
+    }
+
     /// An answer that ended before anything of it was worth sending.
     pub(super) fn ended<P: Platform>(head: &response::Parts, ending: Ending, course: &mut Course<P>) -> Self {
         if let Some(error) = course.take_error() {
@@ -199,6 +204,7 @@ impl Failure {
         let (condition, problem) = match ending {
             Ending::Stalled => return timeout(waits.idle),
             Ending::DeadlinePassed => return timeout(waits.total),
+            Ending::EventTooLarge => return Self::bound(head, ending, Refusal::EVENT_TOO_LARGE),
             Ending::Reset => (Condition::Connect, "the connection broke in the middle of its answer"),
             Ending::Complete | Ending::Rejected | Ending::Failed | Ending::ClientGone | Ending::Truncated => {
                 (Condition::BadAnswer, "its answer stopped before it began")

@@ -75,10 +75,10 @@ impl<P: Platform> Lead<P> {
                 trail.unanswered(ending, &refusal);
                 pilot.fail(refusal, explanation);
             }
-            Some(Ok(Answer::Whole { head, bytes, mut course })) => {
+            Some(Ok(Answer::Whole { head, bytes, untold, mut course })) => {
                 trail.note_usage(&mut course);
                 trail.sent_first_byte();
-                let entry = trail.keep_whole(&mut course, &head, &bytes);
+                let entry = trail.keep_whole(&mut course, &head, &bytes, untold.as_ref());
                 drop(course);
                 let ending = if pilot.is_left_by_first() { Ending::ClientGone } else { Ending::Complete };
                 trail.ended(ending, head.status.as_u16());

@@ -135,6 +135,15 @@ impl<P: Platform> Journey<'_, P> {
         mut trail: Trail<P>,
     ) -> Result<Response<Body<P>>, Refusal> {
         let longest = case.longest;
+        let keep_alive = match &case.asked.cargo {
+            Cargo::Call { call, .. } if call.stream => self.config.routes[case.resolved.route].keep_alive,
+            Cargo::Call { .. }
+            | Cargo::Named(_)
+            | Cargo::Form { .. }
+            | Cargo::Pairs { .. }
+            | Cargo::Whole(_)
+            | Cargo::Stream(..) => None,
+        };
         let Some(flights) = self.platform.flights().filter(|_| !lookup.flights.is_empty()) else {
             let plan = self.plan(&case);
             let rules = Rules::of(&self.config.routes[case.resolved.route]);
@@ -147,7 +156,7 @@ impl<P: Platform> Journey<'_, P> {
             Ok((pilot, listener)) => match overheard {
                 None => {
                     self.lead(pilot, case, trail);
-                    return self.follow(listener, None, longest).await;
+                    return self.follow(listener, None, longest, keep_alive).await;
                 }
                 Some((lease, id)) => {
                     trail.relay(Relay { platform: self.platform.clone(), lease, id, pilot });
@@ -160,7 +169,7 @@ impl<P: Platform> Journey<'_, P> {
         if let Some(record) = trail.record() {
             record.cache = self.cache;
         }
-        self.follow(listener, Some(trail), longest).await
+        self.follow(listener, Some(trail), longest, keep_alive).await
     }
 
     /// Lets the settlement make the call.

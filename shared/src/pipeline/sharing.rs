@@ -23,6 +23,7 @@ use crate::refusal::Refusal;
 use crate::settlement::Trail;
 use crate::stream::Body;
 use crate::stream::following::Following;
+use crate::stream::keep_alive::KeepAlive;
 
 /// A call ends by its own deadline; who listens gives it this long to say so.
 const BEHIND_DEADLINE: Duration = Duration::from_secs(1);
@@ -173,6 +174,7 @@ impl<P: Platform> Journey<'_, P> {
         listener: Listener,
         mut trail: Option<Trail<P>>,
         total: Duration,
+        keep_alive: Option<Duration>,
     ) -> Result<Response<Body<P>>, Refusal> {
         if let Some(trail) = trail.as_mut().filter(|trail| trail.keeping.repeat.is_some()) {
             trail.witness = Some(listener.witness());
@@ -211,7 +213,8 @@ impl<P: Platform> Journey<'_, P> {
                 if let Some(trail) = &mut trail {
                     trail.answers(head.status);
                 }
-                Body::following(Following::new(listener, trail))
+                let keep_alive = keep_alive.map(|after| KeepAlive::new(self.platform, after));
+                Body::following(Following::new(listener, trail, keep_alive))
             }
         };
         let mut response = Response::new(body);

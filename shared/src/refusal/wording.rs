@@ -69,6 +69,9 @@ impl Refusal {
                 text
             }
             Self::UpstreamFailed { problem } => format!("The upstream gave no usable answer: {problem}."),
+            Self::AnswerTooLarge { what } => {
+                format!("The upstream's answer is larger than this gateway takes: {what}.")
+            }
             Self::NoUpstream { .. } => "No upstream for this model is available at the moment.".into(),
             Self::Overloaded { .. } => "Too many requests at the same time; this one was not begun.".into(),
             Self::StoreLost => {

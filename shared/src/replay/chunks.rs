@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::json::Fields;
+use crate::json::{Fields, says_something};
 use crate::replay::UsageChunk;
 use crate::replay::object::{Object, Piece, fields, is_nothing, is_string, items, value};
 use crate::replay::telling::Telling;
@@ -31,7 +31,7 @@ const IN_EVERY_CHUNK: &[&str] = &["id", "object", "created", "model", "service_t
 
 pub(super) fn to_events<D: Dialect>(whole: &str, wish: UsageChunk) -> Option<String> {
     let answer = fields(whole)?;
-    if value(&answer, "error").is_some_and(|error| error != "null") {
+    if value(&answer, "error").is_some_and(says_something) {
         return None;
     }
     let usage = value(&answer, "usage").filter(|usage| wish == UsageChunk::Wanted && *usage != "null");
@@ -90,14 +90,13 @@ pub(super) fn to_whole<D: Dialect>(events: &[u8]) -> Option<String> {
         value(&chunk, "choices")?;
         for (key, value) in chunk.iter() {
             match key {
-                "error" if value == "null" => {}
-                "error" => return None,
+                "error" if says_something(value) => return None,
                 "choices" => {
                     whole.place(key)?;
                     take_choices(&mut choices, value)?;
                 }
                 // Made to hide how long a chunk is.
-                "obfuscation" => {}
+                "obfuscation" | "error" => {}
                 "object" => whole.set(key, D::WHOLE)?,
                 _ => whole.take(key, Piece::Newest, value)?,
             }

@@ -15,7 +15,9 @@ pub(super) fn to_whole(events: &[u8]) -> Option<String> {
     for data in super::data(events) {
         let data = data?;
         let [kind, response] = json::pick(&data, ["type", "response"]).ok()?;
-        match kind?.read::<String>()?.as_str() {
+        // Of what stands beside the answer nothing is in it.
+        let Some(kind) = kind else { continue };
+        match kind.read::<String>()?.as_str() {
             "response.output_item.done" => told += 1,
             "response.failed" | "error" => return None,
             "response.completed" | "response.incomplete" => {
@@ -31,7 +33,7 @@ pub(super) fn to_whole(events: &[u8]) -> Option<String> {
 
 pub(super) fn to_events(whole: &str) -> Option<String> {
     let response = fields(whole)?;
-    if value(&response, "error").is_some_and(|error| error != "null") {
+    if value(&response, "error").is_some_and(json::says_something) {
         return None;
     }
     let end = match value(&response, "status")? {

@@ -210,6 +210,7 @@ fn mark(end: End) -> Mark {
         | Ending::Stalled
         | Ending::DeadlinePassed
         | Ending::Malformed
+        | Ending::EventTooLarge
         | Ending::UpstreamError
         | Ending::ClientGone => Mark::Cut { notice: end.notice },
     }

@@ -243,20 +243,25 @@ impl<P: Platform> Trail<P> {
         self.ended(Ending::Complete, StatusCode::OK.as_u16());
     }
 
-    /// What is to be kept of an answer that is here as a whole.
+    /// What is to be kept of an answer that is here as a whole. `untold` is the answer itself where the client is
+    /// given the events of it.
     pub(crate) fn keep_whole(
         &mut self,
         course: &mut Course<P>,
         head: &response::Parts,
         body: &Bytes,
+        untold: Option<&Bytes>,
     ) -> Option<Arc<Entry>> {
+        let is_told = untold.is_some();
+        let body = untold.unwrap_or(body);
         let is_encoded = head.headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity");
         let fits = self.most_kept >= body.len() as u64;
         let observer = course.observer();
-        if head.status != StatusCode::OK || is_encoded || !fits || !observer.is_whole() {
+        if head.status != StatusCode::OK || is_encoded || !fits || !observer.is_complete(body) {
             return None;
         }
         let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = if is_told { Some("application/json") } else { content_type };
         let entry = Arc::new(Entry {
             operation: observer.operation(),
             form: Form::Whole,
@@ -342,7 +347,8 @@ impl<P: Platform> Drop for Trail<P> {
 /// own making.
 fn outcome(ending: Ending, caller: impl FnOnce() -> u64) -> Outcome {
     match ending {
-        Ending::Complete | Ending::Rejected | Ending::ClientGone => Outcome::Success,
+        // A bound of the gateway's says nothing against the upstream.
+        Ending::Complete | Ending::Rejected | Ending::ClientGone | Ending::EventTooLarge => Outcome::Success,
         Ending::Stalled | Ending::DeadlinePassed => Outcome::Timeout { caller: caller() },
         Ending::Failed | Ending::Truncated | Ending::Reset | Ending::Malformed | Ending::UpstreamError => {
             Outcome::Failure { scope: FaultScope::Model }

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -13,6 +14,7 @@ use crate::platform::Platform;
 use crate::settlement::Trail;
 use crate::stream::course::{Course, Step};
 use crate::stream::following::Following;
+use crate::stream::keep_alive::KeepAlive;
 
 /// What a shell sends to the client.
 pub struct Body<P: Platform>(Content<P>);
@@ -28,6 +30,7 @@ struct Flowing<P: Platform> {
     held: VecDeque<Bytes>,
     /// Bytes that are still to come, where the head says how many there are.
     owed: Option<u64>,
+    keep_alive: Option<KeepAlive<P>>,
     /// Taken when the answer ends, or by `Drop` when the client leaves.
     open: Option<(Course<P>, Trail<P>)>,
 }
@@ -73,10 +76,12 @@ impl<P: Platform> Body<P> {
         Self(Content::Following(Box::new(following)))
     }
 
-    /// `owed` is the length that the head declares: nobody reads on behind it.
+    /// `owed` is the length that the head declares: nobody reads on behind it. `keep_alive` is after how long a
+    /// silence of a stream a comment goes out.
     pub(crate) fn flowing(
         held: VecDeque<Bytes>,
         owed: Option<u64>,
+        keep_alive: Option<Duration>,
         course: Course<P>,
         trail: Trail<P>,
     ) -> Self {
@@ -84,7 +89,9 @@ impl<P: Platform> Body<P> {
             trail.answered(Ending::Complete, course);
             return Self::whole(Bytes::new());
         }
-        Self(Content::Flowing(Box::new(Flowing { held, owed, open: Some((course, trail)) })))
+        let keep_alive = keep_alive.filter(|_| course.is_events());
+        let keep_alive = keep_alive.map(|after| KeepAlive::new(course.platform(), after));
+        Self(Content::Flowing(Box::new(Flowing { held, owed, keep_alive, open: Some((course, trail)) })))
     }
 }
 
@@ -94,7 +101,12 @@ impl<P: Platform> Flowing<P> {
             return Poll::Ready(Some(Ok(self.hand_out(bytes))));
         }
         let Some((course, _)) = &mut self.open else { return Poll::Ready(None) };
-        match ready!(course.poll_step(cx)) {
+        let step = match (course.poll_step(cx), &mut self.keep_alive) {
+            (Poll::Ready(step), _) => step,
+            (Poll::Pending, Some(keep_alive)) => return keep_alive.poll(cx).map(|comment| Some(Ok(comment))),
+            (Poll::Pending, None) => return Poll::Pending,
+        };
+        match step {
             Step::Bytes { bytes, .. } => Poll::Ready(Some(Ok(self.hand_out(bytes)))),
             Step::End { ending, notice } => {
                 if let Some((course, trail)) = self.open.take() {
@@ -114,6 +126,9 @@ impl<P: Platform> Flowing<P> {
     fn hand_out(&mut self, bytes: Bytes) -> Bytes {
         let Some((course, trail)) = &mut self.open else { return bytes };
         trail.sent_first_byte();
+        if let Some(keep_alive) = &mut self.keep_alive {
+            keep_alive.sent(&bytes);
+        }
         self.owed = self.owed.map(|owed| owed.saturating_sub(bytes.len() as u64));
         if self.held.is_empty()
             && (self.owed == Some(0) || course.take_completion())

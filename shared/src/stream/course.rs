@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::coding::{Coding, Decoded, Fault, Undecoded};
+use crate::config::Terminator;
 use crate::endpoint::Operation;
 use crate::json;
 use crate::ledger::Ending;
@@ -21,19 +22,36 @@ use crate::secret::Secret;
 use crate::sse::{self, Splitter};
 use crate::stream::excerpt::Excerpt;
 use crate::stream::observer::{Meaning, Observer, Passage};
+use crate::stream::opening::Opening;
 use crate::time::Instant;
 use crate::usage::{self, Usage};
 
-/// The largest event that is read; beyond it the answer ends as malformed.
-const LARGEST_EVENT: usize = 1 << 20;
+/// What is added to a stream that is complete, where its upstream does not send it.
+const TERMINATOR: &[u8] = b"data: [DONE]\n\n";
 
 /// How an answer is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// As events of an operation's dialect, held to the contract.
-    Events { operation: Operation, strip_usage: bool },
+    Events { operation: Operation, strip_usage: bool, terminator: Terminator, max_event: usize },
     /// As bytes: the transport alone says whether they are complete.
     Bytes { operation: Option<Operation> },
+}
+
+impl Reading {
+    fn splitter(self) -> Splitter {
+        match self {
+            Self::Events { max_event, .. } => Splitter::new(max_event),
+            Self::Bytes { .. } => Splitter::new(0),
+        }
+    }
+
+    fn observer(self) -> Observer {
+        match self {
+            Self::Events { operation, strip_usage, .. } => Observer::new(operation, strip_usage),
+            Self::Bytes { operation } => Observer::new(operation.unwrap_or(Operation::Responses), false),
+        }
+    }
 }
 
 /// Bounds of the waits.
@@ -84,6 +102,8 @@ struct Recording {
 pub(crate) struct Course<P: Platform> {
     platform: P,
     download: Decoded<P::Download>,
+    /// Bytes that were looked at before it was known how they are to be read.
+    begun: Option<Bytes>,
     reading: Reading,
     splitter: Splitter,
     observer: Observer,
@@ -117,17 +137,14 @@ impl<P: Platform> Course<P> {
         waits: Waits,
         secret: Option<Secret>,
     ) -> Self {
-        let (operation, strip_usage) = match reading {
-            Reading::Events { operation, strip_usage } => (operation, strip_usage),
-            Reading::Bytes { operation } => (operation.unwrap_or(Operation::Responses), false),
-        };
         Self {
             silent_since: None,
             platform: permit.platform.clone(),
             download: Decoded::plain(download),
+            begun: None,
             reading,
-            splitter: Splitter::new(LARGEST_EVENT),
-            observer: Observer::new(operation, strip_usage),
+            splitter: reading.splitter(),
+            observer: reading.observer(),
             usage: None,
             waits,
             timer: None,
@@ -145,6 +162,46 @@ impl<P: Platform> Course<P> {
     pub(crate) fn unpacked(mut self, coding: Option<Coding>) -> Self {
         self.download = self.download.with(coding);
         self
+    }
+
+    /// Changes how the answer is read. Nothing of it has been read yet.
+    pub(crate) fn read_as(&mut self, reading: Reading) {
+        (self.reading, self.splitter, self.observer) = (reading, reading.splitter(), reading.observer());
+    }
+
+    /// Whether it yields whole events, so that a comment may stand between any two of its steps.
+    pub(crate) fn is_events(&self) -> bool {
+        matches!(self.reading, Reading::Events { .. })
+    }
+
+    pub(crate) fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    /// Looks at the first bytes of the answer, which are read all the same.
+    pub(crate) fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<Result<Opening, Ending>> {
+        loop {
+            match self.download.poll_next(cx) {
+                Poll::Ready(Some(Ok(chunk))) => {
+                    self.silent_since = None;
+                    let begun = match self.begun.take() {
+                        None => chunk,
+                        Some(before) => [before, chunk].concat().into(),
+                    };
+                    let opening = Opening::of(&begun);
+                    self.begun = Some(begun);
+                    if let Some(opening) = opening {
+                        return Poll::Ready(Ok(opening));
+                    }
+                }
+                Poll::Ready(Some(Err(undecoded))) => return Poll::Ready(Err(ending_of(undecoded))),
+                Poll::Ready(None) => {
+                    let is_blank = self.begun.as_ref().is_none_or(|begun| begun.trim_ascii().is_empty());
+                    return Poll::Ready(Ok(if is_blank { Opening::Nothing } else { Opening::Other }));
+                }
+                Poll::Pending => return self.poll_waits(cx).map(Err),
+            }
+        }
     }
 
     pub(crate) fn observer(&mut self) -> &mut Observer {
@@ -198,7 +255,11 @@ impl<P: Platform> Course<P> {
             if let Some((ending, notice)) = self.end.take() {
                 return Poll::Ready(Step::End { ending, notice });
             }
-            match self.download.poll_next(cx) {
+            let next = match self.begun.take() {
+                Some(chunk) => Poll::Ready(Some(Ok(chunk))),
+                None => self.download.poll_next(cx),
+            };
+            match next {
                 Poll::Ready(Some(Ok(chunk))) => {
                     self.silent_since = None;
                     if let Some(step) = self.digest(chunk) {
@@ -212,13 +273,7 @@ impl<P: Platform> Course<P> {
                 }
                 Poll::Ready(Some(Err(undecoded))) => {
                     self.is_drained = undecoded == Undecoded::Broken;
-                    self.end_with(match undecoded {
-                        Undecoded::Broken => Ending::Reset,
-                        Undecoded::Coding(Fault::Truncated) => Ending::Truncated,
-                        Undecoded::Coding(
-                            Fault::Malformed | Fault::TooLarge | Fault::TooDense | Fault::TooManyMembers,
-                        ) => Ending::Malformed,
-                    });
+                    self.end_with(ending_of(undecoded));
                 }
                 Poll::Ready(None) => {
                     self.is_drained = true;
@@ -269,7 +324,7 @@ impl<P: Platform> Course<P> {
             }
             Reading::Events { .. } => {
                 let Ok(block) = self.splitter.push(chunk) else {
-                    self.end_with(Ending::Malformed);
+                    self.end_with(Ending::EventTooLarge);
                     return None;
                 };
                 self.read_block(&block)
@@ -284,7 +339,7 @@ impl<P: Platform> Course<P> {
                 self.end = Some((Ending::Complete, None));
                 None
             }
-            Reading::Events { .. } => {
+            Reading::Events { terminator, .. } => {
                 // A last event may lack its blank line. A terminator counts all the same; anything else may be
                 // half of something.
                 let rest = self.splitter.take_rest();
@@ -292,6 +347,13 @@ impl<P: Platform> Course<P> {
                 if !rest.is_empty() && self.observer.see(&frame).0 == Meaning::Terminator {
                     self.end = Some((Ending::Complete, None));
                     let bytes = sse::closed(rest);
+                    self.note(&bytes);
+                    return Some(Step::Bytes { bytes, is_content: true });
+                }
+                let is_over = rest.is_empty() && self.observer.lacks_only_terminator();
+                if is_over && terminator == Terminator::Optional {
+                    self.end = Some((Ending::Complete, None));
+                    let bytes = Bytes::from_static(TERMINATOR);
                     self.note(&bytes);
                     return Some(Step::Bytes { bytes, is_content: true });
                 }
@@ -306,11 +368,11 @@ impl<P: Platform> Course<P> {
         let (mut is_content, mut read, mut excerpt) = (false, 0, Excerpt::of(block));
         for frame in sse::frames(block) {
             // An event that came in one piece is held to the bound as well.
-            let (meaning, passage) = if frame.raw.len() > LARGEST_EVENT {
-                (Meaning::Malformed, Passage::Drop)
-            } else {
-                self.observer.see(&frame)
-            };
+            if frame.raw.len() > self.splitter.limit() {
+                self.end_with(Ending::EventTooLarge);
+                break;
+            }
+            let (meaning, passage) = self.observer.see(&frame);
             match meaning {
                 Meaning::Preamble => {}
                 Meaning::Content => is_content = true,
@@ -318,10 +380,11 @@ impl<P: Platform> Course<P> {
                     is_content = true;
                     self.end = Some((Ending::Complete, None));
                 }
+                Meaning::EarlyTerminator => self.end_with(Ending::Truncated),
                 Meaning::Malformed => self.end_with(Ending::Malformed),
                 Meaning::Failure => self.end_with_failure(frame.data.as_deref().unwrap_or_default()),
             }
-            let is_told = matches!(meaning, Meaning::Malformed | Meaning::Failure);
+            let is_told = matches!(meaning, Meaning::Malformed | Meaning::Failure | Meaning::EarlyTerminator);
             excerpt.take(&frame, if is_told { Passage::Drop } else { passage });
             read += frame.raw.len();
             if self.end.is_some() {
@@ -350,6 +413,7 @@ impl<P: Platform> Course<P> {
             Ending::Truncated => "its answer stopped before it was complete",
             Ending::Reset => "the connection broke in the middle of its answer",
             Ending::Malformed => "it sent what is no event of this API",
+            Ending::EventTooLarge => return self.end_with_notice(ending, &Refusal::EVENT_TOO_LARGE),
             Ending::Stalled => {
                 return self.end_with_notice(ending, &Refusal::Stalled { waited: self.waits.idle });
             }
@@ -405,4 +469,14 @@ fn failed_response(data: &[u8], secret: Option<&Secret>) -> Bytes {
     let text = secret.map_or_else(|| text.clone().into_owned(), |secret| secret.scrub(&text));
     let data = text.lines().collect::<Vec<_>>().join("\ndata: ");
     format!("event: response.failed\ndata: {data}\n\n").into()
+}
+
+fn ending_of(undecoded: Undecoded) -> Ending {
+    match undecoded {
+        Undecoded::Broken => Ending::Reset,
+        Undecoded::Coding(Fault::Truncated) => Ending::Truncated,
+        Undecoded::Coding(Fault::Malformed | Fault::TooLarge | Fault::TooDense | Fault::TooManyMembers) => {
+            Ending::Malformed
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The body of an answer that is shared with others.
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
@@ -9,17 +9,19 @@ use crate::ledger::Ending;
 use crate::platform::Platform;
 use crate::settlement::Trail;
 use crate::stream::Aborted;
+use crate::stream::keep_alive::KeepAlive;
 
 /// A growing answer, read from its beginning.
 pub(crate) struct Following<P: Platform> {
     listener: Option<Listener>,
     /// Of a call that shares another's; who asked first has its books with the call itself.
     trail: Option<Trail<P>>,
+    keep_alive: Option<KeepAlive<P>>,
 }
 
 impl<P: Platform> Following<P> {
-    pub(crate) fn new(listener: Listener, trail: Option<Trail<P>>) -> Self {
-        Self { listener: Some(listener), trail }
+    pub(crate) fn new(listener: Listener, trail: Option<Trail<P>>, keep_alive: Option<KeepAlive<P>>) -> Self {
+        Self { listener: Some(listener), trail, keep_alive }
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -28,8 +30,16 @@ impl<P: Platform> Following<P> {
 
     pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
         let Some(listener) = &self.listener else { return Poll::Ready(None) };
-        match ready!(listener.poll_next(cx)) {
+        let heard = match (listener.poll_next(cx), &mut self.keep_alive) {
+            (Poll::Ready(heard), _) => heard,
+            (Poll::Pending, Some(keep_alive)) => return keep_alive.poll(cx).map(|comment| Some(Ok(comment))),
+            (Poll::Pending, None) => return Poll::Pending,
+        };
+        match heard {
             Heard::Bytes { bytes, end } => {
+                if let Some(keep_alive) = &mut self.keep_alive {
+                    keep_alive.sent(&bytes);
+                }
                 if let Some(trail) = &mut self.trail {
                     trail.sent_first_byte();
                 }

@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use bytes::Bytes;
-use weir::call::{Bounds, Call};
+use weir::call::{Bounds, Call, UsageRequest};
 use weir::endpoint::Operation;
 use weir::json::{self, Fields};
 use weir::refusal::Refusal;
@@ -65,17 +65,17 @@ fn is_what_it_says(call: &Call, deployment: Option<&str>, bytes: &[u8]) {
 fn stays_itself(call: &Call, bytes: &[u8], again: impl Fn(Bytes) -> Call) {
     let sent = fields(str::from_utf8(bytes).unwrap());
     for model in RENAMED {
-        let rewritten = call.body_for(model);
+        let rewritten = call.body_for(model, UsageRequest::Added);
         let read = again(rewritten.clone());
         assert_eq!((read.model.as_str(), read.stream), (model, call.stream));
         assert!(!read.injects_usage(), "asked for once");
         assert_eq!(read.wants_usage, call.wants_usage || call.injects_usage());
-        assert_eq!(read.body_for(model), rewritten, "rewritten once");
+        assert_eq!(read.body_for(model, UsageRequest::Added), rewritten, "rewritten once");
         assert_eq!(fields(str::from_utf8(&rewritten).unwrap()), sent);
     }
     let said = sent_model(bytes);
     if let Some(model) = said.filter(|_| !call.injects_usage()) {
-        assert_eq!(call.body_for(&model), bytes, "nothing to change, nothing changed");
+        assert_eq!(call.body_for(&model, UsageRequest::Added), bytes, "nothing to change, nothing changed");
     }
 }
 

@@ -24,6 +24,7 @@ use weir::platform::{
 };
 use weir::roll;
 use weir::time::{Instant, UnixMillis};
+use weir::usage_refusals::UsageRefusals;
 
 use crate::clock::{Clock, Sleep};
 use crate::flow::{Flow, Watch};
@@ -47,6 +48,7 @@ struct Inside {
     is_store_lost: Cell<bool>,
     shares: Cell<bool>,
     flights: Flights,
+    usage_refusals: UsageRefusals,
     limiters: Limiters,
     scripts: Rc<RefCell<BTreeMap<String, VecDeque<Act>>>>,
     opened: Cell<usize>,
@@ -87,6 +89,7 @@ impl Default for Shell {
             is_store_lost: Cell::new(false),
             shares: Cell::new(false),
             flights: Flights::default(),
+            usage_refusals: UsageRefusals::default(),
             limiters: Limiters::default(),
             clock,
             rolls: Cell::new(Rolls::Always(0)),
@@ -121,6 +124,7 @@ impl Shell {
             is_store_lost: Cell::new(false),
             shares: Cell::new(kind == Kind::Process),
             flights: Flights::default(),
+            usage_refusals: UsageRefusals::default(),
             limiters: Limiters::default(),
             scripts: Rc::clone(&first.scripts),
             opened: Cell::new(0),
@@ -361,6 +365,10 @@ impl Platform for Shell {
             return Err(StoreLost);
         }
         Ok(self.0.store.borrow_mut().overhear(&lease, id, from, self.now()))
+    }
+
+    fn usage_refusals(&self) -> Option<&UsageRefusals> {
+        self.0.shares.get().then_some(&self.0.usage_refusals)
     }
 
     fn flights(&self) -> Option<&Flights> {

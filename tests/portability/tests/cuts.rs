@@ -22,6 +22,8 @@ timeout = { idle = "7s" }
 [[route]]
 model = "*"
 to = ["a"]
+hold_back = "1h"
+keep_alive = "off"
 "#;
 
 /// A way in which an answer stops, and what it is called once it has begun.

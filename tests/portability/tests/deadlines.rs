@@ -77,7 +77,7 @@ fn each_wait_has_its_own_bound_and_answer() {
     ] {
         let shell = Shell::default();
         shell.script("a", [act]);
-        let reply = ask(&shell, TIMEOUTS, "");
+        let reply = ask(&shell, TIMEOUTS, "hold_back = \"1h\"");
         // A timeout at the only candidate there is is not tried again.
         let attempts: u32 = if status == 504 { 1 } else { 3 };
         assert_eq!(shell.clock().elapsed(), each * attempts, "{label}: no back-off");

@@ -17,6 +17,7 @@ fn one() -> Arc<Config> {
     config(
         r#"
         auth = "open"
+        server = { max_event = "1MiB" }
         [upstream.a]
         dialect = "openai"
         base_url = "https://a.example/v1"
@@ -41,13 +42,13 @@ fn flood(first: &str, piece: &Bytes) -> (Reply, Ending) {
 }
 
 #[test]
-fn an_event_without_end_is_given_up_at_a_megabyte() {
+fn an_event_without_end_is_given_up_at_its_bound() {
     let word = samples::chat_with_usage().events[1].sent.clone();
     let endless = Bytes::from(vec![b'x'; PIECE]);
     for (label, first, ending) in [
-        ("before the first word", "data: ".to_owned(), Ending::Failed),
-        ("behind it", format!("{word}data: "), Ending::Malformed),
-        ("in a comment", format!("{word}: "), Ending::Malformed),
+        ("before the first word", "data: ".to_owned(), Ending::EventTooLarge),
+        ("behind it", format!("{word}data: "), Ending::EventTooLarge),
+        ("in a comment", format!("{word}: "), Ending::EventTooLarge),
     ] {
         let (reply, got) = flood(&first, &endless);
         assert_eq!(got, ending, "{label}");
@@ -56,10 +57,10 @@ fn an_event_without_end_is_given_up_at_a_megabyte() {
 }
 
 #[test]
-fn lines_without_end_are_given_up_at_a_megabyte() {
+fn lines_without_end_are_given_up_at_their_bound() {
     let word = samples::chat_with_usage().events[1].sent.clone();
     let (reply, ending) = flood(&format!("{word}data: "), &Bytes::from(b"x\ndata: ".repeat(PIECE / 8)));
-    assert_eq!(ending, Ending::Malformed);
+    assert_eq!(ending, Ending::EventTooLarge);
     assert!(reply.held <= MIB + HELD_BACK + PIECE, "{} bytes", reply.held);
 }
 

@@ -178,8 +178,13 @@ fn failures() -> Vec<(&'static str, Act, Condition, u16)> {
         ("JSON cut short", json(&WHOLE_CHAT.answer[..60]), Condition::BadAnswer, 502),
         ("nothing", json(""), Condition::BadAnswer, 502),
         ("another kind of answer", json(r#"{"object":"list","data":[]}"#), Condition::BadAnswer, 502),
-        ("no content type", Answer::new(200, "", WHOLE_CHAT.answer).into(), Condition::BadAnswer, 502),
-        ("events nobody asked for", Answer::events(samples::chat().sent()).into(), Condition::BadAnswer, 502),
+        ("text", Answer::new(200, "text/plain", "secret").into(), Condition::BadAnswer, 502),
+        (
+            "events that are cut",
+            Answer::events(samples::chat().events[1].sent.clone()).into(),
+            Condition::BadAnswer,
+            502,
+        ),
         (
             "a reset in the middle",
             Answer::json(&WHOLE_CHAT.answer[..60]).ending(End::Broken).into(),
@@ -337,15 +342,16 @@ fn a_spent_account_leads_to_the_fallback_or_to_its_own_words() {
 }
 
 #[test]
-fn json_where_a_stream_was_asked_for_is_no_answer() {
+fn json_that_is_no_completion_is_no_answer_to_a_stream() {
     let sample = samples::chat();
-    for answer in [Answer::json(WHOLE_CHAT.answer), Answer::json(r#"{"error":{"message":"secret"}}"#)] {
+    let an_error = r#"{"error":{"message":"secret"}}"#;
+    for (body, failure) in [("{}", Condition::BadAnswer), (an_error, Condition::ServerError)] {
         let shell = Shell::default();
-        shell.script("a", [answer]);
+        shell.script("a", [Answer::json(body)]);
         let request = post(shell.clock(), sample.path, sample.request.clone());
         let reply = exchange(&shell, &config(ALONE), request);
         assert_eq!((reply.status, shell.sent().len()), (502, 3));
-        assert_eq!(shell.records()[0].attempts[0].failure, Some(Condition::BadAnswer));
+        assert_eq!(shell.records()[0].attempts[0].failure, Some(failure));
     }
 }
 

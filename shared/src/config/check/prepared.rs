@@ -26,7 +26,8 @@ use crate::config::raw::{self, ApiKey, BaseUrl, Setting};
 use crate::config::report::Report;
 use crate::config::source::{self, Document, Lines, Surroundings};
 use crate::config::{
-    Auth, Config, Credential, Dialect, Limits, Passthrough, Route, Server, Timeouts, Upstream, UpstreamId,
+    Auth, Config, Credential, Dialect, Limits, Passthrough, Route, Server, Terminator, Timeouts, Upstream,
+    UpstreamId,
 };
 use crate::overload::Concurrency;
 use crate::pack::{self, Garbled};
@@ -95,6 +96,8 @@ struct UpstreamDraft {
     breaker: breaker::Policy,
     breaker_per_model: bool,
     concurrency: Option<Concurrency>,
+    include_usage: bool,
+    terminator: Option<Terminator>,
 }
 
 /// Surroundings in which everything that is referred to is there.
@@ -277,7 +280,8 @@ fn draft(
     upstream: Upstream,
     (base_url, api_key): (Option<BaseUrl>, Option<ApiKey>),
 ) -> Option<UpstreamDraft> {
-    let Upstream { name, dialect, timeouts, breaker, breaker_per_model, concurrency, .. } = upstream;
+    let Upstream { name, dialect, timeouts, breaker, breaker_per_model, .. } = upstream;
+    let Upstream { concurrency, include_usage, terminator, .. } = upstream;
     let base_url = base_url?;
     Some(UpstreamDraft {
         name,
@@ -288,6 +292,8 @@ fn draft(
         breaker,
         breaker_per_model,
         concurrency,
+        include_usage,
+        terminator,
     })
 }
 
@@ -298,14 +304,25 @@ fn furnished(
     report: &mut Report<'_>,
 ) -> Option<Upstream> {
     let UpstreamDraft { name, dialect, base_url, api_key, timeouts, .. } = draft;
-    let UpstreamDraft { breaker, breaker_per_model, concurrency, .. } = draft;
+    let UpstreamDraft { breaker, breaker_per_model, concurrency, include_usage, terminator, .. } = draft;
     let references = (&base_url, api_key.as_ref());
     let base_url = upstream::address(references, &path.key("base_url"), surroundings, report)?;
     let credential = match &api_key {
         Some(reference) => credential::credential(reference, &path.key("api_key"), surroundings, report),
         None => Credential::None,
     };
-    Some(Upstream { name, dialect, base_url, credential, timeouts, breaker, breaker_per_model, concurrency })
+    Some(Upstream {
+        name,
+        dialect,
+        base_url,
+        credential,
+        timeouts,
+        breaker,
+        breaker_per_model,
+        concurrency,
+        include_usage,
+        terminator,
+    })
 }
 
 impl DefaultsDraft {

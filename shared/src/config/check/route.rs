@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use super::upstream::Names;
-use super::{breaker, cache, check_model, defaults, limits, within};
+use super::{breaker, cache, check_model, defaults, limits, positive, within};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
@@ -16,6 +16,11 @@ use crate::pattern::Pattern;
 
 /// So that no sum of weights overflows.
 const MOST_WEIGHT: u32 = 1_000_000;
+
+/// How long a stream is held back, and after how long a silence its client is sent a comment, where the document says
+/// nothing.
+const HOLD_BACK: Duration = Duration::from_secs(5);
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// What the rest of the document says to a route.
 pub(super) struct Context<'a> {
@@ -84,6 +89,13 @@ fn route(raw: raw::Route, path: &Path, context: &Context<'_>, report: &mut Repor
     });
     let limits = raw.limits.map(|limits| limits::limits(limits, &path.key("limits"), report));
     let retry = retry(raw.retry.as_ref(), &path.key("retry"), report);
+    let keep_alive = match raw.keep_alive {
+        Some(raw::KeepAlive::Word(_)) => None,
+        Some(raw::KeepAlive::After(time)) => {
+            Some(positive(Some(time), KEEP_ALIVE, &path.key("keep_alive"), report))
+        }
+        None => Some(KEEP_ALIVE),
+    };
     Some(Route {
         pattern: pattern?,
         to,
@@ -98,6 +110,8 @@ fn route(raw: raw::Route, path: &Path, context: &Context<'_>, report: &mut Repor
         limits: limits.unwrap_or_default(),
         breaker,
         cache,
+        hold_back: raw.hold_back.map_or(HOLD_BACK, |time| time.0),
+        keep_alive,
     })
 }
 

@@ -44,6 +44,10 @@ pub(super) fn server(raw: &raw::Server, auth: Auth, report: &mut Report<'_>) -> 
     if !(Duration::from_secs(1)..=LONGEST_IDEMPOTENCY).contains(&idempotency) {
         report.fault(&path.key("idempotency"), "must be at least 1s and at most 168h");
     }
+    let max_event = raw.max_event.map_or(32 << 20, |size| size.0);
+    if !(1..=1 << 30).contains(&max_event) {
+        report.fault(&path.key("max_event"), "must be at least 1 byte and at most 1GiB");
+    }
     Server {
         max_body,
         max_depth,
@@ -55,6 +59,7 @@ pub(super) fn server(raw: &raw::Server, auth: Auth, report: &mut Report<'_>) -> 
         trusted_proxies,
         concurrency,
         idempotency,
+        max_event,
         cors: raw.cors.as_ref().map(|raw| cors(raw, auth, &path.key("cors").key("origins"), report)),
     }
 }

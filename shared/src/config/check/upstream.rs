@@ -89,6 +89,8 @@ fn upstream(
         breaker: breaker.unwrap_or_default(),
         breaker_per_model: per_model.unwrap_or(true),
         concurrency,
+        include_usage: raw.include_usage.unwrap_or(true),
+        terminator: raw.terminator,
         dialect,
     })
 }

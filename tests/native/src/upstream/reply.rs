@@ -62,13 +62,22 @@ pub fn content(text: &str) -> Act {
     Act::Send(chunk(&event(text)))
 }
 
-/// The last events of a stream: usage, terminator, end.
+/// The event that ends the one choice of a stream.
+pub fn finish() -> String {
+    let event = json!({
+        "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "up",
+        "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+    });
+    format!("data: {event}\n\n")
+}
+
+/// The last events of a stream: the end of its choice, usage, terminator, end.
 pub fn farewell() -> Act {
     let usage = json!({
         "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": [],
         "usage": {"prompt_tokens": 11, "completion_tokens": 22, "total_tokens": 33},
     });
-    let last = format!("data: {usage}\n\ndata: [DONE]\n\n");
+    let last = format!("{}data: {usage}\n\ndata: [DONE]\n\n", finish());
     Act::Send([chunk(&last), Bytes::from_static(b"0\r\n\r\n")].concat().into())
 }
 

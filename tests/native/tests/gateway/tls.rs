@@ -51,7 +51,7 @@ async fn answer(request: Request<Incoming>) -> Response<Full<Bytes>> {
     let is_streamed = String::from_utf8_lossy(&body).contains("\"stream\":true");
     let (kind, text) = if is_streamed {
         let event = weir_native_tests::reply::event("hi");
-        ("text/event-stream", format!("{event}data: [DONE]\n\n"))
+        ("text/event-stream", format!("{event}{}data: [DONE]\n\n", weir_native_tests::reply::finish()))
     } else {
         let message = r#"{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}"#;
         ("application/json", format!(r#"{{"object":"chat.completion","choices":[{message}]}}"#))

@@ -9,7 +9,7 @@ use crate::caller::Caller;
 use crate::config::raw::{self, ApiKey, BaseUrl, FromEnv, FromVariable, Setting, Share, Size, Time};
 use crate::config::{
     Auth, Condition, Dialect, OnDisconnect, Passthrough, Pick, Retry, Route, Server, Sticky, Target,
-    Timeouts, UpstreamId,
+    Terminator, Timeouts, UpstreamId,
 };
 use crate::endpoint::PathPattern;
 use crate::overload::{Bound, Concurrency, Priority};
@@ -22,14 +22,16 @@ packed!(struct Draft {
 } if Self::is_sound);
 // The simulated provider has no address, so nothing is written that speaks to it.
 packed!(struct UpstreamDraft {
-    name, dialect, base_url, api_key, timeouts, breaker, breaker_per_model, concurrency,
+    name, dialect, base_url, api_key, timeouts, breaker, breaker_per_model, concurrency, include_usage,
+    terminator,
 } if |upstream| !matches!(upstream.dialect, Dialect::Simulated));
 packed!(struct Server {
     max_body, max_depth, max_n, header_timeout, body_timeout, grace, workers, trusted_proxies, concurrency,
-    idempotency, cors,
+    idempotency, max_event, cors,
 });
 packed!(struct Route {
     pattern, to, fallback, fallback_on, pick, sticky, on_disconnect, retry, advertise, limits, breaker, cache,
+    hold_back, keep_alive,
 } found { defaults });
 packed!(struct Passthrough { upstream, paths, models });
 packed!(struct DefaultsDraft { gateway, by_route });
@@ -57,6 +59,7 @@ packed!(enum BaseUrl { 0 => Text(text), 1 => Env(variable) });
 packed!(enum Setting { 0 => Number(number), 1 => Variable(variable) });
 packed!(enum Bound { 0 => Fixed(count), 1 => Adaptive { least, most } });
 packed!(enum raw::StoreKind { 0 => Embedded, 1 => Redis });
+packed!(enum Terminator { 0 => Required, 1 => Optional });
 packed!(enum Pick { 0 => Weighted, 1 => Fastest, 2 => LeastBusy });
 packed!(enum Sticky { 0 => Nothing, 1 => Caller });
 packed!(enum OnDisconnect { 0 => Cancel, 1 => Finish });

@@ -41,6 +41,8 @@ api_key = { file = "/run/key" }
 timeout = { connect = "1s", first_byte = "2s", idle = "3s", total = "4s" }
 breaker = { consecutive = 2, failure_rate = "7%", window = "9s", minimum = 3, open = "11s", on_rate_limit = "ignore" }
 concurrency = { limit = "adaptive", queue = 1 }
+include_usage = false
+terminator = "optional"
 [upstream."b.c"]
 dialect = "azure"
 api_version = "2024-10-21"
@@ -56,6 +58,8 @@ fallback_on = ["timeout", "credentials"]
 pick = "least-busy"
 sticky = "caller"
 on_disconnect = "finish"
+hold_back = "1s"
+keep_alive = "7s"
 retry = { attempts = 2, backoff = "3ms", max_wait = "2s" }
 limits = { requests = "3/s, 9/d", tokens = "1000/min", concurrent = 3, on_store_loss = "closed" }
 breaker = { consecutive = 4 }
@@ -223,7 +227,7 @@ fn what_is_wrong_with_a_document_is_told_when_it_is_prepared() {
     let simulated =
         FULL.replace("dialect = \"openai\"\nbase_url = { env = \"ADDRESS\" }", "dialect = \"simulated\"");
     for (text, expected) in [
-        (FULL.replace("to = [\"a\"]", "to = [\"z\"]"), "weir:51: route[1].to[0]"),
+        (FULL.replace("to = [\"a\"]", "to = [\"z\"]"), "weir:55: route[1].to[0]"),
         (simulated.replace("api_key = { file = \"/run/key\" }\n", ""), "there is no simulated provider here"),
     ] {
         let told = Config::prepare(&document(&text)).unwrap_err().to_string();

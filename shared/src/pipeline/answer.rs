@@ -1,0 +1,248 @@
+//! An upstream's answer to an understood call, from its head to what may go to the client: what it is, by its first
+//! bytes, and in which form it is wanted.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use http::{HeaderValue, header, response};
+
+use super::attempt::Answer;
+use super::failure::Failure;
+use crate::endpoint::Operation;
+use crate::headers;
+use crate::ledger::Ending;
+use crate::platform::Platform;
+use crate::refusal::Refusal;
+use crate::replay::{self, UsageChunk};
+use crate::stream::course::{Course, Reading, Step};
+use crate::stream::opening::Opening;
+
+/// Bytes of a stream that are held back at most until its first content.
+const HELD_BACK: usize = 64 * 1024;
+
+/// Bytes of a JSON answer that are read before it goes on; a longer one goes on as it comes.
+const HELD_WHOLE: usize = 16 << 20;
+
+/// How an answer is wanted.
+pub(super) struct Wanted<S> {
+    pub(super) operation: Operation,
+    /// As events, or as a whole.
+    pub(super) is_stream: bool,
+    /// How events are read.
+    pub(super) events: Reading,
+    pub(super) usage: UsageChunk,
+    /// Bytes of a stream that are kept.
+    pub(super) most_kept: u64,
+    /// Ends when a stream is held back no longer.
+    pub(super) hold_back: S,
+}
+
+/// Reads as much of an answer as has to be known before it goes to the client. `course` reads bytes.
+pub(super) async fn receive<P: Platform>(
+    head: response::Parts,
+    mut course: Course<P>,
+    mut wanted: Wanted<P::Sleep>,
+) -> Result<Answer<P>, Failure> {
+    let label = headers::media_type(&head.headers);
+    let is_labelled_events = label.as_deref() == Some("text/event-stream");
+    let opening = if is_encoded(&head) {
+        // Nobody asked for a coding, and its bytes say nothing.
+        match label.as_deref() {
+            Some("text/event-stream") => Opening::Events,
+            Some(kind) if is_json(kind) => Opening::Json,
+            Some(_) | None => Opening::Other,
+        }
+    } else if wanted.is_stream && is_labelled_events {
+        match select(poll_fn(|cx| course.poll_opening(cx)), &mut wanted.hold_back).await {
+            Either::Left((opening, _)) => {
+                opening.map_err(|ending| Failure::ended(&head, ending, &mut course))?
+            }
+            Either::Right(((), _)) => {
+                course.read_as(wanted.events);
+                if wanted.most_kept > 0 {
+                    course.record(wanted.most_kept);
+                }
+                return Ok(flowing(head, VecDeque::new(), course));
+            }
+        }
+    } else {
+        let opening = poll_fn(|cx| course.poll_opening(cx)).await;
+        opening.map_err(|ending| Failure::ended(&head, ending, &mut course))?
+    };
+    match (opening, wanted.is_stream) {
+        (Opening::Events, true) => {
+            course.read_as(wanted.events);
+            begin_stream(head, course, wanted).await
+        }
+        (Opening::Events, false) if wanted.operation != Operation::Embeddings => {
+            course.read_as(wanted.events);
+            gather(head, course, wanted.operation).await
+        }
+        (Opening::Json, false) => read_whole(head, course, wanted.operation).await,
+        (Opening::Json, true) => tell(read_whole(head, course, wanted.operation).await?, &wanted),
+        (Opening::Nothing, true) if is_labelled_events => {
+            Err(Failure::ended(&head, Ending::Truncated, &mut course))
+        }
+        (Opening::Nothing | Opening::Other | Opening::Events, _) => {
+            Err(Failure::bad_answer(&head, "it sent no answer of this API"))
+        }
+    }
+}
+
+/// Holds a stream back until its first content: until then it can fail over unseen. But not for long: whoever
+/// waits, and whatever stands in between, has to see that something comes.
+async fn begin_stream<P: Platform>(
+    head: response::Parts,
+    mut course: Course<P>,
+    mut wanted: Wanted<P::Sleep>,
+) -> Result<Answer<P>, Failure> {
+    if wanted.most_kept > 0 {
+        course.record(wanted.most_kept);
+    }
+    let (mut held, mut size) = (VecDeque::new(), 0);
+    loop {
+        match select(poll_fn(|cx| course.poll_step(cx)), &mut wanted.hold_back).await {
+            Either::Left((Step::Bytes { bytes, is_content }, _)) => {
+                size += bytes.len();
+                held.push_back(bytes);
+                if is_content || size > HELD_BACK {
+                    return Ok(flowing(head, held, course));
+                }
+            }
+            Either::Left((Step::End { ending, .. }, _)) => {
+                return Err(Failure::ended(&head, ending, &mut course));
+            }
+            Either::Right(((), _)) => return Ok(flowing(head, held, course)),
+        }
+    }
+}
+
+fn flowing<P: Platform>(head: response::Parts, held: VecDeque<Bytes>, course: Course<P>) -> Answer<P> {
+    Answer::Flowing { head: told_as_events(head), held, course: Box::new(course) }
+}
+
+async fn read_whole<P: Platform>(
+    head: response::Parts,
+    mut course: Course<P>,
+    operation: Operation,
+) -> Result<Answer<P>, Failure> {
+    let (mut held, mut size) = (VecDeque::new(), 0);
+    loop {
+        match poll_fn(|cx| course.poll_step(cx)).await {
+            Step::Bytes { bytes, .. } => {
+                size += bytes.len();
+                held.push_back(bytes);
+                if size > HELD_WHOLE {
+                    let head = told_as_json(head);
+                    return Ok(Answer::Flowing { head, held, course: Box::new(course) });
+                }
+            }
+            Step::End { ending: Ending::Complete, .. } => break,
+            Step::End { ending, .. } => return Err(Failure::ended(&head, ending, &mut course)),
+        }
+    }
+    let bytes = match held.len() {
+        1 => held.pop_front().unwrap_or_default(),
+        _ => held.into_iter().collect::<Vec<_>>().concat().into(),
+    };
+    // What cannot be read cannot be told from an error, and goes on as it is.
+    if !is_encoded(&head) && !course.observer().see_whole(&bytes) {
+        let problem = match operation {
+            Operation::Embeddings => "it sent no embeddings",
+            Operation::Chat | Operation::Completions | Operation::Responses => "it sent no completion",
+        };
+        return Err(Failure::instead_of_answer(&head, &bytes, course.secret(), problem));
+    }
+    let mut head = told_as_json(head);
+    head.headers.remove(header::CONTENT_LENGTH);
+    Ok(Answer::Whole { head, bytes, untold: None, course: Box::new(course) })
+}
+
+/// A whole answer for whoever wants events.
+#[expect(clippy::result_large_err, reason = "as large as its callers' futures hold it anyway")]
+fn tell<P: Platform>(answer: Answer<P>, wanted: &Wanted<P::Sleep>) -> Result<Answer<P>, Failure> {
+    match answer {
+        Answer::Whole { head, bytes, course, .. } => {
+            let Some(events) = replay::to_events(wanted.operation, &bytes, wanted.usage) else {
+                return Err(Failure::bad_answer(
+                    &head,
+                    "it sent a whole answer that cannot be told as a stream",
+                ));
+            };
+            Ok(Answer::Whole { head: told_as_events(head), bytes: events, untold: Some(bytes), course })
+        }
+        Answer::Flowing { head, .. } => Err(too_large(&head)),
+    }
+}
+
+/// Events for whoever wants a whole answer: read to their end, and put together.
+async fn gather<P: Platform>(
+    head: response::Parts,
+    mut course: Course<P>,
+    operation: Operation,
+) -> Result<Answer<P>, Failure> {
+    course.record(HELD_WHOLE as u64);
+    let mut size = 0;
+    loop {
+        match poll_fn(|cx| course.poll_step(cx)).await {
+            Step::Bytes { bytes, .. } => {
+                size += bytes.len();
+                if size > HELD_WHOLE {
+                    return Err(too_large(&head));
+                }
+            }
+            Step::End { ending: Ending::Complete, .. } => break,
+            Step::End { ending, .. } => return Err(Failure::ended(&head, ending, &mut course)),
+        }
+    }
+    let events = course.take_recording();
+    let Some(whole) = events.and_then(|events| replay::to_whole(operation, &events)) else {
+        return Err(Failure::bad_answer(&head, "it sent a stream that cannot be told as a whole answer"));
+    };
+    course.observer().note_gathered();
+    let mut head = told_as_json(head);
+    head.headers.remove(header::CONTENT_LENGTH);
+    Ok(Answer::Whole { head, bytes: whole, untold: None, course: Box::new(course) })
+}
+
+fn too_large(head: &response::Parts) -> Failure {
+    let what = "it has another form than was asked for, and is too long to be put into that one";
+    Failure::bound(head, Ending::Failed, Refusal::AnswerTooLarge { what })
+}
+
+fn told_as_events(head: response::Parts) -> response::Parts {
+    let mut head = dressed(head);
+    let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
+    head.headers.insert(header::CONTENT_TYPE, kind);
+    head.headers.remove(header::CONTENT_LENGTH);
+    head
+}
+
+/// With the label that is right; one that is stays as it is.
+fn told_as_json(head: response::Parts) -> response::Parts {
+    let is_right = headers::media_type(&head.headers).is_some_and(|kind| is_json(&kind));
+    let mut head = dressed(head);
+    if !is_right {
+        head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    head
+}
+
+/// An upstream's head as it goes to the client.
+pub(super) fn dressed(mut head: response::Parts) -> response::Parts {
+    head.headers = headers::toward_client(&head.headers);
+    head.version = http::Version::HTTP_11;
+    head
+}
+
+/// Whether it has a content coding.
+fn is_encoded(head: &response::Parts) -> bool {
+    head.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity")
+}
+
+pub(super) fn is_json(media_type: &str) -> bool {
+    media_type == "application/json"
+        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+}
