@@ -56,6 +56,7 @@ pub(crate) fn log(record: &Record) {
         output_tokens = record.usage.output.0,
         usage = record.usage.source.name(),
         attempts = record.tried(),
+        cause = record.causes(),
         fallbacks = record.fallbacks,
         first_byte_ms = record.first_byte.map(millis),
         took_ms = millis(record.took),

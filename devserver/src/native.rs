@@ -319,7 +319,14 @@ impl Platform for Native {
             Event::Answered { upstream, after, failure } => {
                 process.store().sample(upstream, after, failure.is_some(), self.now());
             }
-            Event::Retried { .. } | Event::FellBack { .. } | Event::Queued { .. } | Event::Shed { .. } => {}
+            Event::Unconnected { upstream, cause } => {
+                process.store().unconnected(upstream, cause, self.now());
+            }
+            Event::Stale { .. }
+            | Event::Retried { .. }
+            | Event::FellBack { .. }
+            | Event::Queued { .. }
+            | Event::Shed { .. } => {}
             Event::Refused { request_id, caller, refusal } => {
                 let (status, code) = (refusal.status().as_u16(), refusal.code().unwrap_or_default());
                 tracing::info!(request_id, caller, status, code, "refused");

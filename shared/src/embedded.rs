@@ -20,8 +20,8 @@ use crate::cache::Freshness;
 use crate::config::UpstreamId;
 use crate::control::{Entry, Full, Listing, Order, Overrides};
 use crate::platform::{
-    Ask, Closing, Finding, Keeping, Lease, Leased, Opened, Overheard, Piece, Recalled, Renewed, Repeat,
-    Repeated, Reservation,
+    Ask, Closing, ConnectFault, Finding, Keeping, Lease, Leased, Opened, Overheard, Piece, Recalled, Renewed,
+    Repeat, Repeated, Reservation,
 };
 use crate::retry::RetryBudget;
 use crate::standing::Standing;
@@ -249,6 +249,11 @@ impl Store {
     /// A first byte came, or an attempt failed.
     pub fn sample(&mut self, upstream: &str, after: Duration, failed: bool, now: Instant) {
         self.standing(upstream).sample(after, failed, now);
+    }
+
+    /// There was no connection.
+    pub fn unconnected(&mut self, upstream: &str, cause: ConnectFault, now: Instant) {
+        self.standing(upstream).unconnected = Some((cause, now));
     }
 
     /// Calls at all upstreams.

@@ -67,6 +67,9 @@ struct Tried {
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<&'static str>,
+    /// Why there was no connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
     ms: u64,
 }
 
@@ -132,6 +135,7 @@ impl Explanation {
             upstream: attempt.upstream.clone(),
             status: attempt.status,
             failure: attempt.failure.map(crate::config::Condition::name),
+            cause: attempt.cause.map(crate::platform::ConnectFault::name),
             ms: millis(attempt.took),
         };
         self.attempts = record.attempts.iter().map(tried).collect();

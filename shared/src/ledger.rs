@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::cache::Status;
 use crate::caller::Caller;
 use crate::config::Condition;
+use crate::platform::ConnectFault;
 use crate::time::UnixMillis;
 use crate::usage::Usage;
 
@@ -55,6 +56,8 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// `None` when it succeeded, or failed by the caller's own doing.
     pub failure: Option<Condition>,
+    /// Why there was no connection.
+    pub cause: Option<ConnectFault>,
     pub took: Duration,
 }
 
@@ -63,11 +66,24 @@ impl Record {
     pub fn tried(&self) -> String {
         self.attempts.iter().map(Attempt::to_string).collect::<Vec<_>>().join(" ")
     }
+
+    /// Why there was no connection, as logs write it: `upstream: connection refused`, each upstream's last, one behind
+    /// the other. `None` where nothing failed so.
+    pub fn causes(&self) -> Option<String> {
+        let mut causes: Vec<(&str, ConnectFault)> = Vec::new();
+        for attempt in &self.attempts {
+            let Some(cause) = attempt.cause else { continue };
+            causes.retain(|(upstream, _)| *upstream != attempt.upstream);
+            causes.push((&attempt.upstream, cause));
+        }
+        let told: Vec<_> = causes.iter().map(|(name, cause)| format!("{name}: {}", cause.name())).collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    }
 }
 
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { upstream, status, failure, took } = self;
+        let Self { upstream, status, failure, cause: _, took } = self;
         match (failure, status) {
             (Some(failure), _) => write!(f, "{upstream}:{}", failure.name()),
             (None, Some(status)) => write!(f, "{upstream}:{status}"),
@@ -149,8 +165,13 @@ mod tests {
             (None, Some(Condition::Timeout), "a:timeout:12ms"),
             (None, None, "a:none:12ms"),
         ] {
-            let attempt =
-                Attempt { upstream: "a".into(), status, failure, took: Duration::from_micros(12_900) };
+            let attempt = Attempt {
+                upstream: "a".into(),
+                status,
+                failure,
+                cause: None,
+                took: Duration::from_micros(12_900),
+            };
             assert_eq!(attempt.to_string(), expected);
         }
     }

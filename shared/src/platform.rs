@@ -3,6 +3,7 @@
 //! Nothing here asks for `Send`. A shell whose runtime needs it has types that are, and the future of
 //! [`crate::handle`] is then `Send` as well; a shell full of `Rc` compiles just so. Generic code spawns nothing.
 
+mod connect_fault;
 mod lease;
 
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::task::AtomicWaker;
 
+pub use self::connect_fault::ConnectFault;
 pub(crate) use self::lease::MOST_OVERHEARD;
 pub use self::lease::{Lease, Leased, Mark, Overheard, Piece, Release, Renewed};
 use crate::account::{Denied, Left, Scope, Want};
@@ -400,11 +402,29 @@ impl<U: Stream<Item = Result<Bytes, Broken>> + Unpin> Stream for Passing<U> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendFault {
     /// Nothing listens there, the name does not resolve, TLS fails.
-    Connect,
+    Connect(ConnectFault),
     ConnectTimeout,
     /// The connection broke before the head of the answer.
     Broken,
+    /// The same, without a byte of an answer, and the connection had carried calls before: it is likely to have been
+    /// closed while it was idle. Where the platform does not tell, it is [`Self::Broken`].
+    Stale,
 }
+
+impl SendFault {
+    pub const fn cause(self) -> ConnectFault {
+        match self {
+            Self::Connect(cause) => cause,
+            Self::ConnectTimeout => ConnectFault::TimedOut,
+            Self::Broken => ConnectFault::Broken,
+            Self::Stale => ConnectFault::Stale,
+        }
+    }
+}
+
+/// An extension of a request that goes upstream: it wants a connection that nothing was sent on before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fresh;
 
 /// What is counted.
 #[derive(Debug)]
@@ -415,6 +435,10 @@ pub enum Event<'a> {
     Answered { upstream: &'a str, after: Duration, failure: Option<Condition> },
     /// The upstream is done with it, or it was cancelled.
     Over { upstream: &'a str },
+    /// A connection that had been used before was broken; the call goes out again on a fresh one, if it can.
+    Stale { upstream: &'a str },
+    /// No connection, or one that broke before the answer began.
+    Unconnected { upstream: &'a str, cause: ConnectFault },
     /// The same upstream is asked once more.
     Retried { upstream: &'a str },
     /// The next candidate is asked.

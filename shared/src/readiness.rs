@@ -41,6 +41,16 @@ struct State<'a> {
     in_flight: u64,
     /// Moving average; 0 before the first call and long after the last.
     time_to_first_byte_ms: u64,
+    /// As far as the process remembers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_unconnected: Option<Unconnected>,
+}
+
+/// The last time there was no connection.
+#[derive(Serialize)]
+struct Unconnected {
+    cause: &'static str,
+    seconds_ago: u64,
 }
 
 /// What a shell answers to a request for `path` when its configuration has faults and it has no other: it is alive and
@@ -94,6 +104,9 @@ pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (St
             r#override: forced,
             in_flight: standing.in_flight,
             time_to_first_byte_ms: standing.cost(now) / 1000,
+            last_unconnected: standing
+                .unconnected
+                .map(|(cause, at)| Unconnected { cause: cause.name(), seconds_ago: now.since(at).as_secs() }),
         };
         upstreams.insert(name, state);
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::platform::ConnectFault;
 use crate::time::Instant;
 
 /// A small record, kept by the platform's store and changed by the steps below.
@@ -12,6 +13,8 @@ pub struct Standing {
     sampled: Instant,
     /// Calls that are on their way or being answered.
     pub in_flight: u64,
+    /// Why there was no connection when there was none last, and when that was.
+    pub unconnected: Option<(ConnectFault, Instant)>,
 }
 
 impl Standing {

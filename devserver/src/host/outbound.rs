@@ -17,7 +17,7 @@ use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection}
 use rustls::ClientConfig;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
-use weir::platform::SendFault;
+use weir::platform::{ConnectFault, SendFault};
 
 use super::server::Settings;
 use crate::client::Clients;
@@ -128,10 +128,34 @@ fn received(
     let patience = options.between_bytes_timeout.unwrap_or(UNSAID);
     let answer = answer.map_err(|fault| match fault {
         SendFault::ConnectTimeout => Error::ConnectionTimeout,
-        SendFault::Connect => Error::ConnectionRefused,
-        SendFault::Broken => Error::ConnectionTerminated,
+        SendFault::Connect(cause) => unconnected(cause),
+        // What it sent is gone; the instance does not hear that the connection was an old one.
+        SendFault::Broken | SendFault::Stale => Error::ConnectionTerminated,
     })?;
     Ok(answer.map(|body| Download { body, patience, waiting: None }.boxed_unsync()))
+}
+
+/// What Spin would say of it.
+fn unconnected(cause: ConnectFault) -> Error {
+    match cause {
+        ConnectFault::TimedOut | ConnectFault::TlsTimedOut => Error::ConnectionTimeout,
+        ConnectFault::NameUnresolved => Error::DnsError { rcode: None, info_code: None },
+        ConnectFault::Unreachable => Error::DestinationIpUnroutable,
+        ConnectFault::CertificateExpired
+        | ConnectFault::CertificateNotYetValid
+        | ConnectFault::CertificateOfAnotherName
+        | ConnectFault::UnknownIssuer
+        | ConnectFault::CertificateInvalid => Error::TlsCertificateError,
+        ConnectFault::ClientCertificateRefused | ConnectFault::TlsFailed => Error::TlsProtocolError,
+        ConnectFault::Forbidden => Error::HttpRequestDenied,
+        ConnectFault::Broken | ConnectFault::Stale => Error::ConnectionTerminated,
+        ConnectFault::Unknown
+        | ConnectFault::Refused
+        | ConnectFault::ProxyUnreachable
+        | ConnectFault::ProxyCredentials
+        | ConnectFault::ProxyRefused
+        | ConnectFault::ProxyUnsupported => Error::ConnectionRefused,
+    }
 }
 
 /// A request's body. If the instance goes while it writes one, the upstream sees it broken off, not shorter.

@@ -102,6 +102,8 @@ pub(crate) fn event(event: &Event<'_>, detail: Detail) {
         Event::Started { .. }
         | Event::Answered { .. }
         | Event::Over { .. }
+        | Event::Stale { .. }
+        | Event::Unconnected { .. }
         | Event::Retried { .. }
         | Event::FellBack { .. }
         | Event::Queued { .. }
@@ -152,6 +154,7 @@ pub(crate) fn record(record: &Record, detail: Detail) {
         "output_tokens": record.usage.output.0,
         "usage": record.usage.source.name(),
         "attempts": record.tried(),
+        "cause": record.causes(),
         "fallbacks": record.fallbacks,
         "first_byte_ms": record.first_byte.map(millis),
         "took_ms": millis(record.took),

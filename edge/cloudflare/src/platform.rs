@@ -256,7 +256,9 @@ impl Platform for Edge {
             Event::Answered { upstream, after, failure } => {
                 self.own().sample(upstream, after, failure.is_some(), now);
             }
-            Event::Retried { .. }
+            Event::Unconnected { upstream, cause } => self.own().unconnected(upstream, cause, now),
+            Event::Stale { .. }
+            | Event::Retried { .. }
             | Event::FellBack { .. }
             | Event::Queued { .. }
             | Event::Shed { .. }

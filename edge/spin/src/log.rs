@@ -63,6 +63,7 @@ struct Entry<'a> {
     output_tokens: u64,
     usage: &'a str,
     attempts: String,
+    cause: Option<String>,
     fallbacks: u32,
     first_byte_ms: Option<u64>,
     took_ms: u64,
@@ -93,6 +94,8 @@ pub(crate) fn event(event: &Event<'_>) {
         Event::Started { .. }
         | Event::Answered { .. }
         | Event::Over { .. }
+        | Event::Stale { .. }
+        | Event::Unconnected { .. }
         | Event::Retried { .. }
         | Event::FellBack { .. }
         | Event::Queued { .. }
@@ -134,6 +137,7 @@ pub(crate) fn record(record: &Record) {
         output_tokens: record.usage.output.0,
         usage: record.usage.source.name(),
         attempts: record.tried(),
+        cause: record.causes(),
         fallbacks: record.fallbacks,
         first_byte_ms: record.first_byte.map(millis),
         took_ms: millis(record.took),

@@ -15,7 +15,7 @@ use spin_sdk::wit::wasi::http0_2_0::types::{
     ErrorCode, FutureIncomingResponse, Method as WasiMethod, RequestOptions, Scheme as WasiScheme,
 };
 use weir::config::Upstream;
-use weir::platform::{Broken, Passing, Payload, SendFault};
+use weir::platform::{Broken, ConnectFault, Passing, Payload, SendFault};
 
 use crate::clock::{Wait, nanos, wait};
 use crate::head;
@@ -189,20 +189,18 @@ fn options(upstream: &Upstream, payload: &Payload<Upload>) -> RequestOptions {
 }
 
 fn fault(code: &ErrorCode) -> SendFault {
-    match code {
-        ErrorCode::ConnectionTimeout | ErrorCode::DnsTimeout => SendFault::ConnectTimeout,
-        ErrorCode::DnsError(_)
-        | ErrorCode::DestinationNotFound
+    SendFault::Connect(match code {
+        ErrorCode::ConnectionTimeout | ErrorCode::DnsTimeout => return SendFault::ConnectTimeout,
+        ErrorCode::DnsError(_) => ConnectFault::NameUnresolved,
+        ErrorCode::ConnectionRefused => ConnectFault::Refused,
+        ErrorCode::DestinationNotFound
         | ErrorCode::DestinationUnavailable
-        | ErrorCode::DestinationIpProhibited
-        | ErrorCode::DestinationIpUnroutable
-        | ErrorCode::ConnectionRefused
-        | ErrorCode::ConnectionLimitReached
-        | ErrorCode::TlsProtocolError
-        | ErrorCode::TlsCertificateError
-        | ErrorCode::TlsAlertReceived(_)
+        | ErrorCode::DestinationIpUnroutable => ConnectFault::Unreachable,
+        ErrorCode::ConnectionLimitReached => ConnectFault::Unknown,
+        ErrorCode::TlsCertificateError => ConnectFault::CertificateInvalid,
+        ErrorCode::TlsProtocolError | ErrorCode::TlsAlertReceived(_) => ConnectFault::TlsFailed,
         // A host that the manifest does not allow.
-        | ErrorCode::HttpRequestDenied => SendFault::Connect,
-        _ => SendFault::Broken,
-    }
+        ErrorCode::DestinationIpProhibited | ErrorCode::HttpRequestDenied => ConnectFault::Forbidden,
+        _ => return SendFault::Broken,
+    })
 }

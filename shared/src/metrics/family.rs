@@ -8,6 +8,7 @@ pub enum Family {
     Refusals,
     Attempts,
     UpstreamInFlight,
+    StaleConnections,
     Retries,
     Fallbacks,
     StreamsEnded,
@@ -118,12 +119,13 @@ const SECONDS: Kind = Kind::Histogram(Grain::Micros);
 type Row = (&'static str, &'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::InFlight,
         Self::Requests,
         Self::Refusals,
         Self::Attempts,
         Self::UpstreamInFlight,
+        Self::StaleConnections,
         Self::Retries,
         Self::Fallbacks,
         Self::StreamsEnded,
@@ -213,6 +215,13 @@ impl Family {
             Self::UpstreamInFlight => {
                 ("weir_upstream_in_flight", "Calls at upstreams", Gauge, UPSTREAM, "ui")
             }
+            Self::StaleConnections => (
+                "weir_upstream_stale_connections",
+                "Connections that were found closed when they were to be used again",
+                Counter,
+                UPSTREAM,
+                "st",
+            ),
             Self::Retries => {
                 ("weir_retries", "Calls tried again at the same upstream", Counter, UPSTREAM, "rt")
             }

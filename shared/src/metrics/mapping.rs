@@ -23,6 +23,9 @@ pub fn event(event: &Event<'_>, sink: &mut impl Sink) {
                 sink.observe(Family::FirstToken, &[upstream], micros(after));
             }
         }
+        Event::Stale { upstream } => sink.count(Family::StaleConnections, &[upstream], 1),
+        // `Answered` counts the attempt.
+        Event::Unconnected { .. } => {}
         Event::Retried { upstream } => sink.count(Family::Retries, &[upstream], 1),
         Event::FellBack { route, upstream } => sink.count(Family::Fallbacks, &[route, upstream], 1),
         Event::Queued { limiter, waited } => sink.observe(Family::QueueWait, &[limiter], micros(waited)),

@@ -13,7 +13,7 @@ use crate::config::{Condition, Config, Document, Format, Surroundings};
 use crate::control::{Change, Entry, Forced, Listing, Order, Override};
 use crate::ledger::{Ending, Record};
 use crate::overload::Why;
-use crate::platform::Event;
+use crate::platform::{ConnectFault, Event};
 use crate::refusal::Refusal;
 use crate::time::{Instant, UnixMillis};
 use crate::usage::{Source, Tokens, Usage};
@@ -58,6 +58,8 @@ fn tell_events(sink: &mut impl Sink) {
         Event::Answered { upstream: "a", after, failure: None },
         Event::Answered { upstream: "a", after, failure: Some(Condition::Timeout) },
         Event::Over { upstream: "a" },
+        Event::Stale { upstream: "a" },
+        Event::Unconnected { upstream: "a", cause: ConnectFault::Refused },
         Event::Retried { upstream: "a" },
         Event::FellBack { route: "gpt-*", upstream: "a" },
         Event::Queued { limiter: "all", waited: after },

@@ -23,7 +23,7 @@ use crate::endpoint::ReportedUsage;
 use crate::ledger::{Attempt, Ending};
 use crate::overload::{Slot, Verdict};
 use crate::plan::Candidate;
-use crate::platform::{Event, Platform};
+use crate::platform::{ConnectFault, Event, Fresh, Platform};
 use crate::refusal::{Cause, Refusal, UpstreamError};
 use crate::replay::UsageChunk;
 use crate::retry::{self, Again};
@@ -131,7 +131,11 @@ impl<P: Platform> Errand<'_, P> {
             self.platform.observe(Event::Answered { upstream: name, after: took, failure });
         }
         let status = status.map(|status| status.as_u16());
-        trail.attempted(Attempt { upstream: name.clone(), status, failure, took });
+        let cause = outcome.as_ref().err().and_then(|failure| failure.connect_fault);
+        if let Some(cause) = cause {
+            self.platform.observe(Event::Unconnected { upstream: name, cause });
+        }
+        trail.attempted(Attempt { upstream: name.clone(), status, failure, cause, took });
         let found = match &outcome {
             Ok(_) => Some(Outcome::Success),
             Err(failure) => failure.outcome(|| trail.caller_id()),
@@ -242,11 +246,31 @@ impl<P: Platform> Errand<'_, P> {
         Ok(answer.map_err(|failure| failure.about(&call.model, None))?)
     }
 
+    /// A connection that was closed while it was idle is nobody's fault, and costs no attempt: what may be sent again
+    /// goes out on a fresh one, once. That fails as it does.
     async fn send(
         &mut self,
         upstream: &Upstream,
         model: &str,
         usage: UsageRequest,
+    ) -> Result<Response<P::Download>, Failure> {
+        let sent = self.send_on(upstream, model, usage, None).await;
+        if !sent.as_ref().is_err_and(|failure| failure.connect_fault == Some(ConnectFault::Stale)) {
+            return sent;
+        }
+        self.platform.observe(Event::Stale { upstream: &upstream.name });
+        if !self.sent.may_be_sent_again(true) {
+            return sent;
+        }
+        self.send_on(upstream, model, usage, Some(Fresh)).await
+    }
+
+    async fn send_on(
+        &mut self,
+        upstream: &Upstream,
+        model: &str,
+        usage: UsageRequest,
+        connection: Option<Fresh>,
     ) -> Result<Response<P::Download>, Failure> {
         // The upload, the queue or other attempts may have taken all the time there was.
         if self.left().is_zero() {
@@ -265,6 +289,9 @@ impl<P: Platform> Errand<'_, P> {
         *request.headers_mut() = self.sent.headers.clone();
         request.headers_mut().insert(TRACEPARENT, self.trace.to_header());
         address::show_credential(upstream, request.headers_mut());
+        if let Some(fresh) = connection {
+            request.extensions_mut().insert(fresh);
+        }
         if let Cargo::Stream(_, progress) = &self.sent.cargo {
             return self.send_upload(upstream, request, Arc::clone(progress)).await;
         }

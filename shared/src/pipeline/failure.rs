@@ -7,7 +7,7 @@ use http::{StatusCode, response};
 use crate::breaker::{Blame, Outcome};
 use crate::config::Condition;
 use crate::ledger::Ending;
-use crate::platform::{Platform, SendFault};
+use crate::platform::{ConnectFault, Platform, SendFault};
 use crate::refusal::{Cause, Refusal, UpstreamError};
 use crate::retry::Again;
 use crate::secret::Secret;
@@ -24,6 +24,8 @@ pub(super) struct Failure {
     pub(super) again: Again,
     pub(super) retry_after: Option<Duration>,
     pub(super) status: Option<StatusCode>,
+    /// Why there was no connection.
+    pub(super) connect_fault: Option<ConnectFault>,
     /// The request may have got there, and may have been acted upon.
     pub(super) is_sent: bool,
     /// How the request ends if nothing more is tried.
@@ -73,7 +75,8 @@ impl Failure {
     pub(super) fn new(condition: Condition, status: Option<StatusCode>, refusal: Refusal) -> Self {
         let (retry_after, ending) = (None, Ending::Failed);
         let (blame, again) = (Blame::of(Some(condition)), Again::AsOftenAsThePolicySays);
-        Self { condition: Some(condition), blame, again, retry_after, status, is_sent: true, ending, refusal }
+        let (condition, connect_fault) = (Some(condition), None);
+        Self { condition, blame, again, retry_after, status, connect_fault, is_sent: true, ending, refusal }
     }
 
     pub(super) fn unsent(problem: &'static str) -> Self {
@@ -84,7 +87,8 @@ impl Failure {
     /// The client's doing, of which the upstream knows nothing.
     pub(super) fn of_client(refusal: Refusal, ending: Ending) -> Self {
         let (condition, blame, again, retry_after) = (None, Blame::Nobody, Again::Never, None);
-        Self { condition, blame, again, retry_after, status: None, is_sent: true, ending, refusal }
+        let (status, connect_fault) = (None, None);
+        Self { condition, blame, again, retry_after, status, connect_fault, is_sent: true, ending, refusal }
     }
 
     /// The upstream says that it failed, or what is wrong with the request. `status` is that of the error, whatever
@@ -218,13 +222,14 @@ impl Failure {
 
 impl From<SendFault> for Failure {
     fn from(fault: SendFault) -> Self {
-        match fault {
-            SendFault::Connect => Self::unsent("it could not be reached"),
+        let broken = "the connection broke before it answered";
+        let failure = match fault {
+            SendFault::Connect(_) => Self::unsent("it could not be reached"),
             SendFault::ConnectTimeout => Self::unsent("no connection could be made in time"),
-            SendFault::Broken => {
-                let problem = "the connection broke before it answered";
-                Self { is_sent: true, ..Self::unsent(problem) }
-            }
-        }
+            SendFault::Broken => Self { is_sent: true, ..Self::unsent(broken) },
+            // Upstreams close idle connections; it says nothing of how they are.
+            SendFault::Stale => Self { is_sent: true, blame: Blame::Nobody, ..Self::unsent(broken) },
+        };
+        Self { connect_fault: Some(fault.cause()), ..failure }
     }
 }

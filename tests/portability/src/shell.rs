@@ -19,7 +19,7 @@ use weir::flight::Flights;
 use weir::ledger::Record;
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Payload, Piece, Renewed, SendFault,
+    Ask, Closing, Event, Finding, Fresh, Held, Lease, Opened, Overheard, Payload, Piece, Renewed, SendFault,
     StoreLost,
 };
 use weir::roll;
@@ -293,6 +293,7 @@ impl Platform for Shell {
             method: head.method,
             uri: head.uri,
             headers: head.headers,
+            is_fresh: head.extensions.get::<Fresh>().is_some(),
             body,
             at: self.now(),
             progress: watch.0.clone(),
@@ -388,7 +389,12 @@ impl Platform for Shell {
                 let now = self.now();
                 self.0.store.borrow_mut().sample(upstream, after, failure.is_some(), now);
             }
-            Event::Retried { .. }
+            Event::Unconnected { upstream, cause } => {
+                let now = self.now();
+                self.0.store.borrow_mut().unconnected(upstream, cause, now);
+            }
+            Event::Stale { .. }
+            | Event::Retried { .. }
             | Event::FellBack { .. }
             | Event::Queued { .. }
             | Event::Shed { .. }

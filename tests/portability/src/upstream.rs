@@ -39,6 +39,8 @@ pub struct Sent {
     pub uri: Uri,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// Whether it asked for a connection of its own.
+    pub is_fresh: bool,
     pub at: Instant,
     /// How far its answer was read.
     pub progress: Rc<Progress>,

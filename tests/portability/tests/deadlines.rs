@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weir::ledger::Ending;
-use weir::platform::SendFault;
+use weir::platform::{ConnectFault, SendFault};
 use weir_portability::{
     Act, Answer, Beat, End, Flow, Reply, Rolls, Shell, Visit, config, exchange, post, samples,
 };
@@ -56,7 +56,7 @@ fn each_wait_has_its_own_bound_and_answer() {
     const TIMEOUTS: &str = r#"connect = "1s", first_byte = "3s", idle = "7s", total = "60s""#;
     let role = || samples::chat().events[0].sent.clone();
     for (label, act, each, status, code) in [
-        ("refused", Act::Fault(SendFault::Connect), s(0), 502, "upstream_error"),
+        ("refused", Act::Fault(SendFault::Connect(ConnectFault::Refused)), s(0), 502, "upstream_error"),
         ("no connection", Act::NoConnection, s(1), 502, "upstream_error"),
         ("no head", Act::Silence, s(3), 504, "request_timeout"),
         ("a late head", Answer::events("").after(ms(3001)).into(), s(3), 504, "request_timeout"),

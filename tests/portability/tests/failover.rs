@@ -4,7 +4,7 @@
 
 use weir::config::Condition;
 use weir::ledger::Ending;
-use weir::platform::SendFault;
+use weir::platform::{ConnectFault, SendFault};
 use weir_portability::samples::{self, Sample};
 use weir_portability::{Act, Answer, Beat, End, Shell, State, config, exchange, post};
 
@@ -42,7 +42,7 @@ fn failures(sample: &Sample) -> Vec<(&'static str, Act, Condition)> {
     };
     vec![
         ("no connection", Act::NoConnection, Condition::Connect),
-        ("connection refused", Act::Fault(SendFault::Connect), Condition::Connect),
+        ("connection refused", Act::Fault(SendFault::Connect(ConnectFault::Refused)), Condition::Connect),
         ("reset before the head", Act::Fault(SendFault::Broken), Condition::Connect),
         ("no head", Act::Silence, Condition::Timeout),
         ("reset before the first word", stream(b"", End::Broken), Condition::Connect),

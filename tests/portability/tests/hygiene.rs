@@ -3,7 +3,7 @@
 
 use http::{HeaderValue, Request};
 use weir::caller::KeyHash;
-use weir::platform::SendFault;
+use weir::platform::{ConnectFault, SendFault};
 use weir_portability::samples::{self, WHOLE_CHAT};
 use weir_portability::{Act, Answer, End, Flow, Reply, Shell, config, exchange, get, post};
 
@@ -205,7 +205,7 @@ fn no_prompt_and_no_secret_shows_anywhere() {
         ("429 that quotes the key", quoting(429)),
         ("500 that quotes the key", quoting(500)),
         ("200 that quotes the key", quoting(200)),
-        ("refused", Act::Fault(SendFault::Connect)),
+        ("refused", Act::Fault(SendFault::Connect(ConnectFault::Refused))),
         ("silence", Act::Silence),
         ("HTML", Answer::new(200, "text/html", PROMPT).into()),
         ("an error event that quotes the key", stream(format!("{word}data: {quoted}\n\n"), End::Clean)),

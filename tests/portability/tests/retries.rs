@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use weir::config::Condition;
 use weir::ledger::Ending;
-use weir::platform::SendFault;
+use weir::platform::{ConnectFault, SendFault};
 use weir_portability::samples::{self, WHOLE_CHAT};
 use weir_portability::{Act, Answer, End, Reply, Rolls, Shell, config, exchange, post};
 
@@ -61,6 +61,45 @@ fn error(reply: &Reply) -> Value {
 
 fn answer() -> Act {
     Answer::json(WHOLE_CHAT.answer).into()
+}
+
+/// A connection that was closed while it was idle says nothing of its upstream.
+#[test]
+fn a_stale_connection_costs_no_attempt_and_is_followed_by_a_fresh_one() {
+    let shell = Shell::default();
+    let stale = || Act::Fault(SendFault::Stale);
+    shell.script("a", (0..200).flat_map(|_| [stale(), answer()]).collect::<Vec<_>>());
+    for _ in 0..100 {
+        assert_eq!(ask(&shell, ALONE).status, 200);
+    }
+    let fresh: Vec<bool> = shell.sent().iter().map(|sent| sent.is_fresh).collect();
+    assert_eq!(fresh, [false, true].repeat(100));
+    assert!(shell.records().iter().all(|record| record.attempts.len() == 1 && record.causes().is_none()));
+    let counted = |name: &str| shell.events().iter().filter(|event| event.starts_with(name)).count();
+    assert_eq!((counted("Stale"), counted("Retried"), counted("Unconnected")), (100, 0, 0));
+}
+
+#[test]
+fn a_fresh_connection_that_breaks_is_a_failure_like_any_other() {
+    let shell = Shell::default();
+    shell.script("a", [Act::Fault(SendFault::Stale), Act::Fault(SendFault::Broken), answer()]);
+    assert_eq!(ask(&shell, ALONE).status, 200);
+    let record = &shell.records()[0];
+    assert_eq!(record.attempts.len(), 2, "{:?}", record.attempts);
+    assert_eq!(record.causes().as_deref(), Some("a: connection broken"));
+}
+
+/// What is not understood may have been acted upon, so it is sent again only where that is harmless.
+#[test]
+fn a_stale_connection_repeats_no_request_that_may_have_made_something() {
+    for (method, path, sent, status) in [("GET", "/v1/files", 2, 200), ("POST", "/v1/batches", 1, 502)] {
+        let shell = Shell::default();
+        shell.script("a", [Act::Fault(SendFault::Stale), Answer::json("{}").into()]);
+        let mut request = post(shell.clock(), path, r#"{"a":1}"#);
+        *request.method_mut() = method.parse().unwrap();
+        let reply = exchange(&shell, &config(ALONE), request);
+        assert_eq!((reply.status, shell.sent().len()), (status, sent), "{method} {path}: {}", reply.text());
+    }
 }
 
 #[test]
@@ -160,7 +199,7 @@ fn failures() -> Vec<(&'static str, Act, Condition, u16)> {
             Condition::BadAnswer,
             502,
         ),
-        ("refused", Act::Fault(SendFault::Connect), Condition::Connect, 502),
+        ("refused", Act::Fault(SendFault::Connect(ConnectFault::Refused)), Condition::Connect, 502),
         ("an error with status 200", json(r#"{"error":{"message":"x"}}"#), Condition::ServerError, 502),
         (
             "a status that stands for nothing",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use weir::cache::Form;
 use weir::overload::Bound;
-use weir::platform::SendFault;
+use weir::platform::{ConnectFault, SendFault};
 
 pub(crate) use self::download::Download;
 use crate::order::Purpose;
@@ -102,11 +102,13 @@ pub(crate) async fn call(
 ) -> Result<http::Response<Download>, SendFault> {
     let Some(place) = UPSTREAMS.iter().position(|name| *name == upstream) else {
         world.judge.broken(3, format!("there is no upstream {upstream}"));
-        return Err(SendFault::Connect);
+        return Err(SendFault::Connect(ConnectFault::Refused));
     };
     let number = arrive(world, place, replica, &request);
     let presence = Presence { world: Rc::clone(world), number };
-    let Some(Call { fate, paper, .. }) = world.calls.get(number) else { return Err(SendFault::Connect) };
+    let Some(Call { fate, paper, .. }) = world.calls.get(number) else {
+        return Err(SendFault::Connect(ConnectFault::Refused));
+    };
     let provider = &world.plan.upstreams[place];
     away().await;
     let status = |code: u16, kind: &'static str| {
@@ -121,7 +123,7 @@ pub(crate) async fn call(
     let load = u32::try_from(world.calls.open(upstream, None)).unwrap_or(1).max(1);
     let lag = provider.lag + provider.lag * load / u32::try_from(provider.capacity.max(1)).unwrap_or(1);
     match fate {
-        Fate::Refused => Err(presence.fails(SendFault::Connect)),
+        Fate::Refused => Err(presence.fails(SendFault::Connect(ConnectFault::Refused))),
         Fate::Unreachable => {
             world.clock.sleep(Duration::from_secs(1)).await;
             Err(presence.fails(SendFault::ConnectTimeout))

@@ -282,6 +282,8 @@ impl Platform for Replica {
             Event::Started { upstream } => Some((upstream, 1)),
             Event::Over { upstream } => Some((upstream, -1)),
             Event::Answered { .. }
+            | Event::Stale { .. }
+            | Event::Unconnected { .. }
             | Event::Retried { .. }
             | Event::FellBack { .. }
             | Event::Queued { .. }

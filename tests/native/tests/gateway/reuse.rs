@@ -1,5 +1,8 @@
 //! Connections to upstreams are used again.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
 use weir_native_tests::{Act, Gateway, Upstream, reply};
 
 fn answer(seen: &weir_native_tests::Seen) -> Vec<Act> {
@@ -51,4 +54,47 @@ async fn a_broken_stream_costs_its_connection_and_no_other() {
         assert_eq!(gateway.chat("m").await.status, 200);
         assert_eq!(gateway.chat("m").await.status, 200);
     }
+}
+
+/// The peer has reset it meanwhile, and that is only found when the next request is on it.
+#[tokio::test]
+async fn a_kept_connection_that_is_reset_by_its_next_request_fails_no_call_and_opens_no_breaker() {
+    let carried = Mutex::new(BTreeMap::<usize, u32>::new());
+    let upstream = Upstream::start(move |seen| {
+        let mut carried = carried.lock().unwrap();
+        let count = carried.entry(seen.connection).or_default();
+        *count += 1;
+        if *count == 11 { vec![Act::Reset] } else { answer(seen) }
+    })
+    .await;
+    let gateway = Gateway::start(format!(
+        "auth = \"open\"\n[upstream.up]\ndialect = \"openai\"\nbase_url = \"{}\"\n\
+         [[route]]\nmodel = \"*\"\nto = [\"up\"]\nretry = {{ attempts = 1 }}\n",
+        upstream.base()
+    ))
+    .await;
+    for number in 0..200 {
+        let answer = gateway.chat("m").await;
+        assert_eq!(answer.status, 200, "call {number}: {}", answer.text());
+    }
+    let metrics = gateway.metrics().await;
+    assert!(metrics.sum("weir_upstream_stale_connections_total", &["upstream=\"up\""]) > 10.0);
+    assert_eq!(gateway.get("/ready").await.json()["upstreams"]["up"]["breaker"], "closed");
+    let records = gateway.until_records(200).await;
+    assert!(records.iter().all(|record| record["attempts"].as_str().unwrap().starts_with("up:200:")));
+}
+
+/// Half a head is the answer's, and the request was heard.
+#[tokio::test]
+async fn a_kept_connection_that_breaks_within_an_answer_is_not_repeated() {
+    let upstream = Upstream::start(|seen| match seen.json()["model"].as_str() {
+        Some("half") => vec![Act::Send("HTTP/1.1 200 OK\r\ncontent-ty".into()), Act::Reset],
+        _ => answer(seen),
+    })
+    .await;
+    let document = upstream.document("").replace("to = [\"up\"]", "to = [\"up\"]\nretry = { attempts = 1 }");
+    let gateway = Gateway::start(document).await;
+    assert_eq!(gateway.chat("m").await.status, 200);
+    assert_eq!(gateway.chat("half").await.status, 502);
+    assert_eq!(upstream.seen().len(), 2);
 }

@@ -12,10 +12,11 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use weir_native_tests::{Gateway, Launch};
@@ -36,6 +37,9 @@ fn certified(name: &str) -> (ServerConfig, String) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
+    // Two of the same name would be taken for one whose signature is wrong.
+    let own = format!("authority {:?}", key.public_key_raw());
+    params.distinguished_name.push(DnType::CommonName, own);
     let authority = params.self_signed(&key).unwrap().pem();
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate().unwrap();
@@ -125,9 +129,10 @@ async fn who_is_not_trusted_gets_no_request_and_no_credential() {
     let upstream = Secure::start("127.0.0.1", &["h2", "http/1.1"]).await;
     let other = Secure::start("127.0.0.1", &["h2"]).await;
     let misnamed = Secure::start("api.example", &["h2"]).await;
-    for (upstream, trusted, why) in
-        [(&upstream, &other, "another authority"), (&misnamed, &misnamed, "another name")]
-    {
+    for (upstream, trusted, why) in [
+        (&upstream, &other, "certificate of an unknown issuer"),
+        (&misnamed, &misnamed, "certificate not valid for name"),
+    ] {
         let gateway = upstream.gateway(trusted).await;
         let answer = gateway.chat("m").await;
         assert_eq!(
@@ -138,6 +143,48 @@ async fn who_is_not_trusted_gets_no_request_and_no_credential() {
         assert!(upstream.spoken().is_empty(), "{why}");
         let said = gateway.everything_said().await + &answer.text();
         assert!(!said.contains(CREDENTIAL), "{why}: {said}");
+        assert!(!answer.text().contains(why), "{}", answer.text());
+        let record = gateway.record().await;
+        assert_eq!(record["cause"], format!("up: {why}"), "{record}");
+        let ready = gateway.get("/ready").await.json();
+        assert_eq!(ready["upstreams"]["up"]["last_unconnected"]["cause"], why, "{ready}");
+        let explained = gateway.explained_chat("m").await;
+        assert!(explained.header("x-weir-explain").contains(why), "{explained:?}");
         assert!(!answer.text().contains(&upstream.address.to_string()), "{why}: {}", answer.text());
+    }
+}
+
+/// Connects, and never answers the handshake; refuses; has a name that leads nowhere; speaks no TLS.
+#[tokio::test]
+async fn what_stands_in_the_way_of_a_connection_is_told_to_the_operator() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let without_tls = plain.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = plain.accept().await {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+            let _ = stream.read(&mut [0; 4096]).await;
+        }
+    });
+    for (base, cause) in [
+        (format!("https://{}/v1", silent.local_addr().unwrap()), "timed out at TLS"),
+        (format!("https://{closed}/v1"), "connection refused"),
+        ("https://weir.invalid/v1".to_owned(), "name does not resolve"),
+        (format!("https://{without_tls}/v1"), "TLS failed"),
+    ] {
+        let gateway = Gateway::start(format!(
+            "auth = \"open\"\n[upstream.up]\ndialect = \"openai\"\nbase_url = \"{base}\"\n\
+             timeout = {{ connect = \"1s\" }}\n\
+             [[route]]\nmodel = \"*\"\nto = [\"up\"]\nretry = {{ attempts = 1 }}\n",
+        ))
+        .await;
+        let answer = gateway.explained_chat("m").await;
+        assert_eq!(answer.status, 502, "{cause}: {}", answer.text());
+        assert!(!answer.text().contains(cause), "{}", answer.text());
+        assert!(answer.header("x-weir-explain").contains(cause), "{cause}: {answer:?}");
+        assert_eq!(gateway.record().await["cause"], format!("up: {cause}"));
+        let ready = gateway.get("/ready").await.json();
+        assert_eq!(ready["upstreams"]["up"]["last_unconnected"]["cause"], cause, "{ready}");
     }
 }

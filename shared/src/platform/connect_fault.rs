@@ -1,0 +1,66 @@
+//! Why no connection to an upstream came about: one of a few, so that no part of it can hold a secret.
+
+/// What stood in the way. For operators: logs, `/ready` and `x-weir-explain`; callers read nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectFault {
+    /// The platform does not say.
+    Unknown,
+    NameUnresolved,
+    Refused,
+    Unreachable,
+    /// No connection in the upstream's `timeout.connect`.
+    TimedOut,
+    /// The same, once the network had connected.
+    TlsTimedOut,
+    CertificateExpired,
+    CertificateNotYetValid,
+    CertificateOfAnotherName,
+    UnknownIssuer,
+    /// A certificate with another fault: revoked, a bad signature, not for servers.
+    CertificateInvalid,
+    /// The upstream does not accept the gateway's own certificate, or wants one.
+    ClientCertificateRefused,
+    /// No common version, no TLS at all.
+    TlsFailed,
+    ProxyUnreachable,
+    /// 407.
+    ProxyCredentials,
+    /// The proxy answered CONNECT with something else than yes.
+    ProxyRefused,
+    /// A proxy of a kind that is not spoken here.
+    ProxyUnsupported,
+    /// The platform's own rules forbid it.
+    Forbidden,
+    /// The connection broke before the answer began.
+    Broken,
+    /// The same on a connection that was kept for the next call.
+    Stale,
+}
+
+impl ConnectFault {
+    /// In words, as they are shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "no connection",
+            Self::NameUnresolved => "name does not resolve",
+            Self::Refused => "connection refused",
+            Self::Unreachable => "network unreachable",
+            Self::TimedOut => "timed out connecting",
+            Self::TlsTimedOut => "timed out at TLS",
+            Self::CertificateExpired => "certificate has expired",
+            Self::CertificateNotYetValid => "certificate is not valid yet",
+            Self::CertificateOfAnotherName => "certificate not valid for name",
+            Self::UnknownIssuer => "certificate of an unknown issuer",
+            Self::CertificateInvalid => "certificate not valid",
+            Self::ClientCertificateRefused => "client certificate refused",
+            Self::TlsFailed => "TLS failed",
+            Self::ProxyUnreachable => "proxy cannot be reached",
+            Self::ProxyCredentials => "proxy refuses the credentials",
+            Self::ProxyRefused => "proxy refuses to connect",
+            Self::ProxyUnsupported => "proxy of an unsupported kind",
+            Self::Forbidden => "forbidden by the platform",
+            Self::Broken => "connection broken",
+            Self::Stale => "connection closed while idle",
+        }
+    }
+}
