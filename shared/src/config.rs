@@ -231,9 +231,15 @@ impl Upstream {
             None => Terminator::Required,
         }
     }
-}
 
-impl Upstream {
+    /// Whether its limits are always of one model: Azure's are a deployment's, and its 429 does not name it.
+    pub(crate) fn limits_by_deployment(&self) -> bool {
+        match self.dialect {
+            Dialect::Azure { .. } => true,
+            Dialect::OpenAi | Dialect::Simulated => false,
+        }
+    }
+
     /// The credential it is shown, where there is one.
     pub(crate) fn secret(&self) -> Option<&Secret> {
         match &self.credential {

@@ -227,7 +227,7 @@ impl<P: Platform> Errand<'_, P> {
             if was_asked && refuses_usage(head.status, &body.bytes) {
                 return Err(Unusable::UsageRefused);
             }
-            return Err(self.classify(&head, &body, &call.model, secret).into());
+            return Err(self.classify((&head, &body), upstream, (&call.model, model)).into());
         }
         let wanted = Wanted {
             operation: *understood,
@@ -320,20 +320,24 @@ impl<P: Platform> Errand<'_, P> {
         }
     }
 
-    /// An error status: whose doing, and what the client is told.
+    /// An error status: whose doing, and what the client is told. `asked` is the model's name here, `sent` its upstream's.
     fn classify(
         &self,
-        head: &response::Parts,
-        body: &ErrorBody,
-        model: &str,
-        secret: Option<&Secret>,
+        (head, body): (&response::Parts, &ErrorBody),
+        upstream: &Upstream,
+        (asked, sent): (&str, &str),
     ) -> Failure {
         let error = body.error(&head.headers);
         let wait = retry::retry_after(&head.headers, error.retry_after, self.platform.wall());
         let cause = Cause::of_status(head.status, &error);
-        let failure = Failure { retry_after: wait, ..Failure::told(cause, head.status, &error, secret) };
+        let failure = Failure::told(cause, head.status, &error, upstream.secret());
+        let is_for_all = cause == Cause::RateLimit
+            && wait.is_some()
+            && !upstream.limits_by_deployment()
+            && !error.is_about_a_model(sent);
+        let blame = if is_for_all { Blame::Upstream } else { failure.blame };
         let again = if retry::is_useless(&head.headers) { Again::Never } else { failure.again };
-        Failure { again, ..failure }.about(model, wait)
+        Failure { again, blame, retry_after: wait, ..failure }.about(asked, wait)
     }
 }
 

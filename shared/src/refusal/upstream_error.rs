@@ -171,6 +171,23 @@ impl UpstreamError {
         self.is_page
     }
 
+    /// Whether it speaks of one model: by name ("gpt-4o" stands for "gpt-4o-2024-08-06" as well), or as its model.
+    pub(crate) fn is_about_a_model(&self, model: &str) -> bool {
+        let name = model.rsplit('/').next().unwrap_or(model).to_ascii_lowercase();
+        let family = match name.match_indices('-').nth(1) {
+            Some((end, _)) => &name[..end],
+            None => name.as_str(),
+        };
+        let said = [&self.message, &self.param, &self.code];
+        let mut said = said.into_iter().flatten().map(|text| text.to_ascii_lowercase());
+        said.any(|text| {
+            ["model", "deployment"]
+                .into_iter()
+                .chain(Some(family).filter(|name| !name.is_empty()))
+                .any(|word| text.contains(word))
+        })
+    }
+
     /// Whether it has words of its own, and stands in JSON: what else comes may be anybody's.
     pub(crate) fn has_words(&self) -> bool {
         self.is_structured && self.message.is_some()
@@ -302,6 +319,33 @@ mod tests {
     fn told(media_type: &str, body: &str) -> Rejection {
         let error = UpstreamError::read(Some(media_type), body.as_bytes(), false);
         error.rejection(Cause::Caller, StatusCode::BAD_REQUEST, Some(&Secret::new("sk-canary")))
+    }
+
+    #[test]
+    fn a_rate_limit_is_a_models_where_it_speaks_of_one() {
+        let about =
+            |body: &str, model| UpstreamError::read(None, body.as_bytes(), false).is_about_a_model(model);
+        for (body, model) in [
+            (
+                r#"{"error":{"message":"Rate limit reached for gpt-4o in organization org-1 on tokens per min"}}"#,
+                "gpt-4o-2024-08-06",
+            ),
+            (r#"{"error":{"message":"Rate limit reached for model `llama3-70b`"}}"#, "other"),
+            (r#"{"error":{"message":"slow down","param":"model"}}"#, "m"),
+            (r#"{"error":{"message":"too many","code":"kimi-k2_limit"}}"#, "moonshotai/Kimi-K2"),
+            ("Deployment busy", "m"),
+        ] {
+            assert!(about(body, model), "{body}");
+        }
+        for body in [
+            "",
+            r#"{"message":"Requests rate limit exceeded"}"#,
+            r#"{"error":{"message":"Too many requests"}}"#,
+            "null",
+        ] {
+            assert!(!about(body, "gpt-4o"), "{body}");
+            assert!(!about(body, ""), "{body}");
+        }
     }
 
     #[test]
