@@ -191,6 +191,7 @@ impl<P: Platform> Errand<'_, P> {
         let (mut head, download) = self.send(upstream, model, usage).await?.into_parts();
         let secret = upstream.secret();
         let waits = Waits { idle: upstream.timeouts.idle, deadline: self.deadline, total: self.total };
+        let of_error = Waits { deadline: self.platform.now().after(ERROR_WAIT).min(self.deadline), ..waits };
         let course = |reading, waits| Course::new(permit, download, reading, waits, secret.cloned());
         let operation = self.sent.cargo.operation();
         let Cargo::Call { operation: understood, call } = &self.sent.cargo else {
@@ -203,9 +204,8 @@ impl<P: Platform> Errand<'_, P> {
             }
             // These may be about the gateway's credential, and any error may quote it.
             if matches!(status, 401 | 403) || (status >= 400 && secret.is_some()) {
-                let deadline = self.platform.now().after(ERROR_WAIT).min(self.deadline);
                 let coding = coding::take(&mut head.headers);
-                let course = course(reading, Waits { deadline, ..waits }).unpacked(coding);
+                let course = course(reading, of_error).unpacked(coding);
                 return Ok(pass_error(head, course).await?);
             }
             let framing = framing(&head).filter(|_| self.sent.usage == ReportedUsage::OfCall);
@@ -219,9 +219,7 @@ impl<P: Platform> Errand<'_, P> {
         let coding = coding::take(&mut head.headers);
         let course = |reading, waits| course(reading, waits).unpacked(coding);
         if !head.status.is_success() {
-            let deadline = self.platform.now().after(ERROR_WAIT).min(self.deadline);
-            let waits = Waits { deadline, ..waits };
-            let mut course = course(Reading::Bytes { operation }, waits);
+            let mut course = course(Reading::Bytes { operation }, of_error);
             let body = ErrorBody::read(&mut course).await;
             let was_asked = usage == UsageRequest::Added && call.injects_usage();
             if was_asked && refuses_usage(head.status, &body.bytes) {
