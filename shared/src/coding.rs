@@ -135,7 +135,8 @@ impl Decoder {
         Self { engine, taken: 0, made: 0, most }
     }
 
-    /// Takes some of `input`, and appends what comes of it; little more than a `PIECE` at once.
+    /// Takes some of `input`, and appends what comes of it; little more than a `PIECE` at once, or than
+    /// the window of a zstd frame.
     /// Until `input` is empty and nothing is held, it is to be called again.
     pub fn decode(&mut self, input: &mut Bytes, out: &mut Vec<u8>) -> Result<(), Fault> {
         let (before, had) = (input.len(), out.len());
