@@ -214,26 +214,15 @@ impl Outcome {
     /// What the breaker of a scope learns of it; `None` where it says nothing. What answers, however badly for one model, is
     /// there and takes our credential.
     pub fn toward(self, scope: FaultScope) -> Option<Self> {
-        match (self, scope) {
-            (Self::Failure { scope: FaultScope::Upstream }, FaultScope::Model)
-            | (Self::RateLimited { scope: FaultScope::Upstream, .. }, FaultScope::Model)
-            | (Self::Timeout { .. }, FaultScope::Upstream) => None,
-            (Self::Failure { scope: FaultScope::Model }, FaultScope::Upstream)
-            | (Self::RateLimited { scope: FaultScope::Model, .. }, FaultScope::Upstream) => {
-                Some(Self::Success)
-            }
-            (Self::Success, _)
-            | (
-                Self::Failure { scope: FaultScope::Model }
-                | Self::RateLimited { scope: FaultScope::Model, .. },
-                FaultScope::Model,
-            )
-            | (
-                Self::Failure { scope: FaultScope::Upstream }
-                | Self::RateLimited { scope: FaultScope::Upstream, .. },
-                FaultScope::Upstream,
-            )
-            | (Self::Timeout { .. }, FaultScope::Model) => Some(self),
+        match (self.scope(), scope) {
+            (None, _)
+            | (Some(FaultScope::Model), FaultScope::Model)
+            | (Some(FaultScope::Upstream), FaultScope::Upstream) => Some(self),
+            (Some(FaultScope::Upstream), FaultScope::Model) => None,
+            (Some(FaultScope::Model), FaultScope::Upstream) => match self {
+                Self::Timeout { .. } => None,
+                Self::Success | Self::Failure { .. } | Self::RateLimited { .. } => Some(Self::Success),
+            },
         }
     }
 }

@@ -161,7 +161,6 @@ async fn read_whole<P: Platform>(
 }
 
 /// A whole answer for whoever wants events.
-#[expect(clippy::result_large_err, reason = "as large as its callers' futures hold it anyway")]
 fn tell<P: Platform>(answer: Answer<P>, wanted: &Wanted<P::Sleep>) -> Result<Answer<P>, Failure> {
     match answer {
         Answer::Whole { head, bytes, course, .. } => {

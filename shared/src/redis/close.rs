@@ -152,9 +152,10 @@ impl Codec {
     fn finding(&self, command: &mut Command, finding: &Finding) {
         let Finding { breaker, policies, outcome } = finding;
         self.breaker(command, breaker);
-        let scopes: &[FaultScope] = match control::upstream_of(breaker) == breaker {
-            true => &[FaultScope::Upstream],
-            false => &[FaultScope::Model, FaultScope::Upstream],
+        let scopes: &[FaultScope] = if control::upstream_of(breaker) == breaker {
+            &[FaultScope::Upstream]
+        } else {
+            &[FaultScope::Model, FaultScope::Upstream]
         };
         let (name, caller, retry_after) = match outcome {
             Outcome::Success => {
