@@ -13,6 +13,7 @@ mod check;
 mod client;
 mod ledger;
 mod matching;
+mod packing;
 pub mod report;
 pub mod runtime;
 pub mod stage;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Span;
+use crate::packing::Packing;
 
 /// One answer, to the byte.
 #[derive(Clone, Debug, Deserialize)]
@@ -17,6 +18,8 @@ pub(crate) struct Answer {
     /// `None` when `parts` are all that is sent.
     pub(crate) head: Option<Head>,
     pub(crate) parts: Vec<Part>,
+    /// The coding that the texts of `parts` are one body of.
+    pub(crate) packed: Option<Packing>,
     pub(crate) ends: Mishap,
 }
 
@@ -84,6 +87,8 @@ struct Written {
     raw: Option<Vec<Part>>,
     /// A content-length that is claimed; of `json` and `text`.
     length: Option<u64>,
+    /// A content coding, which the head names.
+    packed: Option<Packing>,
     #[serde(default)]
     ends: Mishap,
 }
@@ -141,8 +146,21 @@ impl TryFrom<Written> for Answer {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { times, wait, gate, status, headers, json, text, events, chunks, raw, length, ends } =
-            written;
+        let Written {
+            times,
+            wait,
+            gate,
+            status,
+            headers,
+            json,
+            text,
+            events,
+            chunks,
+            raw,
+            length,
+            packed,
+            ends,
+        } = written;
         let form = only_one(&[
             ("json", json.is_some()),
             ("text", text.is_some()),
@@ -152,6 +170,9 @@ impl TryFrom<Written> for Answer {
         ])?;
         if length.is_some() && !matches!(form, Some("json" | "text")) {
             return Err("only `json` and `text` have a `length`".into());
+        }
+        if packed.is_some() && matches!(form, None | Some("raw")) {
+            return Err("`packed` is of a body".into());
         }
         if form == Some("raw") && (status.is_some() || !headers.is_empty()) {
             return Err("`raw` has its own head".into());
@@ -173,6 +194,7 @@ impl TryFrom<Written> for Answer {
         for (name, OneOrMore(values)) in headers {
             fields.extend(values.into_iter().map(|value| (name.clone(), value)));
         }
+        fields.extend(packed.map(|packed| ("content-encoding".to_owned(), packed.coding().to_owned())));
         let is_silent = form.is_none() && status.is_none() && fields.is_empty();
         let is_headless = form == Some("raw") || (is_silent && ends != Mishap::Whole);
         let head = (!is_headless).then(|| Head { status: status.unwrap_or(200), headers: fields, framing });
@@ -185,6 +207,6 @@ impl TryFrom<Written> for Answer {
         let parts = whole.or(events).or(chunks).or(raw).unwrap_or_default();
         let wait = wait.map(Span::waited).transpose()?.map(Part::Wait);
         let first = wait.into_iter().chain(gate.map(Part::Gate)).collect();
-        Ok(Self { times: times.unwrap_or(1), first, head, parts, ends })
+        Ok(Self { times: times.unwrap_or(1), first, head, parts, packed, ends })
     }
 }

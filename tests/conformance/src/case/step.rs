@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::answer::{OneOrMore, Part, only_one};
 use super::{Expectation, Span};
+use crate::packing::Packing;
 
 /// One thing that is done, and what must come of it.
 #[derive(Clone, Debug, Deserialize)]
@@ -61,14 +62,7 @@ pub(crate) struct Request {
 pub(crate) enum Body {
     Nothing,
     Text(String),
-    /// Sent as gzip.
-    Gzip(String),
-    /// Sent as zlib's deflate.
-    Deflate(String),
-    /// Sent as br.
-    Brotli(String),
-    /// Sent as one frame of zstd.
-    Zstd(String),
+    Packed(Packing, String),
     /// Sent as these chunks.
     Chunks(Vec<String>),
     Bytes(Vec<u8>),
@@ -197,9 +191,16 @@ impl Written {
             (_, Some(model), _) => (CHAT.to_owned(), Body::Text(short(&model, r#","stream":true"#))),
             (_, _, Some(raw)) => ("RAW /".to_owned(), Body::Raw(raw)),
             (None, None, None) => {
-                let text = self.json.or(self.body).map(Body::Text).or(self.gzip.map(Body::Gzip));
-                let packed = self.deflate.map(Body::Deflate).or(self.br.map(Body::Brotli));
-                let body = text.or(packed).or(self.zstd.map(Body::Zstd)).or(self.chunks.map(Body::Chunks));
+                let packed = [
+                    (Packing::Gzip, self.gzip),
+                    (Packing::Deflate, self.deflate),
+                    (Packing::Br, self.br),
+                    (Packing::Zstd, self.zstd),
+                ];
+                let packed =
+                    packed.into_iter().find_map(|(packing, text)| Some(Body::Packed(packing, text?)));
+                let body =
+                    self.json.or(self.body).map(Body::Text).or(packed).or(self.chunks.map(Body::Chunks));
                 let hex = self.hex.as_deref().map(unhex).transpose()?.map(Body::Bytes);
                 (self.send.unwrap_or_default(), body.or(hex).unwrap_or(Body::Nothing))
             }

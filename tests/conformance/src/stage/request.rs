@@ -1,10 +1,7 @@
 //! A case's request as bytes on a connection.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 
-use flate2::Compression;
-use flate2::write::{GzEncoder, ZlibEncoder};
 use weir_native_tests::reply;
 
 use crate::case::{Body, Part, Request};
@@ -21,24 +18,8 @@ pub(super) fn pieces(request: &Request, address: SocketAddr, words: &Words) -> R
         Body::Nothing | Body::Raw(_) => (Vec::new(), None),
         Body::Text(text) => (spelled(text), Some(("content-length", None))),
         Body::Bytes(bytes) => (bytes.clone(), Some(("content-length", None))),
-        Body::Gzip(text) => {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-            let packed = encoder.write_all(&spelled(text)).and_then(|()| encoder.finish());
-            (packed.map_err(|e| e.to_string())?, Some(("content-length", Some("gzip"))))
-        }
-        Body::Deflate(text) => {
-            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
-            let packed = encoder.write_all(&spelled(text)).and_then(|()| encoder.finish());
-            (packed.map_err(|e| e.to_string())?, Some(("content-length", Some("deflate"))))
-        }
-        Body::Brotli(text) => {
-            let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 22);
-            encoder.write_all(&spelled(text)).map_err(|e| e.to_string())?;
-            (encoder.into_inner(), Some(("content-length", Some("br"))))
-        }
-        Body::Zstd(text) => {
-            let packed = zstd::encode_all(&*spelled(text), 3);
-            (packed.map_err(|e| e.to_string())?, Some(("content-length", Some("zstd"))))
+        Body::Packed(packing, text) => {
+            (packing.pack(&[spelled(text)]).concat(), Some(("content-length", Some(packing.coding()))))
         }
         Body::Chunks(chunks) => {
             let chunks = chunks.iter().map(|chunk| words.spell(chunk));

@@ -1,12 +1,13 @@
 //! Answers of a case as the acts of an upstream.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use tokio::sync::Semaphore;
-use weir_native_tests::{Act, Seen, reply};
+use weir_native_tests::{Act, Seen};
 
 use crate::case::{Answer, Framing, Head, Mishap, Part};
 use crate::words::Words;
@@ -39,16 +40,19 @@ pub(super) fn script(
 fn acts(answer: &Answer, gates: &Gates) -> Vec<Act> {
     let words = Words::default();
     let framing = answer.head.as_ref().map(|head| head.framing);
-    let act = |part: &Part| match part {
-        Part::Text(text) if framing == Some(Framing::Chunked) => Act::Send(reply::chunk(&words.spell(text))),
-        Part::Text(text) => Act::Send(words.spell(text).into()),
+    let mut texts = texts(answer, &words);
+    let length: usize = texts.iter().map(Vec::len).sum();
+    let mut act = |part: &Part| match part {
+        Part::Text(_) => {
+            let text = texts.pop_front().unwrap_or_default();
+            Act::Send(if framing == Some(Framing::Chunked) { chunk(&text) } else { text.into() })
+        }
         Part::Wait(pause) => Act::Pause(*pause),
         // All gates of a case are made before its answers are.
         Part::Gate(name) => gates.get(name).cloned().map_or(Act::Close, Act::Gate),
     };
-    let mut acts: Vec<Act> = answer.first.iter().map(act).collect();
+    let mut acts: Vec<Act> = answer.first.iter().map(&mut act).collect();
     if let Some(head) = &answer.head {
-        let length: usize = answer.parts.iter().map(|part| text_of(part, &words).len()).sum();
         acts.push(Act::Send(head_text(head, length as u64).into()));
     }
     acts.extend(answer.parts.iter().map(act));
@@ -62,11 +66,24 @@ fn acts(answer: &Answer, gates: &Gates) -> Vec<Act> {
     acts
 }
 
-fn text_of(part: &Part, words: &Words) -> String {
-    match part {
-        Part::Text(text) => words.spell(text),
-        Part::Wait(_) | Part::Gate(_) => String::new(),
+/// The texts of an answer as they are sent.
+fn texts(answer: &Answer, words: &Words) -> VecDeque<Vec<u8>> {
+    let texts: Vec<_> = answer.parts.iter().filter_map(|part| text_of(part, words)).collect();
+    match answer.packed {
+        Some(packing) => packing.pack(&texts).into(),
+        None => texts.into(),
     }
+}
+
+fn text_of(part: &Part, words: &Words) -> Option<Vec<u8>> {
+    match part {
+        Part::Text(text) => Some(words.spell(text).into_bytes()),
+        Part::Wait(_) | Part::Gate(_) => None,
+    }
+}
+
+fn chunk(bytes: &[u8]) -> Bytes {
+    [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat().into()
 }
 
 fn head_text(head: &Head, length: u64) -> String {
