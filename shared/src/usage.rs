@@ -62,21 +62,30 @@ impl Usage {
 
     /// Reads a `usage` object, in the names of chat completions or of responses. `None` when it is another
     /// thing (`null` most of all). A total alone, as rerankers say it, is all input.
+    ///
+    /// What a total has beyond input and output is output too: xAI and Gemini's compatible door count reasoning
+    /// nowhere else. Bedrock's counts tokens of its cache nowhere else; those are input, and are told by name.
     pub fn read(text: &str) -> Option<Self> {
         let reported = serde_json::from_str::<Option<Reported>>(text).ok()??;
-        let Reported { prompt_tokens, input_tokens, total_tokens, .. } = reported;
-        let Reported { completion_tokens, output_tokens, input, output, .. } = reported;
-        let tokens = |of: Option<u64>| Tokens(of.unwrap_or(0));
+        let Reported { prompt_tokens, input_tokens, total_tokens, completion_tokens, output_tokens, .. } =
+            reported;
+        let input = prompt_tokens.or(input_tokens).or(total_tokens)?;
+        let output = completion_tokens.or(output_tokens).unwrap_or(0);
+        let rest = total_tokens.unwrap_or(0).saturating_sub(input.saturating_add(output));
+        let (read, written) = (reported.cache_read_input_tokens, reported.cache_creation_input_tokens);
+        let is_of_cache = rest > 0 && read.unwrap_or(0).saturating_add(written.unwrap_or(0)) == rest;
+        let (more_input, more_output) = if is_of_cache { (rest, 0) } else { (0, rest) };
         Some(Self {
-            input: Tokens(prompt_tokens.or(input_tokens).or(total_tokens)?),
-            cached: tokens(input.and_then(|details| details.cached_tokens)),
-            output: tokens(completion_tokens.or(output_tokens)),
-            reasoning: tokens(output.and_then(|details| details.reasoning_tokens)),
+            input: Tokens(input.saturating_add(more_input)),
+            cached: Tokens(reported.cached().unwrap_or(0)),
+            output: Tokens(output.saturating_add(more_output)),
+            reasoning: Tokens(reported.reasoning().unwrap_or(0)),
             source: Source::Reported,
         })
     }
 }
 
+/// The names under which providers report usage.
 #[derive(Deserialize)]
 struct Reported {
     prompt_tokens: Option<u64>,
@@ -84,10 +93,33 @@ struct Reported {
     completion_tokens: Option<u64>,
     output_tokens: Option<u64>,
     total_tokens: Option<u64>,
-    #[serde(rename = "prompt_tokens_details", alias = "input_tokens_details")]
-    input: Option<Details>,
-    #[serde(rename = "completion_tokens_details", alias = "output_tokens_details")]
-    output: Option<Details>,
+    /// Some say both, and the same in both.
+    prompt_tokens_details: Option<Details>,
+    input_tokens_details: Option<Details>,
+    completion_tokens_details: Option<Details>,
+    output_tokens_details: Option<Details>,
+    /// Moonshot.
+    cached_tokens: Option<u64>,
+    /// `DeepSeek`.
+    prompt_cache_hit_tokens: Option<u64>,
+    /// Anthropic, by whatever compatible door.
+    cache_read_input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+    /// Gemini's compatible door.
+    reasoning_tokens: Option<u64>,
+}
+
+impl Reported {
+    fn cached(&self) -> Option<u64> {
+        let detailed = [&self.prompt_tokens_details, &self.input_tokens_details];
+        let detailed = detailed.into_iter().flatten().find_map(|details| details.cached_tokens);
+        detailed.or(self.cached_tokens).or(self.prompt_cache_hit_tokens).or(self.cache_read_input_tokens)
+    }
+
+    fn reasoning(&self) -> Option<u64> {
+        let detailed = [&self.completion_tokens_details, &self.output_tokens_details];
+        detailed.into_iter().flatten().find_map(|details| details.reasoning_tokens).or(self.reasoning_tokens)
+    }
 }
 
 #[derive(Deserialize)]
@@ -156,6 +188,61 @@ mod tests {
         }
         for text in ["null", "{}", "7", r#"{"prompt_tokens":-1}"#] {
             assert_eq!(Usage::read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_a_total_counts_is_output_unless_it_is_of_a_cache() {
+        for (provider, text, expected) in [
+            (
+                "xAI",
+                r#"{"prompt_tokens":12,"completion_tokens":1,"total_tokens":303,
+                    "completion_tokens_details":{"reasoning_tokens":290}}"#,
+                (12, 0, 291, 290),
+            ),
+            (
+                "Gemini",
+                r#"{"prompt_tokens":21,"completion_tokens":57,"total_tokens":358,"reasoning_tokens":280}"#,
+                (21, 0, 337, 280),
+            ),
+            (
+                "Bedrock",
+                r#"{"prompt_tokens":368,"completion_tokens":19,"total_tokens":10923,
+                    "cache_read_input_tokens":10536,"cache_creation_input_tokens":0}"#,
+                (10904, 10536, 19, 0),
+            ),
+            ("an embedding", r#"{"prompt_tokens":3,"total_tokens":3}"#, (3, 0, 0, 0)),
+            ("a reranker", r#"{"total_tokens":9}"#, (9, 0, 0, 0)),
+            (
+                "a total that is too small",
+                r#"{"prompt_tokens":5,"completion_tokens":7,"total_tokens":1}"#,
+                (5, 0, 7, 0),
+            ),
+            (
+                "numbers without end",
+                r#"{"prompt_tokens":18446744073709551615,"completion_tokens":18446744073709551615,
+                    "total_tokens":18446744073709551615}"#,
+                (u64::MAX, 0, u64::MAX, 0),
+            ),
+        ] {
+            let usage = Usage::read(text).unwrap();
+            let read = (usage.input.0, usage.cached.0, usage.output.0, usage.reasoning.0);
+            assert_eq!(read, expected, "{provider}");
+        }
+    }
+
+    #[test]
+    fn cached_tokens_are_found_under_every_name() {
+        for text in [
+            r#"{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":4}}"#,
+            r#"{"input_tokens":9,"input_tokens_details":{"cached_tokens":4}}"#,
+            r#"{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":4},
+                "input_tokens":9,"input_tokens_details":{"cached_tokens":4}}"#,
+            r#"{"prompt_tokens":9,"prompt_tokens_details":null,"cached_tokens":4}"#,
+            r#"{"prompt_tokens":9,"prompt_tokens_details":{},"prompt_cache_hit_tokens":4}"#,
+            r#"{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10,"cache_read_input_tokens":4}"#,
+        ] {
+            assert_eq!(Usage::read(text).unwrap().cached, Tokens(4), "{text}");
         }
     }
 
