@@ -242,9 +242,12 @@ impl<'de, T: Object> Deserialize<'de> for Maybe<T> {
     }
 }
 
+/// Numbers and truth values are none: Mistral says in each delta which choice it is of.
 fn content_bytes(value: &str) -> usize {
     match value {
-        "null" | "\"\"" | "[]" | "{}" | "false" => 0,
-        text => text.strip_prefix('"').map_or(text.len(), |text| text.len() - 1),
+        "\"\"" | "[]" | "{}" => 0,
+        text if text.starts_with('"') => text.len() - 2,
+        text if text.starts_with(['[', '{']) => text.len(),
+        _ => 0,
     }
 }

@@ -13,6 +13,10 @@ fn chat_events_mean_what_clients_take_them_for() {
         (": ping\n\n", Meaning::Preamble),
         (r#"data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#, Meaning::Preamble),
         (r#"data: {"choices":[],"prompt_filter_results":[]}"#, Meaning::Preamble),
+        (
+            r#"data: {"choices":[{"index":0,"delta":{"role":"assistant","index":0,"x":true}}]}"#,
+            Meaning::Preamble,
+        ),
         (r#"data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}"#, Meaning::Content),
         (r#"data: {"choices":[{"delta":{"role":"assistant","reasoning_content":"h"}}]}"#, Meaning::Content),
         (r#"data: {"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}"#, Meaning::Content),
