@@ -270,6 +270,7 @@ fn only_a_whole_answer_whose_choices_are_complete_may_be_given_again() {
         (Operation::Chat, r#"{"choices":[]}"#, false),
         (Operation::Embeddings, r#"{"data":[]}"#, true),
         (Operation::Responses, r#"{"output":[],"status":"completed"}"#, true),
+        (Operation::Responses, r#"{"output":[],"status":"incomplete"}"#, true),
         (Operation::Responses, r#"{"output":[],"status":"queued"}"#, false),
         (Operation::Responses, r#"{"output":[],"status":"failed","error":{"code":"x"}}"#, false),
     ] {

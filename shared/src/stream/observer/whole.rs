@@ -32,7 +32,9 @@ impl Observer {
             None => self.meter.count(answer.text().len()),
         }
         let is_answer = answer.text().starts_with('[');
-        self.is_whole = is_answer && status.is_none_or(|status| status == "completed");
+        // As in a stream, an answer that was bounded has come to its end.
+        let has_ended = |status: String| status == "completed" || status == "incomplete";
+        self.is_whole = is_answer && status.is_none_or(has_ended);
         is_answer
     }
 
