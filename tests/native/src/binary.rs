@@ -22,9 +22,11 @@ pub fn target_folder() -> PathBuf {
     place().parent().unwrap().into()
 }
 
-/// `<target>/<profile>`, of `<target>/<profile>/deps/<test>`.
+/// `<target>/<profile>`, of `<target>/<profile>/deps/<test>` and of a program in it alike.
 fn place() -> PathBuf {
-    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().into()
+    let this = std::env::current_exe().unwrap();
+    let folder = this.parent().unwrap();
+    if folder.ends_with("deps") { folder.parent().unwrap() } else { folder }.into()
 }
 
 /// Builds into the target folder that this test runs from, in its profile.

@@ -21,6 +21,7 @@ mod portable;
 mod program;
 mod purity;
 mod python;
+mod recorded;
 mod setup;
 mod step;
 mod suite;
@@ -28,7 +29,7 @@ mod toolchain;
 mod worker;
 mod workspace;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -83,6 +84,9 @@ enum Task {
     Conformance { cases: Option<String> },
     /// The official OpenAI SDKs against a running gateway.
     Clients,
+    /// Recordings of providers' answers (NAME.chunks.txt with an event's JSON a line, NAME.json) through a running
+    /// gateway, in several cuttings: `cargo xtask recorded DIR`.
+    Recorded { folder: PathBuf },
     /// What the autoscalers of k8s/ do in a flood: the table of its README.
     Hpa,
     /// Measure: `cargo xtask bench [ARGS…]` hands ARGS on to weir-bench.
@@ -139,6 +143,10 @@ impl Task {
             Self::Conformance { cases } => {
                 let cases = cases.clone();
                 vec![Step::new("conformance", move |workspace| suite::run_cases(workspace, cases.as_deref()))]
+            }
+            Self::Recorded { folder } => {
+                let folder = folder.clone();
+                vec![Step::new("recorded", move |workspace| recorded::run(workspace, &folder))]
             }
             Self::Hpa => vec![Step::new("hpa", hpa::run)],
             Self::Bench { args } => {
