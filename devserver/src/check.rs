@@ -3,6 +3,7 @@
 use http::Uri;
 
 use crate::cli::{Check, Failed, Prepare, complain, say};
+use crate::client::EnvironmentProxies;
 use crate::document::{self, Machine};
 
 /// Tells all faults and warnings of a file; fails if there is a fault.
@@ -13,6 +14,9 @@ pub(crate) fn check(flags: &Check) -> Result<(), Failed> {
         say(format_args!("warning: {warning}"));
     }
     let config = &loaded.config;
+    for route in EnvironmentProxies::of_process().routes(config) {
+        say(route);
+    }
     let (upstreams, routes) = (config.upstreams.len(), config.routes.len());
     say(format_args!("{}: good; {upstreams} upstreams, {routes} routes", flags.file.display()));
     Ok(())

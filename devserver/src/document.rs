@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use weir::Config;
-use weir::config::{Document, Faults, Format, Loaded, Prepared, Surroundings};
+use weir::config::{Dialer, Document, Faults, Format, Loaded, Prepared, Surroundings};
+
+use crate::client::NativeDialer;
 
 /// What the gateway serves when it is given no file.
 const BUILT_IN: &str = include_str!("../default.toml");
@@ -25,6 +27,10 @@ impl Surroundings for Machine {
 
     fn simulated(&self) -> Option<http::Uri> {
         Some(self.simulated.clone())
+    }
+
+    fn dialer(&self) -> Option<&dyn Dialer> {
+        Some(&NativeDialer)
     }
 }
 

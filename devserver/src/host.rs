@@ -39,7 +39,7 @@ use self::server::Settings;
 use self::spawned::Spawned;
 use self::variables::Variables;
 use crate::cli::{Failed, Hosting, RedisSource, Serve};
-use crate::client;
+use crate::client::Trust;
 use crate::connections::{Ending, Patience};
 use crate::crew::{self, Crew};
 use crate::document::{self, Machine};
@@ -78,14 +78,14 @@ pub(crate) fn serve(flags: &Serve, file: &Path) -> Result<(), Failed> {
     let listener = TcpListener::bind(address).map_err(|e| Failed::because(&address.to_string(), e))?;
     let address = listener.local_addr().map_err(|e| Failed::because("no address", e))?;
     let settings = Arc::new(Settings::new(hosting, manifest, variables, allowed, files));
-    let tls = client::tls().map_err(|e| Failed::because("no TLS", e))?;
+    let trust = Trust::of_machine()?;
     let ending = Ending::default();
     let patience = Patience::of(&config.server);
     let crew = Crew::start(&config.server, |arrivals| {
         server::work(
             program.clone(),
             Arc::clone(&settings),
-            Arc::clone(&tls),
+            trust.clone(),
             patience,
             arrivals,
             ending.clone(),

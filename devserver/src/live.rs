@@ -17,6 +17,7 @@ use weir::metrics::Family;
 
 use self::secrets::SecretFiles;
 use crate::cli::Failed;
+use crate::client::{EnvironmentProxies, ProxyRoute};
 use crate::document::{self, Machine};
 use crate::native::Process;
 
@@ -35,11 +36,16 @@ pub(crate) struct Live {
     first: Option<Vec<u8>>,
     machine: Machine,
     secrets: SecretFiles,
+    proxies: Arc<EnvironmentProxies>,
 }
 
 impl Live {
     /// Loads the first configuration, which has to be good.
-    pub(crate) fn load(file: Option<PathBuf>, machine: Machine) -> Result<Self, Failed> {
+    pub(crate) fn load(
+        file: Option<PathBuf>,
+        machine: Machine,
+        proxies: Arc<EnvironmentProxies>,
+    ) -> Result<Self, Failed> {
         let first = file.as_deref().and_then(fingerprint);
         let secrets = SecretFiles::default();
         let surroundings = secrets.through(&machine);
@@ -47,7 +53,8 @@ impl Live {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
-        Ok(Self { current: ArcSwap::from_pointee(loaded.config), file, first, machine, secrets })
+        proxies.routes(&loaded.config).iter().for_each(ProxyRoute::log);
+        Ok(Self { current: ArcSwap::from_pointee(loaded.config), file, first, machine, secrets, proxies })
     }
 
     pub(crate) fn config(&self) -> Arc<Config> {
@@ -77,6 +84,8 @@ impl Live {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
+        let known = self.proxies.routes(&old);
+        self.proxies.routes(new).iter().filter(|route| !known.contains(route)).for_each(ProxyRoute::log);
         process.follow(&loaded.config);
         self.current.store(Arc::new(loaded.config));
         process.metrics.count(Family::Reloads, &["taken"], 1);

@@ -25,7 +25,7 @@ use weir::{Config, Platform};
 
 use crate::body::{Chunks, Parcel};
 use crate::books::{self, Books};
-use crate::client::Clients;
+use crate::client::{Clients, Dialing};
 use crate::metrics::{Metrics, Standing};
 use crate::store::Shared;
 
@@ -225,7 +225,7 @@ impl Platform for Native {
         upstream: &Upstream,
         request: http::Request<Payload<Self::Upload>>,
     ) -> Result<http::Response<Self::Download>, SendFault> {
-        let response = self.clients.send(upstream.timeouts.connect, request.map(Parcel)).await?;
+        let response = self.clients.send(Dialing::of(upstream), request.map(Parcel)).await?;
         Ok(response.map(Chunks))
     }
 

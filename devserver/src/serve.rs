@@ -7,7 +7,7 @@ use weir::Config;
 use weir::config::{Auth, Dialect, StoreKind};
 
 use crate::cli::{Failed, Serve};
-use crate::client::{self, Clients};
+use crate::client::{Clients, EnvironmentProxies, Trust};
 use crate::connections::Ending;
 use crate::crew::{self, Crew};
 use crate::document::Machine;
@@ -25,7 +25,8 @@ pub(crate) fn serve(flags: Serve) -> Result<(), Failed> {
     let simulated = simulated.map_err(|e| Failed::because("no port for the simulated provider", e))?;
     let machine = Machine { simulated: simulated_base(simulated.addr())? };
     let is_trial = flags.config.is_none();
-    let live = Arc::new(Live::load(flags.config, machine)?);
+    let proxies = Arc::new(EnvironmentProxies::of_process());
+    let live = Arc::new(Live::load(flags.config, machine, Arc::clone(&proxies))?);
     let config = live.config();
     let address = flags.listen.unwrap_or(config.listen);
     config.check_listen(address).map_err(|fault| Failed(fault.to_string()))?;
@@ -36,7 +37,7 @@ pub(crate) fn serve(flags: Serve) -> Result<(), Failed> {
     let process = Arc::new(process);
     process.follow(&config);
     let ending = Ending::default();
-    let crew = start_workers(&config, &process, &live, &ending)?;
+    let crew = start_workers(&config, &process, &live, &proxies, &ending)?;
 
     runtime.block_on(async {
         // It costs nothing until a configuration names it.
@@ -62,17 +63,19 @@ fn start_workers(
     config: &Config,
     process: &Arc<Process>,
     live: &Arc<Live>,
+    proxies: &Arc<EnvironmentProxies>,
     ending: &Ending,
 ) -> Result<Crew, Failed> {
-    let tls = client::tls().map_err(|e| Failed::because("no TLS", e))?;
+    let trust = Trust::of_machine()?;
     Crew::start(&config.server, |arrivals| {
         let shared = match &config.store.kind {
             StoreKind::Embedded => None,
             StoreKind::Redis(place) => {
-                Some(Shared::new(place.clone(), Arc::clone(&tls), process.metrics.clone()))
+                Some(Shared::new(place.clone(), Arc::clone(trust.config()), process.metrics.clone()))
             }
         };
-        let native = Native::new(Arc::clone(process), Clients::new(Arc::clone(&tls)), shared);
+        let clients = Clients::new(trust.clone(), Arc::clone(proxies));
+        let native = Native::new(Arc::clone(process), clients, shared);
         worker::work(native, Arc::clone(live), arrivals, ending.clone())
     })
 }

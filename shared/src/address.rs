@@ -89,7 +89,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::Timeouts;
+    use crate::config::{Proxy, Timeouts};
     use crate::secret::Secret;
 
     fn upstream(dialect: Dialect, base_url: &'static str) -> Upstream {
@@ -111,6 +111,8 @@ mod tests {
             concurrency: None,
             include_usage: true,
             terminator: None,
+            proxy: Proxy::None,
+            tls: None,
         }
     }
 

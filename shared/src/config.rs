@@ -6,6 +6,7 @@
 //! once with its path and line. What may change while running is control, and is not in here.
 
 mod check;
+mod connection;
 mod fault;
 mod path;
 mod raw;
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use self::check::{Loaded, Prepared};
+pub use self::connection::{Dialer, Identity, Proxy, ProxyAddress, Tls, TlsFault, TlsFile};
 pub use self::fault::{Fault, Faults};
 pub(crate) use self::raw::duration;
 pub use self::raw::schema;
@@ -203,6 +205,10 @@ pub struct Upstream {
     pub include_usage: bool,
     /// `None`: as is known of its host.
     pub terminator: Option<Terminator>,
+    /// Through what it is reached.
+    pub proxy: Proxy,
+    /// Certificates beside those of the machine.
+    pub tls: Option<Tls>,
 }
 
 /// Whether a stream of chat or completions that is complete ends in `data: [DONE]`.
@@ -246,6 +252,15 @@ impl Upstream {
             Credential::Known(secret) => Some(secret),
             Credential::None | Credential::Missing { .. } => None,
         }
+    }
+
+    /// What nobody may read who is answered from there.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let of_proxy = match &self.proxy {
+            Proxy::At(proxy) => proxy.authorization(),
+            Proxy::Environment | Proxy::None => None,
+        };
+        self.secret().into_iter().chain(of_proxy)
     }
 }
 

@@ -14,13 +14,13 @@ use http::{Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
-use rustls::ClientConfig;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use weir::config::Proxy;
 use weir::platform::{ConnectFault, SendFault};
 
 use super::server::Settings;
-use crate::client::Clients;
+use crate::client::{Clients, Dialing, Trust};
 
 /// What Spin waits for where the instance does not say.
 const UNSAID: Duration = Duration::from_mins(10);
@@ -28,8 +28,9 @@ const UNSAID: Duration = Duration::from_mins(10);
 /// Upstream connections of one thread.
 pub(super) type Pool = Clients<Upload>;
 
-pub(super) fn pool(tls: Arc<ClientConfig>) -> Pool {
-    Clients::new(tls)
+/// No proxy is asked, whatever the environment says: Spin asks none.
+pub(super) fn pool(trust: Trust) -> Pool {
+    Clients::new(trust, Arc::default())
 }
 
 /// One instance's way out.
@@ -102,7 +103,7 @@ async fn send(
     request.headers_mut().remove(header::HOST);
     let mut request = request.map(|body| Upload { body, fate });
     let connection = capture_connection(&mut request);
-    let sending = pool.send(UNSAID, request);
+    let sending = pool.send(Dialing { connect: UNSAID, proxy: &Proxy::None, tls: None }, request);
     tokio::pin!(sending);
     let connect = timeout(options.connect_timeout.unwrap_or(UNSAID), connected(connection));
     tokio::select! {
@@ -138,7 +139,9 @@ fn received(
 /// What Spin would say of it.
 fn unconnected(cause: ConnectFault) -> Error {
     match cause {
-        ConnectFault::TimedOut | ConnectFault::TlsTimedOut => Error::ConnectionTimeout,
+        ConnectFault::TimedOut | ConnectFault::TlsTimedOut | ConnectFault::ProxyTimedOut => {
+            Error::ConnectionTimeout
+        }
         ConnectFault::NameUnresolved => Error::DnsError { rcode: None, info_code: None },
         ConnectFault::Unreachable => Error::DestinationIpUnroutable,
         ConnectFault::CertificateExpired

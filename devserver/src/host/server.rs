@@ -10,7 +10,6 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::{HeaderName, HeaderValue, header};
 use http_body_util::BodyExt as _;
-use rustls::ClientConfig;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 use wasmtime::component::Resource;
@@ -36,6 +35,7 @@ use super::redis::{Dialler, Redis};
 use super::slots::{Slot, Slots};
 use super::variables::Variables;
 use crate::cli::{Hosting, RedisConnection};
+use crate::client::Trust;
 use crate::connections::{self, Arrivals, Ending, Patience};
 
 /// When to come again if no instance is free.
@@ -101,14 +101,14 @@ struct Desk {
 pub(super) async fn work(
     program: Program,
     settings: Arc<Settings>,
-    tls: Arc<ClientConfig>,
+    trust: Trust,
     patience: Patience,
     arrivals: Arrivals,
     ending: Ending,
 ) {
     let instances = TaskTracker::new();
-    let pool = Arc::new(outbound::pool(Arc::clone(&tls)));
-    let dialler = Arc::new(Dialler::new(tls));
+    let dialler = Arc::new(Dialler::new(Arc::clone(trust.config())));
+    let pool = Arc::new(outbound::pool(trust));
     let desk = Desk { program, settings, pool, dialler, instances: instances.clone() };
     let router = Router::new().route(HEALTH, get(async || "OK")).fallback(answer).with_state(desk);
     connections::serve(arrivals, router, move || patience, instances, ending).await;

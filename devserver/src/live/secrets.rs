@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use weir::caller::KeyHash;
-use weir::config::Surroundings;
+use weir::config::{Dialer, Surroundings};
 use weir::secret::Secret;
 
 /// The files that the configuration in force has named, by path.
@@ -75,5 +75,9 @@ impl<S: Surroundings> Surroundings for Through<'_, S> {
 
     fn simulated(&self) -> Option<http::Uri> {
         self.machine.simulated()
+    }
+
+    fn dialer(&self) -> Option<&dyn Dialer> {
+        self.machine.dialer()
     }
 }

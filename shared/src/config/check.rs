@@ -8,6 +8,7 @@ mod alias;
 mod breaker;
 mod cache;
 mod concurrency;
+mod connection;
 mod credential;
 mod defaults;
 mod key;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 pub use self::prepared::Prepared;
 pub(super) use self::prepared::is_one as is_prepared;
+pub(super) use self::redis::unescaped;
 use self::upstream::Names;
 use super::fault::{Fault, Faults, Problem};
 use super::path::Path;

@@ -6,6 +6,7 @@
 
 mod cache;
 mod concurrency;
+mod connection;
 mod defaults;
 mod keep_alive;
 mod passthrough;
@@ -23,6 +24,7 @@ use serde_json::Value;
 
 pub(super) use self::cache::{Cache, CacheTable};
 pub(super) use self::concurrency::{Adaptive, CallLimit, Concurrency, ConcurrencyTable, Unlimited};
+pub(super) use self::connection::{Proxy, Tls};
 pub(super) use self::defaults::Defaults;
 pub(super) use self::keep_alive::KeepAlive;
 pub(super) use self::passthrough::Passthrough;
@@ -202,6 +204,10 @@ pub(super) struct Upstream {
     /// Whether a complete stream ends in `data: [DONE]`. Default `required`, but for providers that are known not to
     /// send it.
     pub(super) terminator: Option<Terminator>,
+    /// Through which proxy it is reached. Default `env`. On Spin and Workers the platform makes the connections.
+    pub(super) proxy: Option<Proxy>,
+    /// Certificates: an authority of its own, a client certificate. Not on Spin and Workers.
+    pub(super) tls: Option<Tls>,
 }
 
 /// How an upstream is spoken to.

@@ -11,6 +11,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::check::is_prepared;
+use super::connection::Dialer;
 use super::fault::{Fault, Faults};
 use super::path::Path;
 use super::report::Report;
@@ -71,6 +72,11 @@ pub trait Surroundings {
 
     /// Where the built-in simulated provider listens; `None` if this shell has none.
     fn simulated(&self) -> Option<http::Uri>;
+
+    /// What makes the connections to upstreams as a document says; `None` where the platform makes them.
+    fn dialer(&self) -> Option<&dyn Dialer> {
+        None
+    }
 }
 
 /// Where the parts of a document stand.

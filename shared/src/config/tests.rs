@@ -1,6 +1,7 @@
 //! What a document means. What is said of a wrong one, and of a hostile one, is in the files below.
 
 mod cache;
+mod connection;
 mod defaults;
 mod faults;
 mod hostile;

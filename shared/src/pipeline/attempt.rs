@@ -112,7 +112,7 @@ impl<P: Platform> Errand<'_, P> {
             self.config
                 .upstreams
                 .iter()
-                .filter_map(Upstream::secret)
+                .flat_map(Upstream::secrets)
                 .for_each(|secret| failure.refusal.mask(secret));
         }
         let (status, failure) = match &outcome {

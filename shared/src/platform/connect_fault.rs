@@ -23,6 +23,8 @@ pub enum ConnectFault {
     /// No common version, no TLS at all.
     TlsFailed,
     ProxyUnreachable,
+    /// No connection through it in the upstream's `timeout.connect`.
+    ProxyTimedOut,
     /// 407.
     ProxyCredentials,
     /// The proxy answered CONNECT with something else than yes.
@@ -55,6 +57,7 @@ impl ConnectFault {
             Self::ClientCertificateRefused => "client certificate refused",
             Self::TlsFailed => "TLS failed",
             Self::ProxyUnreachable => "proxy cannot be reached",
+            Self::ProxyTimedOut => "timed out at the proxy",
             Self::ProxyCredentials => "proxy refuses the credentials",
             Self::ProxyRefused => "proxy refuses to connect",
             Self::ProxyUnsupported => "proxy of an unsupported kind",

@@ -21,10 +21,29 @@ pub enum Signal {
     Kill,
 }
 
+/// Variables that it would heed.
+const HEEDED: [&str; 12] = [
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "RUST_LOG",
+    "REQUEST_METHOD",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
+
 /// The command `weir`, with nothing of this process's environment that it would heed.
 pub fn weir(arguments: &[&str]) -> Command {
     let mut command = Command::new(binary::path());
-    command.args(arguments).env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR").env_remove("RUST_LOG");
+    command.args(arguments);
+    for name in HEEDED {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -18,32 +18,44 @@ pub(super) fn credential(
     surroundings: &dyn Surroundings,
     report: &mut Report<'_>,
 ) -> Credential {
-    let found = match (&reference.env, &reference.file) {
+    match find(reference, path, surroundings, report) {
+        None => Credential::None,
+        Some(Ok(secret)) => Credential::Known(secret),
+        Some(Err(why)) => {
+            let hint = "until it is there, calls to this upstream fail";
+            report.warn(path, Problem::new(why.clone()).hint(hint));
+            Credential::Missing { why }
+        }
+    }
+}
+
+/// What `reference` leads to, or in words why it leads nowhere. `None` after a fault of the reference itself.
+pub(super) fn find(
+    reference: &ApiKey,
+    path: &Path,
+    surroundings: &dyn Surroundings,
+    report: &mut Report<'_>,
+) -> Option<Result<Secret, String>> {
+    match (&reference.env, &reference.file) {
         (Some(name), None) => {
             check_variable(name, &path.key("env"), report);
-            known(surroundings.env(name)).map_err(|why| format!("the variable {} {why}", shown(name)))
+            let found = known(surroundings.env(name));
+            Some(found.map_err(|why| format!("the variable {} {why}", shown(name))))
         }
         (None, Some(file)) => {
-            from_file(surroundings.file(file)).map_err(|why| format!("the file {} {why}", shown(file)))
+            let found = from_file(surroundings.file(file));
+            Some(found.map_err(|why| format!("the file {} {why}", shown(file))))
         }
         (Some(_), Some(_)) => {
             report.fault(path, "names a variable and a file; one of them is enough");
-            return Credential::None;
+            None
         }
         (None, None) => {
             if !report.excuses_part_of(path) {
                 let hint = "write { env = \"NAME\" } or { file = \"PATH\" }";
-                report.fault(path, Problem::new("says nothing about where the key is found").hint(hint));
+                report.fault(path, Problem::new("says nothing about where it is found").hint(hint));
             }
-            return Credential::None;
-        }
-    };
-    match found {
-        Ok(secret) => Credential::Known(secret),
-        Err(why) => {
-            let hint = "until it is there, calls to this upstream fail";
-            report.warn(path, Problem::new(why.clone()).hint(hint));
-            Credential::Missing { why }
+            None
         }
     }
 }
@@ -77,8 +89,16 @@ pub(super) fn text<'a>(
 fn from_file(content: Result<String, String>) -> Result<Secret, String> {
     match content {
         Ok(content) => known(Some(content)).map_err(Into::into),
-        Err(problem) if may_be_secret(&problem) => Err("cannot be read".into()),
-        Err(problem) => Err(format!("cannot be read: {}", problem.escape_debug())),
+        Err(problem) => Err(unreadable(&problem)),
+    }
+}
+
+/// Why a file is not read, unless a credential may be in the words.
+pub(super) fn unreadable(problem: &str) -> String {
+    if may_be_secret(problem) {
+        "cannot be read".into()
+    } else {
+        format!("cannot be read: {}", problem.escape_debug())
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{Loaded, check, credential, defaults, store, upstream};
+use super::{Loaded, check, connection, credential, defaults, store, upstream};
 use crate::breaker;
 use crate::caller::{Caller, KeyHash, Keyring};
 use crate::config::fault::{Fault, Faults, Problem};
@@ -98,6 +98,7 @@ struct UpstreamDraft {
     concurrency: Option<Concurrency>,
     include_usage: bool,
     terminator: Option<Terminator>,
+    proxy: Option<raw::Proxy>,
 }
 
 /// Surroundings in which everything that is referred to is there.
@@ -144,7 +145,7 @@ impl Config {
         let (tree, mut report) = source::read(document)?;
         let Some(raw) = raw::parse(tree, &mut report) else { return Err(report.into_faults()) };
         let (store, references) = (raw.store.clone().unwrap_or_default(), references(&raw));
-        let addresses = references.iter().filter_map(|(base_url, _)| variable(base_url.as_ref()));
+        let addresses = references.iter().filter_map(|of| variable(of.base_url.as_ref()));
         let addresses: Vec<String> = addresses.map(ToOwned::to_owned).collect();
         let defaults = DefaultsDraft::of(&raw);
         let surroundings = StandIn {
@@ -262,10 +263,22 @@ const fn sum_of(parts: &[&[u8]]) -> u64 {
     sum
 }
 
-/// Where each upstream, in the order of their names, says its address and its key are.
-fn references(raw: &raw::Gateway) -> Vec<(Option<BaseUrl>, Option<ApiKey>)> {
+/// Where an upstream says its address, its key and its proxy are.
+struct References {
+    base_url: Option<BaseUrl>,
+    api_key: Option<ApiKey>,
+    proxy: Option<raw::Proxy>,
+}
+
+/// Of each upstream, in the order of their names.
+fn references(raw: &raw::Gateway) -> Vec<References> {
     let upstreams = raw.upstream.iter().flatten();
-    upstreams.map(|(_, upstream)| (upstream.base_url.clone(), upstream.api_key.clone())).collect()
+    let of = |upstream: &raw::Upstream| References {
+        base_url: upstream.base_url.clone(),
+        api_key: upstream.api_key.clone(),
+        proxy: upstream.proxy.clone(),
+    };
+    upstreams.map(|(_, upstream)| of(upstream)).collect()
 }
 
 fn variable(reference: Option<&BaseUrl>) -> Option<&str> {
@@ -276,13 +289,12 @@ fn variable(reference: Option<&BaseUrl>) -> Option<&str> {
 }
 
 /// `None` where it has no address, which is a fault that was told.
-fn draft(
-    upstream: Upstream,
-    (base_url, api_key): (Option<BaseUrl>, Option<ApiKey>),
-) -> Option<UpstreamDraft> {
+fn draft(upstream: Upstream, references: References) -> Option<UpstreamDraft> {
     let Upstream { name, dialect, timeouts, breaker, breaker_per_model, .. } = upstream;
     let Upstream { concurrency, include_usage, terminator, .. } = upstream;
+    let References { base_url, api_key, proxy } = references;
     let base_url = base_url?;
+    // Certificates are for a place that reads the document itself; here they are a fault, which was told.
     Some(UpstreamDraft {
         name,
         dialect,
@@ -294,6 +306,7 @@ fn draft(
         concurrency,
         include_usage,
         terminator,
+        proxy,
     })
 }
 
@@ -304,13 +317,15 @@ fn furnished(
     report: &mut Report<'_>,
 ) -> Option<Upstream> {
     let UpstreamDraft { name, dialect, base_url, api_key, timeouts, .. } = draft;
-    let UpstreamDraft { breaker, breaker_per_model, concurrency, include_usage, terminator, .. } = draft;
+    let UpstreamDraft { breaker, breaker_per_model, concurrency, include_usage, terminator, proxy, .. } =
+        draft;
     let references = (&base_url, api_key.as_ref());
     let base_url = upstream::address(references, &path.key("base_url"), surroundings, report)?;
     let credential = match &api_key {
         Some(reference) => credential::credential(reference, &path.key("api_key"), surroundings, report),
         None => Credential::None,
     };
+    let proxy = connection::proxy(proxy.as_ref(), &path.key("proxy"), surroundings, report);
     Some(Upstream {
         name,
         dialect,
@@ -322,6 +337,8 @@ fn furnished(
         concurrency,
         include_usage,
         terminator,
+        proxy,
+        tls: None,
     })
 }
 

@@ -93,7 +93,7 @@ fn parse(text: &str) -> Option<Redis> {
 }
 
 /// Without its percent-encoding.
-fn unescaped(text: &str) -> Option<String> {
+pub(in crate::config) fn unescaped(text: &str) -> Option<String> {
     let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((first, behind)) = rest.split_first() {
         rest = behind;

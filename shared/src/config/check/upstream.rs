@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{address, breaker, check_name, concurrency, credential, positive, provider};
+use super::{address, breaker, check_name, concurrency, connection, credential, positive, provider};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::raw::{ApiKey, BaseUrl};
 use crate::config::report::Report;
 use crate::config::source::Surroundings;
-use crate::config::{Credential, Dialect, Timeouts, Upstream, UpstreamId, raw};
+use crate::config::{Credential, Dialect, Proxy, Timeouts, Upstream, UpstreamId, raw};
 
 /// Calls that wait for an upstream whose concurrency has a bound.
 const QUEUE: u32 = 100;
@@ -80,6 +80,8 @@ fn upstream(
         .concurrency
         .as_ref()
         .and_then(|raw| concurrency::concurrency(raw, QUEUE, &path.key("concurrency"), report));
+    let proxy = connection::proxy(raw.proxy.as_ref(), &path.key("proxy"), surroundings, report);
+    let tls = connection::tls(raw.tls.as_ref(), &path.key("tls"), surroundings, report);
     let dialect = dialect?;
     Some(Upstream {
         name,
@@ -91,6 +93,9 @@ fn upstream(
         concurrency,
         include_usage: raw.include_usage.unwrap_or(true),
         terminator: raw.terminator,
+        // What is built in is reached by nothing else.
+        proxy: if dialect == Dialect::Simulated { Proxy::None } else { proxy },
+        tls,
         dialect,
     })
 }
@@ -128,6 +133,10 @@ fn base_url(
         return None;
     };
     let base = address((reference, raw.api_key.as_ref()), &path, surroundings, report)?;
+    if raw.tls.is_some() && base.scheme() == Some(&http::uri::Scheme::HTTP) {
+        let problem = Problem::new("not used: the base_url is http, and nothing is encrypted");
+        report.warn(&upstream.key("tls"), problem.hint("use https://"));
+    }
     if raw.dialect == Some(raw::Dialect::OpenAi) {
         provider::tell_odd(&base, &path, report);
     }
@@ -164,7 +173,12 @@ fn simulated(
     surroundings: &dyn Surroundings,
     report: &mut Report<'_>,
 ) -> Option<http::Uri> {
-    for (key, given) in [("base_url", raw.base_url.is_some()), ("api_key", raw.api_key.is_some())] {
+    for (key, given) in [
+        ("base_url", raw.base_url.is_some()),
+        ("api_key", raw.api_key.is_some()),
+        ("proxy", raw.proxy.is_some()),
+        ("tls", raw.tls.is_some()),
+    ] {
         if given {
             report.fault(&path.key(key), "the simulated provider is built in and has none; leave it out");
         }

@@ -179,3 +179,55 @@ async fn a_bad_file_is_not_served() {
     assert!(code == 1 && err.contains("weir.toml:2"), "{err}");
     assert!(!out.contains("listening on"), "{out}");
 }
+
+#[tokio::test]
+async fn the_proxies_of_this_environment_are_told_without_their_passwords() {
+    let upstream = |name: &str, base: &str, more: &str| {
+        format!("[upstream.{name}]\ndialect = \"openai\"\nbase_url = \"{base}\"\n{more}\n")
+    };
+    let upstreams = [
+        upstream("out", "https://api.example/v1", ""),
+        upstream("near", "http://10.0.0.1/v1", ""),
+        upstream("never", "https://api.example/v1", "proxy = \"none\""),
+        upstream("own", "https://api.example/v1", "proxy = \"http://own.example:1\""),
+        upstream("odd", "http://api.example/v1", ""),
+    ];
+    let route = "[[route]]\nmodel = \"m\"\nto = [\"out\"]\n";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weir.toml");
+    std::fs::write(&file, format!("auth = \"open\"\n{}{route}", upstreams.concat())).unwrap();
+    let mut command = weir(&["check", file.to_str().unwrap()]);
+    command
+        .env("https_proxy", "http://weir:canary@proxy.example:3128")
+        .env("HTTP_PROXY", "socks5://canary@h");
+    command.env("NO_PROXY", "10.0.0.0/8");
+    let mut program = Program::run(command);
+    assert_eq!(program.end(Duration::from_secs(10)).await.code(), Some(0), "{}", program.stderr.text());
+    let told = program.stdout.now();
+    let told: Vec<_> = told.iter().filter(|line| !line.contains("weir.toml")).map(String::as_str).collect();
+    assert_eq!(
+        told,
+        [
+            "warning: upstream.odd: calls fail, as their proxy cannot be used: a proxy of a kind that is not \
+             spoken here: only http:// and https:// are (HTTP_PROXY of this environment)",
+            "note: upstream.out: calls go through http://proxy.example:3128 (https_proxy of this environment)",
+            "note: upstream.own: calls go through http://own.example:1",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn trust_in_what_cannot_be_read_is_no_trust_in_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weir.toml");
+    std::fs::write(&file, SIMULATED).unwrap();
+    let mut command = weir(&["serve", "--listen", "127.0.0.1:0", "--config", file.to_str().unwrap()]);
+    command.env("SSL_CERT_FILE", "/nope.pem");
+    let mut program = Program::run(command);
+    assert_eq!(program.end(Duration::from_secs(10)).await.code(), Some(1));
+    let told = program.stderr.text();
+    assert!(
+        told.contains("SSL_CERT_FILE and SSL_CERT_DIR name no certificate") && told.contains("/nope.pem"),
+        "{told}"
+    );
+}

@@ -1,97 +1,15 @@
 //! Upstreams behind TLS: who is trusted, and which protocol is spoken.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-
-use bytes::Bytes;
-use http::{Request, Response, Version};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tempfile::TempDir;
+use http::Version;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 use weir_native_tests::{Gateway, Launch};
+
+use crate::secure::Secure;
 
 const CREDENTIAL: &str = "sk-canary-behind-tls-81f3";
 
-/// An upstream with a certificate of its own authority.
-struct Secure {
-    address: SocketAddr,
-    /// The authority's certificate.
-    authority: PathBuf,
-    spoken: Arc<Mutex<Vec<Version>>>,
-    _folder: TempDir,
-}
-
-/// A key and a certificate for `name`, and the authority's certificate in PEM.
-fn certified(name: &str) -> (ServerConfig, String) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    // Two of the same name would be taken for one whose signature is wrong.
-    let own = format!("authority {:?}", key.public_key_raw());
-    params.distinguished_name.push(DnType::CommonName, own);
-    let authority = params.self_signed(&key).unwrap().pem();
-    let issuer = Issuer::new(params, key);
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    (config.with_no_client_auth().with_single_cert(vec![leaf.der().clone()], key).unwrap(), authority)
-}
-
-async fn answer(request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let body = request.into_body().collect().await.unwrap().to_bytes();
-    let is_streamed = String::from_utf8_lossy(&body).contains("\"stream\":true");
-    let (kind, text) = if is_streamed {
-        let event = weir_native_tests::reply::event("hi");
-        ("text/event-stream", format!("{event}{}data: [DONE]\n\n", weir_native_tests::reply::finish()))
-    } else {
-        let message = r#"{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}"#;
-        ("application/json", format!(r#"{{"object":"chat.completion","choices":[{message}]}}"#))
-    };
-    Response::builder().header("content-type", kind).body(text.into()).unwrap()
-}
-
 impl Secure {
-    async fn start(name: &str, protocols: &[&str]) -> Self {
-        let (mut config, authority) = certified(name);
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("authority.pem");
-        std::fs::write(&path, authority).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let spoken = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&spoken);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, kept) = (acceptor.clone(), Arc::clone(&kept));
-                tokio::spawn(async move {
-                    let Ok(stream) = acceptor.accept(stream).await else { return };
-                    let service = service_fn(move |request: Request<Incoming>| {
-                        kept.lock().unwrap().push(request.version());
-                        async { Ok::<_, Infallible>(answer(request).await) }
-                    });
-                    let server = auto::Builder::new(TokioExecutor::new());
-                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-        });
-        Self { address, authority: path, spoken, _folder: folder }
-    }
-
     async fn gateway(&self, trusted: &Self) -> Gateway {
         let document = format!(
             "auth = \"open\"\n[upstream.up]\ndialect = \"openai\"\nbase_url = \"https://{}/v1\"\n\
@@ -100,10 +18,6 @@ impl Secure {
         );
         let launch = Launch::of(document).env("UP_KEY", CREDENTIAL).arg("--log-level").arg("debug");
         launch.env("SSL_CERT_FILE", trusted.authority.to_str().unwrap()).start().await
-    }
-
-    fn spoken(&self) -> Vec<Version> {
-        self.spoken.lock().unwrap().clone()
     }
 }
 

@@ -23,7 +23,7 @@ packed!(struct Draft {
 // The simulated provider has no address, so nothing is written that speaks to it.
 packed!(struct UpstreamDraft {
     name, dialect, base_url, api_key, timeouts, breaker, breaker_per_model, concurrency, include_usage,
-    terminator,
+    terminator, proxy,
 } if |upstream| !matches!(upstream.dialect, Dialect::Simulated));
 packed!(struct Server {
     max_body, max_depth, max_n, header_timeout, body_timeout, grace, workers, trusted_proxies, concurrency,
@@ -55,6 +55,7 @@ packed!(struct Share(millionths));
 
 packed!(enum Auth { 0 => Keys, 1 => Open { on_any_address } });
 packed!(enum Dialect { 0 => OpenAi, 1 => Azure { api_version }, 2 => Simulated });
+packed!(enum raw::Proxy { 0 => Text(text), 1 => Found(reference) });
 packed!(enum BaseUrl { 0 => Text(text), 1 => Env(variable) });
 packed!(enum Setting { 0 => Number(number), 1 => Variable(variable) });
 packed!(enum Bound { 0 => Fixed(count), 1 => Adaptive { least, most } });

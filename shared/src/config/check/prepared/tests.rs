@@ -43,6 +43,7 @@ breaker = { consecutive = 2, failure_rate = "7%", window = "9s", minimum = 3, op
 concurrency = { limit = "adaptive", queue = 1 }
 include_usage = false
 terminator = "optional"
+proxy = "none"
 [upstream."b.c"]
 dialect = "azure"
 api_version = "2024-10-21"
@@ -227,7 +228,7 @@ fn what_is_wrong_with_a_document_is_told_when_it_is_prepared() {
     let simulated =
         FULL.replace("dialect = \"openai\"\nbase_url = { env = \"ADDRESS\" }", "dialect = \"simulated\"");
     for (text, expected) in [
-        (FULL.replace("to = [\"a\"]", "to = [\"z\"]"), "weir:55: route[1].to[0]"),
+        (FULL.replace("to = [\"a\"]", "to = [\"z\"]"), "weir:56: route[1].to[0]"),
         (simulated.replace("api_key = { file = \"/run/key\" }\n", ""), "there is no simulated provider here"),
     ] {
         let told = Config::prepare(&document(&text)).unwrap_err().to_string();
