@@ -60,6 +60,9 @@ pub(crate) fn log(record: &Record) {
         fallbacks = record.fallbacks,
         first_byte_ms = record.first_byte.map(millis),
         took_ms = millis(record.took),
+        websocket_sent = record.websocket.map(|session| session.sent),
+        websocket_received = record.websocket.map(|session| session.received),
+        websocket_code = record.websocket.and_then(|session| session.code),
         "request"
     );
 }

@@ -18,6 +18,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 use weir::config::{Proxy, Tls, Upstream};
 use weir::fingerprint::Fingerprint;
 use weir::platform::{ConnectFault, Fresh, SendFault};
@@ -84,6 +85,8 @@ enum ProxyKey {
 enum Kept {
     ForTheNext,
     ForNobody,
+    /// It is handed over to both who speak through it, which one of HTTP/2 cannot be.
+    Upgraded,
 }
 
 #[derive(Debug)]
@@ -116,10 +119,28 @@ where
     pub(crate) async fn send(
         &self,
         dialing: Dialing<'_>,
-        mut request: http::Request<B>,
+        request: http::Request<B>,
     ) -> Result<http::Response<Incoming>, SendFault> {
         let kept =
             if request.extensions().get::<Fresh>().is_some() { Kept::ForNobody } else { Kept::ForTheNext };
+        self.send_on(dialing, kept, request).await
+    }
+
+    /// A request for a websocket, on a connection of its own.
+    pub(crate) async fn upgrade(
+        &self,
+        dialing: Dialing<'_>,
+        request: http::Request<B>,
+    ) -> Result<http::Response<Incoming>, SendFault> {
+        self.send_on(dialing, Kept::Upgraded, request).await
+    }
+
+    async fn send_on(
+        &self,
+        dialing: Dialing<'_>,
+        kept: Kept,
+        mut request: http::Request<B>,
+    ) -> Result<http::Response<Incoming>, SendFault> {
         let is_plain = request.uri().scheme() == Some(&Scheme::HTTP);
         let proxy = match self.environment.hop(dialing.proxy, request.uri()) {
             Hop::Through(proxy) if is_plain => Some(proxy),
@@ -171,12 +192,20 @@ where
                 self.trust.with(tls).map_err(|_| SendFault::Connect(ConnectFault::TlsFailed))?.into()
             }
         };
+        let tls: Arc<ClientConfig> = match kept {
+            Kept::ForTheNext | Kept::ForNobody => tls,
+            Kept::Upgraded => {
+                let mut http1 = ClientConfig::clone(&tls);
+                http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+                Arc::new(http1)
+            }
+        };
         let (proxy, environment) = (dialing.proxy.clone(), Arc::clone(&self.environment));
         let way = Way { proxy, environment, tls: Arc::clone(self.trust.config()) };
         let mut builder = Client::builder(TokioExecutor::new());
         match kept {
             Kept::ForTheNext => builder.pool_idle_timeout(IDLE),
-            Kept::ForNobody => builder.pool_max_idle_per_host(0),
+            Kept::ForNobody | Kept::Upgraded => builder.pool_max_idle_per_host(0),
         };
         builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new()).http1_max_buf_size(READ_AHEAD);
         let connector = Connector::new(dialing.connect, tls, way);

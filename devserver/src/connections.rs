@@ -143,7 +143,7 @@ pub(crate) async fn serve(
                     Ok::<_, Infallible>(answer)
                 }
             });
-            let connection = server.serve_connection(io, service);
+            let connection = server.serve_connection_with_upgrades(io, service);
             // hyper's own bound begins once it knows the protocol's version.
             let silent = async {
                 tokio::time::sleep(header).await;

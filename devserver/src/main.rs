@@ -21,6 +21,7 @@ mod native;
 mod reader;
 mod serve;
 mod store;
+mod websocket;
 mod worker;
 
 use std::path::Path;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
 use weir::breaker::Report;
 use weir::config::Upstream;
 use weir::control::{Entry, Listing, Order, Unheeded};
@@ -21,6 +22,7 @@ use weir::redis::Moment;
 use weir::roll;
 use weir::time::{Instant, UnixMillis};
 use weir::usage_refusals::UsageRefusals;
+use weir::websocket::Upgraded;
 use weir::{Config, Platform};
 
 use crate::body::{Chunks, Parcel};
@@ -28,6 +30,7 @@ use crate::books::{self, Books};
 use crate::client::{Clients, Dialing};
 use crate::metrics::{Metrics, Standing};
 use crate::store::Shared;
+use crate::websocket::tunnel;
 
 /// What the whole process shares.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ pub(crate) struct Native {
     clients: Arc<Clients>,
     /// What counts where the configuration says so; in the process otherwise.
     shared: Option<Shared>,
+    /// The process ends.
+    stop: CancellationToken,
 }
 
 impl fmt::Debug for Native {
@@ -115,8 +120,13 @@ fn store_is_lost() -> bool {
 }
 
 impl Native {
-    pub(crate) fn new(process: Arc<Process>, clients: Clients, shared: Option<Shared>) -> Self {
-        Self { process, clients: Arc::new(clients), shared }
+    pub(crate) fn new(
+        process: Arc<Process>,
+        clients: Clients,
+        shared: Option<Shared>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { process, clients: Arc::new(clients), shared, stop }
     }
 
     /// Connects to what all replicas share, from the runtime that is to use it.
@@ -229,6 +239,24 @@ impl Platform for Native {
         Ok(response.map(Chunks))
     }
 
+    fn relays_websockets(&self) -> bool {
+        true
+    }
+
+    async fn upgrade(
+        &self,
+        upstream: &Upstream,
+        mut request: http::Request<Payload<Self::Upload>>,
+    ) -> Result<Upgraded<Self::Download>, SendFault> {
+        let client = hyper::upgrade::on(&mut request);
+        let mut answer = self.clients.upgrade(Dialing::of(upstream), request.map(Parcel)).await?;
+        if answer.status() != http::StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Upgraded::Not(answer.map(Chunks)));
+        }
+        let tunnel = tunnel(client, hyper::upgrade::on(&mut answer), self.stop.clone());
+        Ok(Upgraded::Switched(answer.map(drop), tunnel))
+    }
+
     async fn close(&self, closing: Closing) {
         let (now, roll) = (self.now(), self.roll());
         match closing.reservation.held {
@@ -326,7 +354,9 @@ impl Platform for Native {
             | Event::Retried { .. }
             | Event::FellBack { .. }
             | Event::Queued { .. }
-            | Event::Shed { .. } => {}
+            | Event::Shed { .. }
+            | Event::WebSocketOpened { .. }
+            | Event::WebSocketClosed { .. } => {}
             Event::Refused { request_id, caller, refusal } => {
                 let (status, code) = (refusal.status().as_u16(), refusal.code().unwrap_or_default());
                 tracing::info!(request_id, caller, status, code, "refused");

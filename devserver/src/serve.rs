@@ -75,7 +75,7 @@ fn start_workers(
             }
         };
         let clients = Clients::new(trust.clone(), Arc::clone(proxies));
-        let native = Native::new(Arc::clone(process), clients, shared);
+        let native = Native::new(Arc::clone(process), clients, shared, ending.stop.clone());
         worker::work(native, Arc::clone(live), arrivals, ending.clone())
     })
 }

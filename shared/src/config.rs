@@ -179,6 +179,16 @@ pub struct Server {
     pub max_event: u64,
     /// Web pages that may call; `None`: none.
     pub cors: Option<Cors>,
+    pub websocket: WebSocket,
+}
+
+/// Bounds of a websocket that is relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebSocket {
+    /// From its opening. Default 60 min.
+    pub total: Duration,
+    /// Longest silence of both sides. Default 10 min.
+    pub idle: Duration,
 }
 
 /// Index of an upstream in [`Config::upstreams`].

@@ -7,6 +7,8 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use memchr::memchr;
 
+use crate::websocket;
+
 /// Headers that belong to one hop (RFC 9110, 7.6.1), beside those that `connection` names.
 const HOP_BY_HOP: &[&str] = &[
     "connection",
@@ -70,6 +72,7 @@ const PREFIXES_OUTBOUND: &[&str] = &["x-ratelimit-", "x-weir-", "cf-", "access-c
 /// The client's headers as they go to an upstream.
 pub(crate) fn toward_upstream(client: &HeaderMap) -> HeaderMap {
     let mut headers = forwarded(client, ENDS_HERE_INBOUND, PREFIXES_INBOUND);
+    websocket::take_private(&mut headers);
     // What is metered must be readable, and nobody here gains from a second compression.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers

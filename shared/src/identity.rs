@@ -11,6 +11,7 @@ use crate::caller::Caller;
 use crate::config::{Auth, Config};
 use crate::endpoint;
 use crate::refusal::Refusal;
+use crate::websocket;
 
 /// Query parameters by which clients of other APIs send keys. Queries end up in logs, so keys in them are
 /// refused even when they are right.
@@ -79,7 +80,11 @@ fn key(headers: &HeaderMap) -> Option<&str> {
         Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => key.trim(),
         Some(_) | None => value,
     });
-    bearer.or_else(|| text("api-key")).or_else(|| text("x-api-key")).or_else(|| text("x-goog-api-key"))
+    bearer
+        .or_else(|| text("api-key"))
+        .or_else(|| text("x-api-key"))
+        .or_else(|| text("x-goog-api-key"))
+        .or_else(|| websocket::key(headers))
 }
 
 /// What stands behind `Bearer` in the only `authorization` there is.

@@ -46,6 +46,18 @@ pub struct Record {
     pub took: Duration,
     /// To the first byte of the answer; `None` when there was none.
     pub first_byte: Option<Duration>,
+    /// Of a websocket that was open.
+    pub websocket: Option<Session>,
+}
+
+/// What went through a websocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Bytes from the client to the upstream.
+    pub sent: u64,
+    pub received: u64,
+    /// The code it was closed with first; 1005 where that close frame said none, `None` where there was no such frame.
+    pub code: Option<u16>,
 }
 
 /// One try at one upstream.
@@ -118,6 +130,14 @@ pub enum Ending {
     EventTooLarge,
     /// The upstream said in the middle of its answer that it failed.
     UpstreamError,
+    /// A message of a websocket was larger than the gateway takes.
+    MessageTooLarge,
+    /// Neither side of a websocket said anything for too long.
+    Idle,
+    /// A websocket was open for as long as it may be.
+    Expired,
+    /// The gateway was told to end while a websocket was open.
+    GoingAway,
 }
 
 impl Ending {
@@ -134,6 +154,10 @@ impl Ending {
             Self::Malformed => "malformed",
             Self::EventTooLarge => "event_too_large",
             Self::UpstreamError => "upstream_error",
+            Self::MessageTooLarge => "message_too_large",
+            Self::Idle => "idle",
+            Self::Expired => "expired",
+            Self::GoingAway => "going_away",
         }
     }
 }

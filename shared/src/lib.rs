@@ -54,6 +54,7 @@ mod trace;
 mod urlencoded;
 pub mod usage;
 pub mod usage_refusals;
+pub mod websocket;
 
 pub use crate::config::Config;
 pub use crate::pipeline::handle;

@@ -8,6 +8,7 @@ mod cargo;
 mod delivery;
 mod error_body;
 mod failure;
+mod handshake;
 mod lead;
 mod lookup;
 mod relay;
@@ -238,6 +239,7 @@ impl<P: Platform> Journey<'_, P> {
             fallbacks: 0,
             took: std::time::Duration::ZERO,
             first_byte: None,
+            websocket: None,
         }
     }
 

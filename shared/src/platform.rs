@@ -34,6 +34,7 @@ use crate::standing::Standing;
 use crate::time::{Instant, UnixMillis};
 use crate::usage::Tokens;
 use crate::usage_refusals::UsageRefusals;
+use crate::websocket::Upgraded;
 
 /// A shell, as the core sees it. A clone is another handle to the same shell.
 #[expect(async_fn_in_trait, reason = "whether the futures are Send is the implementing shell's business")]
@@ -69,7 +70,8 @@ pub trait Platform: Clone + Unpin + 'static {
     /// that is half-open, or none. Whether the call may go.
     async fn lease_probe(&self, breaker: &str, id: u64) -> bool;
 
-    /// Tells at once how the probe `id` went, so that nobody has to wait for the end of its answer.
+    /// Tells at once how the probe `id` went, so that nobody has to wait for the end of its answer; or how any other call
+    /// did that lasts for as long as its client likes.
     async fn report_probe(&self, finding: Finding, id: u64);
 
     /// Sends a request whose URI is absolute; gives the head of the answer. The shell bounds the connect by the
@@ -79,6 +81,21 @@ pub trait Platform: Clone + Unpin + 'static {
         upstream: &Upstream,
         request: http::Request<Payload<Self::Upload>>,
     ) -> Result<http::Response<Self::Download>, SendFault>;
+
+    /// Whether [`Self::upgrade`] can be asked.
+    fn relays_websockets(&self) -> bool {
+        false
+    }
+
+    /// As [`Self::send`], of a request that asks for a websocket and has no body. Its extensions are those of the
+    /// client's request: what the shell knows the client's connection by.
+    async fn upgrade(
+        &self,
+        _upstream: &Upstream,
+        _request: http::Request<Payload<Self::Upload>>,
+    ) -> Result<Upgraded<Self::Download>, SendFault> {
+        Err(SendFault::Broken)
+    }
 
     /// The one operation on the store after the last byte, or on what the process keeps by itself if the
     /// reservation was made there. The record is kept whatever becomes of the rest.
@@ -439,6 +456,10 @@ pub enum Event<'a> {
     Stale { upstream: &'a str },
     /// No connection, or one that broke before the answer began.
     Unconnected { upstream: &'a str, cause: ConnectFault },
+    /// A websocket to an upstream is open.
+    WebSocketOpened { upstream: &'a str },
+    /// It is no longer.
+    WebSocketClosed { upstream: &'a str },
     /// The same upstream is asked once more.
     Retried { upstream: &'a str },
     /// The next candidate is asked.

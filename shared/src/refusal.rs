@@ -12,7 +12,7 @@ mod wording;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -24,6 +24,7 @@ use crate::account::{Denied, Measure};
 use crate::endpoint::Operation;
 use crate::limit::Denial;
 use crate::secret::Secret;
+use crate::websocket;
 
 /// Why a request is not answered with what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +72,18 @@ pub enum Refusal {
     NamesNoModel {
         path: String,
     },
+    /// A page of this origin may not open a websocket where no key is asked for.
+    ForeignOrigin {
+        origin: String,
+    },
+    /// The runtime cannot relay one.
+    NoWebSocket,
+    /// Its handshake is none.
+    BrokenWebSocket {
+        problem: &'static str,
+    },
+    /// It asks for a version that nobody speaks.
+    WebSocketVersion,
     UnknownPath {
         method: Method,
         path: String,
@@ -169,9 +182,14 @@ impl Refusal {
             Self::InvalidJson { .. }
             | Self::InvalidParameter { .. }
             | Self::TooDeep { .. }
+            | Self::BrokenWebSocket { .. }
             | Self::Ambiguous { .. } => StatusCode::BAD_REQUEST,
             Self::NoKey | Self::WrongKey { .. } | Self::KeyInQuery { .. } => StatusCode::UNAUTHORIZED,
-            Self::ForeignHost { .. } | Self::NamesNoModel { .. } => StatusCode::FORBIDDEN,
+            Self::ForeignHost { .. } | Self::ForeignOrigin { .. } | Self::NamesNoModel { .. } => {
+                StatusCode::FORBIDDEN
+            }
+            Self::NoWebSocket => StatusCode::NOT_IMPLEMENTED,
+            Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::ModelNotFound { .. }
             | Self::NoPassthrough { .. }
             | Self::UnknownPath { .. }
@@ -223,6 +241,10 @@ impl Refusal {
             | Self::ModelNotFound { .. }
             | Self::NoPassthrough { .. }
             | Self::NamesNoModel { .. }
+            | Self::ForeignOrigin { .. }
+            | Self::BrokenWebSocket { .. }
+            | Self::WebSocketVersion
+            | Self::NoWebSocket
             | Self::UnknownPath { .. }
             | Self::WrongMethod { .. }
             | Self::NoBreaker { .. }
@@ -241,7 +263,9 @@ impl Refusal {
             Self::TooLarge { .. } => Some("request_too_large"),
             Self::TooSlow | Self::DeadlinePassed { .. } | Self::Stalled { .. } => Some("request_timeout"),
             Self::WrongKey { .. } => Some("invalid_api_key"),
-            Self::ForeignHost { .. } | Self::NamesNoModel { .. } => Some("permission_denied"),
+            Self::ForeignHost { .. } | Self::ForeignOrigin { .. } | Self::NamesNoModel { .. } => {
+                Some("permission_denied")
+            }
             Self::ModelNotFound { .. } => Some("model_not_found"),
             Self::NoBreaker { .. } => Some("breaker_not_found"),
             Self::TooManyOverrides { .. } => Some("too_many_overrides"),
@@ -263,6 +287,9 @@ impl Refusal {
             | Self::NoPassthrough { .. }
             | Self::UnknownPath { .. }
             | Self::WrongMethod { .. }
+            | Self::BrokenWebSocket { .. }
+            | Self::WebSocketVersion
+            | Self::NoWebSocket
             | Self::Internal => None,
         }
     }
@@ -337,6 +364,10 @@ impl Refusal {
         }
         if let Self::WrongMethod { allow, .. } = self {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if *self == Self::WebSocketVersion {
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(SEC_WEBSOCKET_VERSION, websocket::VERSION);
         }
         headers
     }

@@ -26,6 +26,7 @@ use crate::platform::{Closing, Keeping, Platform, Reservation};
 use crate::stream::course::{Course, Step};
 use crate::time::Instant;
 use crate::usage::{Source, Tokens};
+use crate::websocket::Session;
 
 /// How long a connection is read on for its end, so that it can be used again.
 const READ_ON: Duration = Duration::from_secs(1);
@@ -47,6 +48,8 @@ enum Task<P: Platform> {
     Close(Box<Left<P>>),
     /// To make a call that several may listen to, and to close the books of the one who asked first.
     Lead(Box<Lead<P>>),
+    /// To relay a websocket to its end, and to close its books.
+    Session(Box<Session<P>>),
     /// To hold a lease for as long as the books are open, which come behind it.
     Hold(Held, Settlement<P>),
     /// To tell here what a call elsewhere says, and to close the books of the one who asked for it first.
@@ -100,7 +103,9 @@ impl<P: Platform> Settlement<P> {
         match task {
             // Only where a lease is held is there room for it.
             Task::Hold(held, books) => Box::pin(held.beside(books)).await,
-            task @ (Task::Close(_) | Task::Lead(_) | Task::Relay(..)) => task.end(&platform).await,
+            task @ (Task::Close(_) | Task::Lead(_) | Task::Relay(..) | Task::Session(_)) => {
+                task.end(&platform).await;
+            }
         }
     }
 }
@@ -124,6 +129,12 @@ impl<P: Platform> Task<P> {
                     }
                 };
                 Box::pin(join(relay.run(), close)).await;
+            }
+            Self::Session(session) => {
+                let books = Box::pin(session.run()).await;
+                if let Ok(Self::Close(left)) = books.task.await {
+                    left.close(platform, None).await;
+                }
             }
             // It is said before anything else, once.
             Self::Hold(..) => {}

@@ -60,8 +60,8 @@ impl Usage {
         source: Source::Nothing,
     };
 
-    /// Reads a `usage` object, in the names of chat completions or of responses. `None` when it is another
-    /// thing (`null` most of all). A total alone, as rerankers say it, is all input.
+    /// Reads a `usage` object, in the names of chat completions, of responses or of realtime sessions. `None` when it is
+    /// another thing (`null` most of all). A total alone, as rerankers say it, is all input.
     ///
     /// What a total has beyond input and output is output too: xAI and Gemini's compatible door count reasoning
     /// nowhere else. Bedrock's counts tokens of its cache nowhere else; those are input, and are told by name.
@@ -95,8 +95,10 @@ struct Reported {
     total_tokens: Option<u64>,
     /// Some say both, and the same in both.
     prompt_tokens_details: Option<Details>,
+    #[serde(alias = "input_token_details")]
     input_tokens_details: Option<Details>,
     completion_tokens_details: Option<Details>,
+    #[serde(alias = "output_token_details")]
     output_tokens_details: Option<Details>,
     /// Moonshot.
     cached_tokens: Option<u64>,

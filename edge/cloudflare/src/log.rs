@@ -107,7 +107,9 @@ pub(crate) fn event(event: &Event<'_>, detail: Detail) {
         | Event::Retried { .. }
         | Event::FellBack { .. }
         | Event::Queued { .. }
-        | Event::Shed { .. } => {}
+        | Event::Shed { .. }
+        | Event::WebSocketOpened { .. }
+        | Event::WebSocketClosed { .. } => {}
         Event::Refused { request_id, caller, refusal } => {
             web_sys::console::log_1(&line(&json!({
                 "message": "refused",

@@ -262,6 +262,8 @@ impl Platform for Edge {
             | Event::FellBack { .. }
             | Event::Queued { .. }
             | Event::Shed { .. }
+            | Event::WebSocketOpened { .. }
+            | Event::WebSocketClosed { .. }
             | Event::Refused { .. }
             | Event::Ordered { .. } => {}
         }

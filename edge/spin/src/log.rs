@@ -99,7 +99,9 @@ pub(crate) fn event(event: &Event<'_>) {
         | Event::Retried { .. }
         | Event::FellBack { .. }
         | Event::Queued { .. }
-        | Event::Shed { .. } => {}
+        | Event::Shed { .. }
+        | Event::WebSocketOpened { .. }
+        | Event::WebSocketClosed { .. } => {}
         Event::Refused { request_id, caller, refusal } => {
             let (status, code) = (refusal.status().as_u16(), refusal.code().unwrap_or_default());
             say(&Line {

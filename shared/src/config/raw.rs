@@ -121,10 +121,13 @@ pub(super) struct Server {
     pub(super) concurrency: Option<Concurrency>,
     /// How long the answer to an `Idempotency-Key` is kept, from `1s` to `168h`. Default `24h`.
     pub(super) idempotency: Option<Time>,
-    /// Largest event of a streamed answer, up to `1GiB`; an image that is streamed comes in one. Default `32MiB`.
+    /// Largest event of a streamed answer, and largest message of a websocket, up to `1GiB`; an image that is streamed
+    /// comes in one. Default `32MiB`.
     pub(super) max_event: Option<Size>,
     /// Web pages that may call from a browser. Default: none.
     pub(super) cors: Option<Cors>,
+    /// Bounds of a websocket that is relayed (`/v1/realtime`).
+    pub(super) websocket: Option<WebSocket>,
 }
 
 /// Web pages that may call from a browser, and read the answers.
@@ -135,6 +138,16 @@ pub(super) struct Cors {
     /// page at all.
     #[serde(default)]
     pub(super) origins: Vec<String>,
+}
+
+/// Bounds of a websocket that is relayed.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebSocket {
+    /// The longest session, up to `24h`. Default `60m`.
+    pub(super) total: Option<Time>,
+    /// Longest silence of both sides. Default `10m`.
+    pub(super) idle: Option<Time>,
 }
 
 /// Where state is kept, and how much of it.

@@ -77,6 +77,7 @@ fn the_least_document_gets_the_defaults() {
         idempotency: Duration::from_hours(24),
         max_event: 32 << 20,
         cors: None,
+        websocket: WebSocket { total: Duration::from_hours(1), idle: Duration::from_mins(10) },
     };
     assert_eq!(config.server, server);
     assert_eq!(config.upstreams[0].concurrency, None);
@@ -127,7 +128,7 @@ fn every_setting_arrives() {
         open_on_any_address = true
         explain = false
         passthrough = "two"
-        server = { cors = { origins = ["http://localhost:*"] }, max_body = 1000, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m",
+        server = { cors = { origins = ["http://localhost:*"] }, websocket = { total = "24h", idle = "1s" }, max_body = 1000, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m",
             grace = "0s", workers = 4, trusted_proxies = 1, concurrency = "unlimited", idempotency = "168h",
             max_event = "64MiB" }
         [upstream.one]
@@ -185,6 +186,7 @@ fn every_setting_arrives() {
         idempotency: Duration::from_hours(168),
         max_event: 64 << 20,
         cors: Some(Cors { origins: vec![crate::cors::Origin::AnyPort("http://localhost".into())] }),
+        websocket: WebSocket { total: Duration::from_hours(24), idle: Duration::from_secs(1) },
     };
     assert_eq!(config.server, server);
     let (one, two) = (upstream(&config, "one"), upstream(&config, "two"));

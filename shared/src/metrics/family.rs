@@ -12,6 +12,9 @@ pub enum Family {
     Retries,
     Fallbacks,
     StreamsEnded,
+    WebSocketsOpen,
+    WebSocketsEnded,
+    WebSocketBytes,
     Usage,
     Endings,
     Reloads,
@@ -119,7 +122,7 @@ const SECONDS: Kind = Kind::Histogram(Grain::Micros);
 type Row = (&'static str, &'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 36] = [
         Self::InFlight,
         Self::Requests,
         Self::Refusals,
@@ -129,6 +132,9 @@ impl Family {
         Self::Retries,
         Self::Fallbacks,
         Self::StreamsEnded,
+        Self::WebSocketsOpen,
+        Self::WebSocketsEnded,
+        Self::WebSocketBytes,
         Self::Usage,
         Self::Endings,
         Self::Reloads,
@@ -231,6 +237,23 @@ impl Family {
                 Counter,
                 &["route", "upstream"],
                 "fb",
+            ),
+            Self::WebSocketsOpen => {
+                ("weir_websockets_open", "Websockets that are open", Gauge, UPSTREAM, "wo")
+            }
+            Self::WebSocketsEnded => (
+                "weir_websockets_ended",
+                "Websockets, by how they ended",
+                Counter,
+                &["route", "ending"],
+                "we",
+            ),
+            Self::WebSocketBytes => (
+                "weir_websocket_bytes",
+                "Bytes that went through websockets, by direction",
+                Counter,
+                &["upstream", "direction"],
+                "wb",
             ),
             Self::StreamsEnded => (
                 "weir_streams_ended",

@@ -16,6 +16,8 @@ pub fn event(event: &Event<'_>, sink: &mut impl Sink) {
     match *event {
         Event::Started { upstream } => sink.shift(Family::UpstreamInFlight, &[upstream], 1),
         Event::Over { upstream } => sink.shift(Family::UpstreamInFlight, &[upstream], -1),
+        Event::WebSocketOpened { upstream } => sink.shift(Family::WebSocketsOpen, &[upstream], 1),
+        Event::WebSocketClosed { upstream } => sink.shift(Family::WebSocketsOpen, &[upstream], -1),
         Event::Answered { upstream, after, failure } => {
             let outcome = failure.map_or("answered", Condition::name);
             sink.count(Family::Attempts, &[upstream, outcome], 1);
@@ -55,6 +57,11 @@ pub fn record(record: &Record, sink: &mut impl Sink) {
     }
     if record.streamed {
         sink.count(Family::StreamsEnded, &[route, record.ending.name()], 1);
+    }
+    if let Some(session) = record.websocket {
+        sink.count(Family::WebSocketsEnded, &[route, record.ending.name()], 1);
+        sink.count(Family::WebSocketBytes, &[upstream, "sent"], session.sent);
+        sink.count(Family::WebSocketBytes, &[upstream, "received"], session.received);
     }
     if let Some(status) = record.cache {
         sink.count(Family::Cache, &[route, status.name()], 1);

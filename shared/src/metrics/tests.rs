@@ -11,7 +11,7 @@ use crate::cache::Status;
 use crate::caller::Caller;
 use crate::config::{Condition, Config, Document, Format, Surroundings};
 use crate::control::{Change, Entry, Forced, Listing, Order, Override};
-use crate::ledger::{Ending, Record};
+use crate::ledger::{Ending, Record, Session};
 use crate::overload::Why;
 use crate::platform::{ConnectFault, Event};
 use crate::refusal::Refusal;
@@ -60,6 +60,8 @@ fn tell_events(sink: &mut impl Sink) {
         Event::Over { upstream: "a" },
         Event::Stale { upstream: "a" },
         Event::Unconnected { upstream: "a", cause: ConnectFault::Refused },
+        Event::WebSocketOpened { upstream: "a" },
+        Event::WebSocketClosed { upstream: "a" },
         Event::Retried { upstream: "a" },
         Event::FellBack { route: "gpt-*", upstream: "a" },
         Event::Queued { limiter: "all", waited: after },
@@ -98,6 +100,7 @@ fn a_record() -> Record {
         fallbacks: 0,
         took: Duration::from_millis(5),
         first_byte: Some(Duration::from_nanos(1_000_001)),
+        websocket: None,
     }
 }
 
@@ -132,7 +135,8 @@ fn the_table_is_one_that_can_be_read() {
 fn whatever_happens_is_told_as_the_table_has_it() {
     let mut sink = Strict::default();
     tell_events(&mut sink);
-    record(&a_record(), &mut sink);
+    let session = Session { sent: 1, received: 2, code: Some(1000) };
+    record(&Record { websocket: Some(session), ..a_record() }, &mut sink);
     let shells_own = [
         Family::InFlight,
         Family::Reloads,
@@ -282,8 +286,9 @@ fn what_a_store_adds_up_is_printed_as_what_a_process_counts() {
     for (field, number) in stored.fields() {
         read.field(field, number);
     }
-    // The one gauge there is in it is back where it was.
+    // The gauges there are in it are back where they were.
     read.shift(Family::UpstreamInFlight, &["a"], 0);
+    read.shift(Family::WebSocketsOpen, &["a"], 0);
     let text = alone.to_string();
     assert_eq!(read.to_string(), text);
     assert_eq!(read.skipped(), 0);

@@ -120,6 +120,11 @@ impl Permits {
     /// A call is over; it lasted at least as long as its first byte `took`.
     pub(super) fn leave(&mut self, grant: Grant, took: Duration) {
         self.pace.learn(self.clock.since(grant.since).max(took));
+        self.part();
+    }
+
+    /// A call is over that says nothing of how long others last.
+    pub(super) fn part(&mut self) {
         self.ceiling.leave();
         self.release();
     }

@@ -12,6 +12,7 @@ pub struct Slot {
     limiter: Limiter,
     grant: Grant,
     took: Option<Duration>,
+    is_session: bool,
 }
 
 /// What a call says of the place it went to.
@@ -27,7 +28,7 @@ pub enum Verdict {
 
 impl Slot {
     pub(super) const fn new(limiter: Limiter, grant: Grant) -> Self {
-        Self { limiter, grant, took: None }
+        Self { limiter, grant, took: None, is_session: false }
     }
 
     /// How long the first byte took after the slot was had, and what that says: an adaptive bound learns from
@@ -38,6 +39,11 @@ impl Slot {
             self.limiter.step(|permits| permits.sample(self.grant, took, verdict));
         }
     }
+
+    /// It is held for as long as its caller likes, which says nothing of how long others are.
+    pub fn lasts(&mut self) {
+        self.is_session = true;
+    }
 }
 
 impl Drop for Slot {
@@ -46,7 +52,11 @@ impl Drop for Slot {
             if self.took.is_none() {
                 permits.sample(self.grant, Duration::ZERO, Verdict::Ignore);
             }
-            permits.leave(self.grant, self.took.unwrap_or_default());
+            if self.is_session {
+                permits.part();
+            } else {
+                permits.leave(self.grant, self.took.unwrap_or_default());
+            }
         });
     }
 }

@@ -172,7 +172,8 @@ fn tell<P: Platform>(answer: Answer<P>, wanted: &Wanted<P::Sleep>) -> Result<Ans
             };
             Ok(Answer::Whole { head: told_as_events(head), bytes: events, untold: Some(bytes), course })
         }
-        Answer::Flowing { head, .. } => Err(too_large(&head)),
+        // None of this is asked of a websocket.
+        Answer::Flowing { head, .. } | Answer::Switched { head, .. } => Err(too_large(&head)),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use http::{Request, Response, StatusCode, header, response};
+use http::{Request, StatusCode, header, response};
 use memchr::memmem;
 
 use super::TRACEPARENT;
@@ -16,6 +16,7 @@ use super::answer::{Wanted, dressed, is_json, receive};
 use super::cargo::{Cargo, Sent};
 use super::error_body::ErrorBody;
 use super::failure::Failure;
+use super::handshake::SWITCHED;
 use crate::breaker::{Blame, Outcome};
 use crate::call::UsageRequest;
 use crate::config::{Condition, Config, Upstream};
@@ -34,6 +35,7 @@ use crate::time::Instant;
 use crate::trace::Trace;
 use crate::usage::Framing;
 use crate::usage_refusals::UsageRefusals;
+use crate::websocket::{Open, Upgraded};
 use crate::{address, coding, headers};
 
 /// How long an error answer may take once its head is here.
@@ -85,6 +87,11 @@ pub(super) enum Answer<P: Platform> {
         held: VecDeque<Bytes>,
         course: Box<Course<P>>,
     },
+    /// A websocket is open.
+    Switched {
+        head: response::Parts,
+        open: Box<Open<P>>,
+    },
 }
 
 impl<P: Platform> Errand<'_, P> {
@@ -116,7 +123,9 @@ impl<P: Platform> Errand<'_, P> {
                 .for_each(|secret| failure.refusal.mask(secret));
         }
         let (status, failure) = match &outcome {
-            Ok(Answer::Whole { head, .. } | Answer::Flowing { head, .. }) => (Some(head.status), None),
+            Ok(Answer::Whole { head, .. } | Answer::Flowing { head, .. } | Answer::Switched { head, .. }) => {
+                (Some(head.status), None)
+            }
             Err(failure) => (failure.status, failure.condition),
         };
         let name = &upstream.name;
@@ -124,8 +133,10 @@ impl<P: Platform> Errand<'_, P> {
         if let Some(slot) = &mut slot {
             slot.sample(took, verdict(&outcome));
         }
-        if let Ok(Answer::Whole { course, .. } | Answer::Flowing { course, .. }) = &mut outcome {
-            course.slot = slot;
+        match &mut outcome {
+            Ok(Answer::Whole { course, .. } | Answer::Flowing { course, .. }) => course.slot = slot,
+            Ok(Answer::Switched { open, .. }) => open.slot = slot,
+            Err(_) => {}
         }
         if !is_clients {
             self.platform.observe(Event::Answered { upstream: name, after: took, failure });
@@ -188,7 +199,17 @@ impl<P: Platform> Errand<'_, P> {
         usage: UsageRequest,
     ) -> Result<Answer<P>, Unusable> {
         let permit = Permit::new(self.platform, &upstream.name);
-        let (mut head, download) = self.send(upstream, model, usage).await?.into_parts();
+        let answer = match self.send(upstream, model, usage).await? {
+            Upgraded::Not(answer) => answer,
+            Upgraded::Switched(answer, tunnel) => {
+                let switched = self.switched(answer.into_parts().0, tunnel, permit);
+                return Ok(switched.map_err(|failure| *failure)?);
+            }
+        };
+        let (mut head, download) = answer.into_parts();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Failure::bad_answer(&head, SWITCHED).into());
+        }
         let secret = upstream.secret();
         let waits = Waits { idle: upstream.timeouts.idle, deadline: self.deadline, total: self.total };
         let of_error = Waits { deadline: self.platform.now().after(ERROR_WAIT).min(self.deadline), ..waits };
@@ -201,6 +222,12 @@ impl<P: Platform> Errand<'_, P> {
                 return Err(
                     Failure::told(Cause::NoAnswer, head.status, &UpstreamError::default(), None).into()
                 );
+            }
+            if let Some(handshake) = &self.sent.handshake {
+                let coding = coding::take(&mut head.headers);
+                let mut course = course(reading, of_error).unpacked(coding);
+                let body = ErrorBody::read(&mut course).await;
+                return Err(self.refused(&head, &body, upstream, (&handshake.model, model)).into());
             }
             // These may be about the gateway's credential, and any error may quote it.
             if matches!(status, 401 | 403) || (status >= 400 && secret.is_some()) {
@@ -251,7 +278,7 @@ impl<P: Platform> Errand<'_, P> {
         upstream: &Upstream,
         model: &str,
         usage: UsageRequest,
-    ) -> Result<Response<P::Download>, Failure> {
+    ) -> Result<Upgraded<P::Download>, Failure> {
         let sent = self.send_on(upstream, model, usage, None).await;
         if !sent.as_ref().is_err_and(|failure| failure.connect_fault == Some(ConnectFault::Stale)) {
             return sent;
@@ -269,7 +296,7 @@ impl<P: Platform> Errand<'_, P> {
         model: &str,
         usage: UsageRequest,
         connection: Option<Fresh>,
-    ) -> Result<Response<P::Download>, Failure> {
+    ) -> Result<Upgraded<P::Download>, Failure> {
         // The upload, the queue or other attempts may have taken all the time there was.
         if self.left().is_zero() {
             return Err(Failure { blame: Blame::Nobody, is_sent: false, ..Failure::timeout(self.total) });
@@ -291,10 +318,17 @@ impl<P: Platform> Errand<'_, P> {
             request.extensions_mut().insert(fresh);
         }
         if let Cargo::Stream(_, progress) = &self.sent.cargo {
-            return self.send_upload(upstream, request, Arc::clone(progress)).await;
+            return self.send_upload(upstream, request, Arc::clone(progress)).await.map(Upgraded::Not);
         }
         let patience = self.patience(upstream).min(self.left());
-        let answer = pin!(self.platform.send(upstream, request));
+        let handshake = self.sent.handshake.as_ref().map(|handshake| handshake.client.clone());
+        let answer = pin!(async {
+            let Some(client) = handshake else {
+                return self.platform.send(upstream, request).await.map(Upgraded::Not);
+            };
+            *request.extensions_mut() = client;
+            self.platform.upgrade(upstream, request).await
+        });
         match select(answer, self.platform.sleep(patience)).await {
             Either::Left((Ok(response), _)) => Ok(response),
             Either::Left((Err(fault), _)) => Err(Failure::from(fault)),
@@ -309,6 +343,7 @@ impl<P: Platform> Errand<'_, P> {
     fn patience(&self, upstream: &Upstream) -> Duration {
         match &self.sent.cargo {
             Cargo::Call { call, .. } if call.stream => upstream.timeouts.first_byte,
+            Cargo::Whole(_) if self.sent.handshake.is_some() => upstream.timeouts.first_byte,
             Cargo::Call { .. }
             | Cargo::Named(_)
             | Cargo::Form { .. }
@@ -319,7 +354,7 @@ impl<P: Platform> Errand<'_, P> {
     }
 
     /// An error status: whose doing, and what the client is told. `asked` is the model's name here, `sent` its upstream's.
-    fn classify(
+    pub(super) fn classify(
         &self,
         (head, body): (&response::Parts, &ErrorBody),
         upstream: &Upstream,

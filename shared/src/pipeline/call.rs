@@ -23,7 +23,7 @@ use crate::refusal::Refusal;
 use crate::settlement::{Docket, Trail};
 use crate::stream::Body;
 use crate::usage::Tokens;
-use crate::{headers, intake};
+use crate::{headers, intake, websocket};
 
 impl<P: Platform> Journey<'_, P> {
     /// An understood call.
@@ -76,15 +76,38 @@ impl<P: Platform> Journey<'_, P> {
         upload: P::Upload,
         docket: Docket<P>,
     ) -> Result<Response<Body<P>>, Refusal> {
+        let is_websocket = websocket::is_relayed(head, address);
+        if is_websocket {
+            self.check_websocket(head)?;
+        }
         self.wait_for_turn(caller.priority).await?;
         let (model, cargo) = self.read_passthrough(kind.bodies, address, head, &caller, upload).await?;
-        let record = self.record("passthrough", caller.clone());
+        let record = self.record(if is_websocket { "realtime" } else { "passthrough" }, caller.clone());
         let asked = Asked { head, address, cargo };
         let Some(model) = model else {
-            return self.ask_passthrough(Unlisted::Nothing, asked, record, docket).await;
+            // Behind its handshake a session may name any.
+            let unlisted = if is_websocket { Unlisted::AnyModel } else { Unlisted::Nothing };
+            return self.ask_passthrough(unlisted, asked, record, docket).await;
         };
         let resolved = self.resolve(&caller, &model)?;
         self.route(&model, &resolved, asked, record, docket).await
+    }
+
+    /// Refuses a websocket that cannot be relayed, before anything is held for it.
+    fn check_websocket(&self, head: &Parts) -> Result<(), Refusal> {
+        if !self.platform.relays_websockets() {
+            return Err(Refusal::NoWebSocket);
+        }
+        if let Some(origin) = websocket::foreign_origin(self.config, &head.headers) {
+            return Err(Refusal::ForeignOrigin { origin });
+        }
+        websocket::check(head)
+    }
+
+    /// How long a request may hold what it holds, which is bounded by `total` at its upstream.
+    pub(super) fn longest<U>(&self, asked: &Asked<'_, U>, total: Duration) -> Duration {
+        let session = self.config.server.websocket.total;
+        if websocket::is_relayed(asked.head, asked.address) { total + session } else { total }
     }
 
     /// What names no model, and belongs to no route.
@@ -114,7 +137,8 @@ impl<P: Platform> Journey<'_, P> {
             (_, Some(_)) => return Err(call::no_model()),
         };
         let config = self.config.upstream(upstream);
-        let mut reservation = self.reservation(&caller, head, None, estimate, config.timeouts.total);
+        let mut reservation =
+            self.reservation(&caller, head, None, estimate, self.longest(&asked, config.timeouts.total));
         let breaker = config.name.clone();
         let ask = Ask { tenant: &caller.tenant, breakers: std::slice::from_ref(&breaker), ..Ask::default() };
         let opened = self.open(ask, &mut reservation, head.uri.path()).await?;

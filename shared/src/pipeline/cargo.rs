@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, header};
 
 use super::Journey;
+use super::handshake::Handshake;
 use super::lookup::{self, IDEMPOTENCY_KEY, Request};
 use crate::call::{self, Call, UsageRequest};
 use crate::caller::Caller;
@@ -16,7 +17,7 @@ use crate::endpoint::{Address, Bodies, Endpoint, Operation, ReportedUsage};
 use crate::pattern::Pattern;
 use crate::platform::{Passing, Payload, Platform, Progress};
 use crate::refusal::Refusal;
-use crate::{headers, intake, multipart, urlencoded};
+use crate::{headers, intake, multipart, urlencoded, websocket};
 
 /// What goes upstream, whichever candidate it goes to.
 pub(super) enum Cargo<U> {
@@ -109,6 +110,8 @@ pub(super) struct Sent<U> {
     pub(super) usage: ReportedUsage,
     pub(super) headers: HeaderMap,
     pub(super) cargo: Cargo<U>,
+    /// It asks for a websocket.
+    pub(super) handshake: Option<Handshake>,
 }
 
 impl<U> Sent<U> {
@@ -168,7 +171,7 @@ impl<'a, U> Asked<'a, U> {
         }
         let query = head.uri.query().map(str::to_owned);
         // One that cannot be read was refused.
-        let queried = queried(head).ok().flatten().map(|named| named.span);
+        let (named, queried) = queried(head).ok().flatten().map(|named| (named.model, named.span)).unzip();
         let usage = match &address.endpoint {
             Endpoint::Passthrough(kind) => kind.usage,
             Endpoint::Call(_)
@@ -178,7 +181,11 @@ impl<'a, U> Asked<'a, U> {
             | Endpoint::Unknown => ReportedUsage::OfOthers,
         };
         let (method, suffix) = (head.method.clone(), address.suffix.clone());
-        Sent { method, suffix, query, queried, usage, headers, cargo }
+        let handshake = websocket::is_relayed(head, address).then(|| {
+            websocket::tell_upgrade(&mut headers);
+            Handshake { client: head.extensions.clone(), model: named.unwrap_or_default() }
+        });
+        Sent { method, suffix, query, queried, usage, headers, cargo, handshake }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Method, Response, StatusCode, header, response};
 
 use super::attempt::Answer;
@@ -29,6 +30,12 @@ pub(super) fn deliver<P: Platform>(
             trail.answers(head.status);
             let owed = owed(&head, method);
             (head, Body::flowing(held, owed, keep_alive, *course, trail))
+        }
+        Answer::Switched { head, open } => {
+            trail.answers(head.status);
+            trail.sent_first_byte();
+            trail.open(open);
+            (head, Body::whole(Bytes::new()))
         }
     };
     head.extensions.clear();

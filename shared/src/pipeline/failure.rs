@@ -210,9 +210,15 @@ impl Failure {
             Ending::DeadlinePassed => return timeout(waits.total),
             Ending::EventTooLarge => return Self::bound(head, ending, Refusal::EVENT_TOO_LARGE),
             Ending::Reset => (Condition::Connect, "the connection broke in the middle of its answer"),
-            Ending::Complete | Ending::Rejected | Ending::Failed | Ending::ClientGone | Ending::Truncated => {
-                (Condition::BadAnswer, "its answer stopped before it began")
-            }
+            Ending::Complete
+            | Ending::Rejected
+            | Ending::Failed
+            | Ending::ClientGone
+            | Ending::Truncated
+            | Ending::MessageTooLarge
+            | Ending::Idle
+            | Ending::Expired
+            | Ending::GoingAway => (Condition::BadAnswer, "its answer stopped before it began"),
             Ending::Malformed => (Condition::BadAnswer, "it sent what is no event of this API"),
             Ending::UpstreamError => (Condition::BadAnswer, "it sent an error instead of an answer"),
         };

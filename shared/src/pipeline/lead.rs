@@ -69,8 +69,9 @@ impl<P: Platform> Lead<P> {
             }
         };
         match outcome {
-            // Nobody wants it any more; what the trail says as it is dropped is just that.
-            None => drop(trail),
+            // Nobody wants it any more; what the trail says as it is dropped is just that. Calls that are shared open no
+            // websocket.
+            None | Some(Ok(Answer::Switched { .. })) => drop(trail),
             Some(Err(Unanswered { refusal, ending })) => {
                 trail.unanswered(ending, &refusal);
                 pilot.fail(refusal, explanation);

@@ -63,7 +63,7 @@ impl<P: Platform> Journey<'_, P> {
         };
         let longest =
             route.to.iter().map(|target| self.config.upstream(target.upstream).timeouts.total).max();
-        let longest = longest.unwrap_or_default();
+        let longest = self.longest(&asked, longest.unwrap_or_default());
         let mut reservation = self.reservation(&caller, asked.head, Some(route), estimate, longest);
         let (breakers, upstreams) = (breakers(self.config, resolved), upstreams(self.config, resolved));
         let ask =

@@ -45,6 +45,14 @@ impl Refusal {
             Self::NamesNoModel { path } => {
                 format!("Your key may not use {path} without naming a model.")
             }
+            Self::ForeignOrigin { origin } => format!(
+                "This gateway asks for no key, so pages of {origin} open no websocket unless its document names that origin."
+            ),
+            Self::NoWebSocket => {
+                "Websockets are relayed by the native server alone; this gateway runs where connections cannot be handed on.".into()
+            }
+            Self::BrokenWebSocket { problem } => format!("This opens no websocket: {problem}."),
+            Self::WebSocketVersion => "This opens no websocket: version 13 is the one that is spoken here.".into(),
             Self::UnknownPath { method, path } => format!("Invalid URL ({method} {path})"),
             Self::WrongMethod { method, path, allow } => {
                 format!("Not allowed to {method} on {path}; allowed: {allow}.")

@@ -212,6 +212,10 @@ fn mark(end: End) -> Mark {
         | Ending::Malformed
         | Ending::EventTooLarge
         | Ending::UpstreamError
+        | Ending::MessageTooLarge
+        | Ending::Idle
+        | Ending::Expired
+        | Ending::GoingAway
         | Ending::ClientGone => Mark::Cut { notice: end.notice },
     }
 }

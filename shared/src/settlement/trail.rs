@@ -24,6 +24,7 @@ use crate::platform::{Finding, Keeping, Lease, Platform, Release, Reservation};
 use crate::refusal::Refusal;
 use crate::stream::course::Course;
 use crate::time::Instant;
+use crate::websocket::{Open, Session};
 
 /// What is noted of a request on its way.
 pub(crate) struct Trail<P: Platform> {
@@ -64,6 +65,8 @@ pub(super) struct Learned {
     pub(super) findings: Vec<Finding>,
     /// The breaker of the deployment that answers; how that ends is not known yet.
     answering: Option<(String, Policies)>,
+    /// That it answers has been told.
+    is_told: bool,
     /// The breakers whose probe this request is, until that is reported.
     pub(super) probing: Vec<String>,
 }
@@ -168,6 +171,18 @@ impl<P: Platform> Trail<P> {
         }
     }
 
+    /// Tells the breakers at once what is known by now: the request goes on for as long as its client likes.
+    pub(crate) async fn tell_breakers(&mut self) {
+        let mut findings = std::mem::take(&mut self.learned.findings);
+        if let Some((breaker, policies)) = self.learned.answering.clone() {
+            self.learned.is_told = true;
+            findings.push(Finding { breaker, policies, outcome: Outcome::Success });
+        }
+        for finding in findings {
+            self.platform.report_probe(finding, self.reservation.want.id).await;
+        }
+    }
+
     pub(crate) fn sent_first_byte(&mut self) {
         let Some((_, record)) = self.hand_over.as_mut() else { return };
         if record.first_byte.is_none() {
@@ -190,6 +205,18 @@ impl<P: Platform> Trail<P> {
         self.hand_over = Some((inner, record));
         // If nobody runs it, whoever listens hears of an error.
         let _ = send.send(Task::Lead(Box::new(lead(self, books))));
+    }
+
+    /// A websocket is open: the settlement relays it to its end, and closes its books behind it. It holds its place among
+    /// the calls of the process; how long it does says nothing of other calls.
+    pub(crate) fn open(mut self, mut open: Box<Open<P>>) {
+        let Some((send, record)) = self.hand_over.take() else { return };
+        let (Docket(inner), books) = docket(&self.platform);
+        self.hand_over = Some((inner, record));
+        self.slot.iter_mut().chain(&mut open.slot).for_each(Slot::lasts);
+        let platform = self.platform.clone();
+        // If nobody runs it, both connections are closed.
+        let _ = send.send(Task::Session(Box::new(Session { platform, open, trail: self, books })));
     }
 
     /// The call is made for others as well who ask the same store; it gives its lease back as its books are
@@ -322,7 +349,9 @@ impl<P: Platform> Trail<P> {
         let mut learned = std::mem::take(&mut self.learned);
         if let Some((breaker, policies)) = learned.answering.take() {
             let outcome = outcome(ending, || caller_id(&record.caller, self.address));
-            learned.learn(Finding { breaker, policies, outcome });
+            if !(learned.is_told && outcome == Outcome::Success) {
+                learned.learn(Finding { breaker, policies, outcome });
+            }
         }
         let mut keeping = std::mem::take(&mut self.keeping);
         if let Some((_, release)) =
@@ -348,7 +377,14 @@ impl<P: Platform> Drop for Trail<P> {
 fn outcome(ending: Ending, caller: impl FnOnce() -> u64) -> Outcome {
     match ending {
         // A bound of the gateway's says nothing against the upstream.
-        Ending::Complete | Ending::Rejected | Ending::ClientGone | Ending::EventTooLarge => Outcome::Success,
+        Ending::Complete
+        | Ending::Rejected
+        | Ending::ClientGone
+        | Ending::EventTooLarge
+        | Ending::MessageTooLarge
+        | Ending::Idle
+        | Ending::Expired
+        | Ending::GoingAway => Outcome::Success,
         Ending::Stalled | Ending::DeadlinePassed => Outcome::Timeout { caller: caller() },
         Ending::Failed | Ending::Truncated | Ending::Reset | Ending::Malformed | Ending::UpstreamError => {
             Outcome::Failure { scope: FaultScope::Model }

@@ -424,7 +424,11 @@ impl<P: Platform> Course<P> {
             | Ending::Rejected
             | Ending::Failed
             | Ending::ClientGone
-            | Ending::UpstreamError => "it failed",
+            | Ending::UpstreamError
+            | Ending::MessageTooLarge
+            | Ending::Idle
+            | Ending::Expired
+            | Ending::GoingAway => "it failed",
         };
         self.end_with_notice(ending, &Refusal::UpstreamFailed { problem });
     }

@@ -64,6 +64,12 @@ impl Raw {
         text
     }
 
+    /// Sends no more, and reads on.
+    pub async fn finish(&mut self) {
+        // It may be closed already.
+        let _ = self.stream.shutdown().await;
+    }
+
     /// Closes with a TCP RST.
     pub fn reset(self) {
         self.stream.set_zero_linger().unwrap();

@@ -52,6 +52,7 @@ struct Notes {
     open: AtomicUsize,
     gone: AtomicUsize,
     flooded: AtomicU64,
+    heard: Mutex<Vec<u8>>,
 }
 
 /// A listening upstream; it ends when it is dropped.
@@ -128,6 +129,11 @@ impl Upstream {
         self.notes.gone.load(Ordering::SeqCst)
     }
 
+    /// Bytes that [`Act::UntilGone`] has read.
+    pub fn heard(&self) -> Vec<u8> {
+        self.notes.heard.lock().unwrap().clone()
+    }
+
     /// Bytes that [`Act::Flood`] was rid of.
     pub fn flooded(&self) -> u64 {
         self.notes.flooded.load(Ordering::SeqCst)
@@ -186,7 +192,9 @@ async fn serve(
                 }
                 Act::UntilGone => {
                     let mut more = [0; 1024];
-                    while let Ok(1..) = stream.read(&mut more).await {}
+                    while let Ok(read @ 1..) = stream.read(&mut more).await {
+                        notes.heard.lock().unwrap().extend_from_slice(&more[..read]);
+                    }
                     false
                 }
                 Act::Flood(bytes) => {

@@ -25,9 +25,11 @@ use weir::platform::{
 use weir::roll;
 use weir::time::{Instant, UnixMillis};
 use weir::usage_refusals::UsageRefusals;
+use weir::websocket::{Connection, Tunnel, Upgraded};
 
 use crate::clock::{Clock, Sleep};
 use crate::flow::{Flow, Watch};
+use crate::socket::Socket;
 use crate::upstream::{Act, Sent};
 
 /// Bytes of answers that are kept.
@@ -57,6 +59,7 @@ struct Inside {
     sent: Rc<RefCell<Vec<Sent>>>,
     records: RefCell<Vec<Record>>,
     events: RefCell<Vec<String>>,
+    websocket: RefCell<Option<(Socket, Socket)>>,
 }
 
 /// What one of several shells is.
@@ -100,6 +103,7 @@ impl Default for Shell {
             sent: Rc::default(),
             records: RefCell::default(),
             events: RefCell::default(),
+            websocket: RefCell::default(),
         }))
     }
 }
@@ -133,6 +137,7 @@ impl Shell {
             sent: Rc::clone(&first.sent),
             records: RefCell::default(),
             events: RefCell::default(),
+            websocket: RefCell::default(),
         };
         (1..=count).map(|number| Self(Rc::new(replica(number)))).collect()
     }
@@ -201,6 +206,13 @@ impl Shell {
     /// As they print.
     pub fn events(&self) -> Vec<String> {
         self.0.events.borrow().clone()
+    }
+
+    /// From now on websockets are opened, with these connections to the client and to the upstream.
+    pub fn relay_websockets(&self) -> (Socket, Socket) {
+        let both = (Socket::default(), Socket::default());
+        self.0.websocket.replace(Some(both.clone()));
+        both
     }
 
     pub fn in_flight(&self) -> u64 {
@@ -318,6 +330,32 @@ impl Platform for Shell {
         }
     }
 
+    fn relays_websockets(&self) -> bool {
+        self.0.websocket.borrow().is_some()
+    }
+
+    async fn upgrade(
+        &self,
+        _: &Upstream,
+        _: http::Request<Payload<Flow>>,
+    ) -> Result<Upgraded<Flow>, SendFault> {
+        away().await;
+        let Some((client, upstream)) = self.0.websocket.borrow().clone() else {
+            return Err(SendFault::Broken);
+        };
+        let mut head = http::Response::new(());
+        *head.status_mut() = http::StatusCode::SWITCHING_PROTOCOLS;
+        for (name, value) in [("upgrade", "websocket"), ("sec-websocket-accept", "x")] {
+            head.headers_mut().insert(name, http::HeaderValue::from_static(value));
+        }
+        let tunnel = Tunnel {
+            client: Box::pin(async { Ok(Box::new(client) as Connection) }),
+            upstream: Box::pin(async { Ok(Box::new(upstream) as Connection) }),
+            going_away: Box::pin(std::future::pending()),
+        };
+        Ok(Upgraded::Switched(head, tunnel))
+    }
+
     async fn close(&self, closing: Closing) {
         away().await;
         let (now, roll) = (self.now(), self.roll());
@@ -398,6 +436,8 @@ impl Platform for Shell {
             | Event::FellBack { .. }
             | Event::Queued { .. }
             | Event::Shed { .. }
+            | Event::WebSocketOpened { .. }
+            | Event::WebSocketClosed { .. }
             | Event::Refused { .. }
             | Event::Ordered { .. } => {}
         }

@@ -30,5 +30,6 @@ pub fn record() -> Record {
         fallbacks: 0,
         took: Duration::ZERO,
         first_byte: None,
+        websocket: None,
     }
 }

@@ -288,6 +288,8 @@ impl Platform for Replica {
             | Event::FellBack { .. }
             | Event::Queued { .. }
             | Event::Shed { .. }
+            | Event::WebSocketOpened { .. }
+            | Event::WebSocketClosed { .. }
             | Event::Ordered { .. }
             | Event::Refused { .. } => None,
         };

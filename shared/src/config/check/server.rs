@@ -6,7 +6,7 @@ use super::{Range, concurrency, positive, within};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
-use crate::config::{Auth, Server, raw};
+use crate::config::{Auth, Server, WebSocket, raw};
 use crate::cors::{Cors, Origin};
 use crate::overload::{Bound, Concurrency};
 
@@ -16,6 +16,9 @@ const CONCURRENCY: Concurrency =
 
 /// No answer is kept for longer to be given again: seven days.
 const LONGEST_IDEMPOTENCY: Duration = Duration::from_hours(7 * 24);
+
+/// What a session holds would be held for that long.
+const LONGEST_WEBSOCKET: Duration = Duration::from_hours(24);
 
 pub(super) fn server(raw: &raw::Server, auth: Auth, report: &mut Report<'_>) -> Server {
     let path = Path::ROOT.key("server");
@@ -61,6 +64,7 @@ pub(super) fn server(raw: &raw::Server, auth: Auth, report: &mut Report<'_>) -> 
         idempotency,
         max_event,
         cors: raw.cors.as_ref().map(|raw| cors(raw, auth, &path.key("cors").key("origins"), report)),
+        websocket: websocket(raw.websocket.as_ref(), &path.key("websocket"), report),
     }
 }
 
@@ -81,4 +85,16 @@ fn cors(raw: &raw::Cors, auth: Auth, path: &Path, report: &mut Report<'_>) -> Co
         }
     }
     Cors { origins }
+}
+
+fn websocket(raw: Option<&raw::WebSocket>, path: &Path, report: &mut Report<'_>) -> WebSocket {
+    let mut time = |key: &str, time: Option<raw::Time>, default: u64| {
+        positive(time, Duration::from_mins(default), &path.key(key), report)
+    };
+    let total = time("total", raw.and_then(|raw| raw.total), 60);
+    let idle = time("idle", raw.and_then(|raw| raw.idle), 10);
+    if total > LONGEST_WEBSOCKET {
+        report.fault(&path.key("total"), "must be at most 24h");
+    }
+    WebSocket { total, idle }
 }

@@ -335,13 +335,16 @@ fn a_credential_that_is_not_found_leaves_its_upstream_unusable() {
 #[test]
 fn origins_that_browsers_do_not_send_are_told() {
     let text = format!(
-        "server.cors.origins = [\"https://app.example/\", \"*\", \"https://app.example:443\"]{LEAST}"
+        "server.cors.origins = [\"https://app.example/\", \"*\", \"https://app.example:443\"]\n\
+         server.websocket = {{ total = \"25h\", idle = \"0s\" }}{LEAST}"
     );
     let faults = load(&text).unwrap_err().to_string();
     for expected in [
         "weir.toml:1: server.cors.origins[0]: an origin is a scheme, a host and a port, and nothing behind",
         "weir.toml:1: server.cors.origins[1]: with auth = \"open\" any page",
         "weir.toml:1: server.cors.origins[2]: browsers leave out the port",
+        "weir.toml:2: server.websocket.total: must be at most 24h",
+        "weir.toml:2: server.websocket.idle: must be longer than nothing",
     ] {
         assert!(faults.contains(expected), "{expected} is not in\n{faults}");
     }

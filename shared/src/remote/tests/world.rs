@@ -479,6 +479,7 @@ pub(super) fn closing(tenant: &str, reservation: Reservation, used: Tokens) -> C
         fallbacks: 0,
         took: Duration::ZERO,
         first_byte: None,
+        websocket: None,
     };
     let keeping = Keeping::default();
     Closing { record, reservation, used, findings: Vec::new(), abandoned: Vec::new(), keeping }

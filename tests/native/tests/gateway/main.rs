@@ -37,3 +37,4 @@ mod store_loss;
 mod storm;
 mod tls;
 mod trial;
+mod websockets;

@@ -9,7 +9,7 @@ use crate::caller::Caller;
 use crate::config::raw::{self, ApiKey, BaseUrl, FromEnv, FromVariable, Setting, Share, Size, Time};
 use crate::config::{
     Auth, Condition, Dialect, OnDisconnect, Passthrough, Pick, Retry, Route, Server, Sticky, Target,
-    Terminator, Timeouts, UpstreamId,
+    Terminator, Timeouts, UpstreamId, WebSocket,
 };
 use crate::endpoint::PathPattern;
 use crate::overload::{Bound, Concurrency, Priority};
@@ -27,8 +27,9 @@ packed!(struct UpstreamDraft {
 } if |upstream| !matches!(upstream.dialect, Dialect::Simulated));
 packed!(struct Server {
     max_body, max_depth, max_n, header_timeout, body_timeout, grace, workers, trusted_proxies, concurrency,
-    idempotency, max_event, cors,
+    idempotency, max_event, cors, websocket,
 });
+packed!(struct WebSocket { total, idle });
 packed!(struct Route {
     pattern, to, fallback, fallback_on, pick, sticky, on_disconnect, retry, advertise, limits, breaker, cache,
     hold_back, keep_alive,

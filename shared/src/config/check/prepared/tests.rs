@@ -20,6 +20,7 @@ explain = false
 passthrough = { upstream = "a", paths = ["/v1/rerank", "/v1/x/*/y", "/v1/z/**"], models = ["m-*"] }
 [server]
 cors = { origins = ["https://app.example", "http://localhost:*"] }
+websocket = { total = "5m" }
 max_body = "1MiB"
 workers = 3
 trusted_proxies = 2
@@ -228,7 +229,7 @@ fn what_is_wrong_with_a_document_is_told_when_it_is_prepared() {
     let simulated =
         FULL.replace("dialect = \"openai\"\nbase_url = { env = \"ADDRESS\" }", "dialect = \"simulated\"");
     for (text, expected) in [
-        (FULL.replace("to = [\"a\"]", "to = [\"z\"]"), "weir:56: route[1].to[0]"),
+        (FULL.replace("to = [\"a\"]", "to = [\"z\"]"), "weir:57: route[1].to[0]"),
         (simulated.replace("api_key = { file = \"/run/key\" }\n", ""), "there is no simulated provider here"),
     ] {
         let told = Config::prepare(&document(&text)).unwrap_err().to_string();

@@ -1,0 +1,54 @@
+//! An upstream's word on a handshake: the websocket is open, or it is refused as a call would be.
+
+use http::{Extensions, response};
+
+use super::answer::dressed;
+use super::attempt::{Answer, Errand};
+use super::error_body::ErrorBody;
+use super::failure::Failure;
+use crate::config::Upstream;
+use crate::platform::Platform;
+use crate::stream::course::Permit;
+use crate::websocket::{self, Bounds, Open, Tunnel};
+
+/// An upstream says that it speaks another protocol from here on.
+pub(super) const SWITCHED: &str = "it switched to another protocol than was asked for";
+
+/// What is asked for with a websocket.
+pub(super) struct Handshake {
+    /// What the shell knows the client's connection by.
+    pub(super) client: Extensions,
+    /// As the client names it; empty where it names none.
+    pub(super) model: String,
+}
+
+impl<P: Platform> Errand<'_, P> {
+    pub(super) fn switched(
+        &self,
+        mut head: response::Parts,
+        tunnel: Tunnel,
+        permit: Permit<P>,
+    ) -> Result<Answer<P>, Box<Failure>> {
+        if !websocket::is_switched(&head.headers) {
+            return Err(Box::new(Failure::bad_answer(&head, SWITCHED)));
+        }
+        head = dressed(head);
+        websocket::tell_upgrade(&mut head.headers);
+        let bounds = Bounds { time: self.config.server.websocket, message: self.config.server.max_event };
+        Ok(Answer::Switched { head, open: Box::new(Open { tunnel, bounds, permit, slot: None }) })
+    }
+
+    /// An answer in place of a websocket. `models` are the names of the model here and at the upstream.
+    pub(super) fn refused(
+        &self,
+        head: &response::Parts,
+        body: &ErrorBody,
+        upstream: &Upstream,
+        models: (&str, &str),
+    ) -> Failure {
+        if head.status.is_success() {
+            return Failure::bad_answer(head, "it opened no websocket");
+        }
+        self.classify((head, body), upstream, models)
+    }
+}
