@@ -112,18 +112,24 @@ impl Breakers {
             let policy = if is_whole { &policies.upstream } else { &policies.model };
             let breaker = self.0.entry(name.to_owned()).or_default();
             let said = match outcome {
-                _ if !is_both => Some(*outcome),
-                Outcome::Success => Some(*outcome),
                 // Somebody is silent: nobody knows whether the whole is.
-                Outcome::Timeout { .. } if is_whole => None,
-                Outcome::Timeout { .. } => Some(*outcome),
+                Outcome::Timeout { .. } if is_both && is_whole => None,
                 // It is there, and answers.
-                Outcome::Failure { .. } | Outcome::RateLimited { .. } if is_whole && !blames_whole => {
+                Outcome::Failure { .. } | Outcome::RateLimited { .. }
+                    if is_both && is_whole && !blames_whole =>
+                {
                     Some(Outcome::Success)
                 }
                 // The model was not reached.
-                Outcome::Failure { .. } | Outcome::RateLimited { .. } if !is_whole && blames_whole => None,
-                Outcome::Failure { .. } | Outcome::RateLimited { .. } => Some(*outcome),
+                Outcome::Failure { .. } | Outcome::RateLimited { .. }
+                    if is_both && !is_whole && blames_whole =>
+                {
+                    None
+                }
+                Outcome::Success
+                | Outcome::Timeout { .. }
+                | Outcome::Failure { .. }
+                | Outcome::RateLimited { .. } => Some(*outcome),
             };
             match said {
                 Some(outcome) => breaker.observe(policy, outcome, id, now),
