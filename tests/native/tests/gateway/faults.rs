@@ -169,7 +169,7 @@ fn stream_faults(model: &str) -> (Vec<Act>, &'static str) {
         "no-json" => (vec![chunk("data: {canary\n\n"), Act::UntilGone], "malformed"),
         "endless-event" => {
             let more = std::iter::repeat_n(chunk(&"a".repeat(64 * 1024)), 40);
-            (std::iter::once(chunk("data: ")).chain(more).collect(), "malformed")
+            (std::iter::once(chunk("data: ")).chain(more).collect(), "event_too_large")
         }
         "error" => (vec![chunk("data: {\"error\":{\"message\":\"overloaded\"}}\n\n"), end], "upstream_error"),
         other => panic!("{other} has no fault"),
@@ -184,7 +184,7 @@ async fn a_stream_that_breaks_ends_in_an_error_event_and_never_in_done() {
         acts
     })
     .await;
-    let gateway = Gateway::start(once(&upstream)).await;
+    let gateway = Gateway::start(once(&upstream) + "\n[server]\nmax_event = \"1MiB\"\n").await;
     let faults = [
         "reset",
         "close",

@@ -95,7 +95,7 @@ async fn of_four_replicas_one_sends_one_probe() {
     is_well.store(true, Ordering::SeqCst);
     until("half-open", async || {
         let ready = gateways[3].get("/ready").await.json();
-        holds(ready["upstreams"]["up"]["breaker"] == "half-open")
+        holds(ready["upstreams"]["up"]["models"]["m"] == "half-open")
     })
     .await;
     let calls = join_all((0..40).map(|call| gateways[call % 4].chat("m")));
