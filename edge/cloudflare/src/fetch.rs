@@ -89,7 +89,8 @@ pub(crate) async fn send(
         .map_err(|_| SendFault::Broken)?;
     let answer = Promised::from(&promise).await.map_err(|_| SendFault::Broken)?;
     let answer: Response = answer.dyn_into().map_err(|_| SendFault::Broken)?;
-    let headers = head::parse_headers(&js::response_head(&answer));
+    let mut headers = head::parse_headers(&js::response_head(&answer));
+    head::strip_undone_coding(&mut headers);
     let download = Download { body: Incoming::of_response(&answer, &headers), call };
     let mut response = http::Response::new(download);
     *response.status_mut() = StatusCode::from_u16(answer.status()).map_err(|_| SendFault::Broken)?;

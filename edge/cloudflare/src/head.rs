@@ -1,6 +1,6 @@
 //! Heads of requests and answers, from the text they cross as and into it.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request};
 
 /// A request without its body; `None` where it is no request that HTTP knows.
 pub(crate) fn parse_request(text: &str) -> Option<request::Parts> {
@@ -14,6 +14,16 @@ pub(crate) fn parse_request(text: &str) -> Option<request::Parts> {
 
 pub(crate) fn parse_headers(text: &str) -> HeaderMap {
     pairs(text.split('\n'))
+}
+
+/// The platform unpacks an answer in these codings, and leaves its head as it came. Others it does not touch.
+pub(crate) fn strip_undone_coding(headers: &mut HeaderMap) {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let (Some(coding), None) = (codings.next(), codings.next()) else { return };
+    if coding == "gzip" || coding == "br" {
+        headers.remove(header::CONTENT_ENCODING);
+        headers.remove(header::CONTENT_LENGTH);
+    }
 }
 
 /// The platform has read the head, so what does not parse is not there.
