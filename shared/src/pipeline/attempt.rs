@@ -199,7 +199,8 @@ impl<P: Platform> Errand<'_, P> {
         usage: UsageRequest,
     ) -> Result<Answer<P>, Unusable> {
         let permit = Permit::new(self.platform, &upstream.name);
-        let answer = match self.send(upstream, model, usage).await? {
+        let sent = self.send(upstream, model, usage).await;
+        let answer = match sent.map_err(|failure| self.blamed(failure))? {
             Upgraded::Not(answer) => answer,
             Upgraded::Switched(answer, tunnel) => {
                 let switched = self.switched(answer.into_parts().0, tunnel, permit);
@@ -264,7 +265,7 @@ impl<P: Platform> Errand<'_, P> {
                 max_event: usize::try_from(self.config.server.max_event).unwrap_or(usize::MAX),
             },
             usage: if call.wants_usage { UsageChunk::Wanted } else { UsageChunk::Unwanted },
-            most_kept,
+            most_kept: if head.status == StatusCode::OK { most_kept } else { 0 },
             hold_back: self.platform.sleep(self.hold_back),
         };
         let answer = receive(head, course(Reading::Bytes { operation }, waits), wanted).await;
@@ -273,6 +274,21 @@ impl<P: Platform> Errand<'_, P> {
 
     /// A connection that was closed while it was idle is nobody's fault, and costs no attempt: what may be sent again
     /// goes out on a fresh one, once. That fails as it does.
+    /// What is not understood may be what breaks its connection, whatever there is of it.
+    fn blamed(&self, failure: Failure) -> Failure {
+        let is_understood = match &self.sent.cargo {
+            Cargo::Call { .. } => true,
+            Cargo::Named(_)
+            | Cargo::Form { .. }
+            | Cargo::Pairs { .. }
+            | Cargo::Whole(_)
+            | Cargo::Stream(..) => false,
+        };
+        let is_broken = failure.is_sent && failure.condition == Some(Condition::Connect);
+        let blame = if is_broken && !is_understood { Blame::Nobody } else { failure.blame };
+        Failure { blame, ..failure }
+    }
+
     async fn send(
         &mut self,
         upstream: &Upstream,
@@ -368,7 +384,18 @@ impl<P: Platform> Errand<'_, P> {
             && wait.is_some()
             && !upstream.limits_by_deployment()
             && !error.is_about_a_model(sent);
-        let blame = if is_for_all { Blame::Upstream } else { failure.blame };
+        // The account may use other models.
+        let is_of_a_model = head.status == StatusCode::FORBIDDEN
+            && cause == Cause::Credentials
+            && failure.blame == Blame::Upstream
+            && error.is_about_a_model(sent);
+        let blame = if is_for_all {
+            Blame::Upstream
+        } else if is_of_a_model {
+            Blame::Model
+        } else {
+            failure.blame
+        };
         let again = if retry::is_useless(&head.headers) { Again::Never } else { failure.again };
         Failure { again, blame, retry_after: wait, ..failure }.about(asked, wait)
     }
@@ -401,7 +428,8 @@ async fn pass_error<P: Platform>(head: response::Parts, mut course: Course<P>) -
     let cause = Cause::of_status(head.status, &error);
     let secret = course.secret();
     if cause == Cause::Credentials {
-        return Err(Failure::told(cause, head.status, &error, secret));
+        // It may be about what this caller asks for, which the gateway's credential need not be good for.
+        return Err(Failure { blame: Blame::Nobody, ..Failure::told(cause, head.status, &error, secret) });
     }
     if body.is_cut {
         let refusal = Refusal::Rejected(Box::new(error.rejection(cause, head.status, secret)));

@@ -209,7 +209,11 @@ impl Failure {
             Ending::Stalled => return timeout(waits.idle),
             Ending::DeadlinePassed => return timeout(waits.total),
             Ending::EventTooLarge => return Self::bound(head, ending, Refusal::EVENT_TOO_LARGE),
-            Ending::Reset => (Condition::Connect, "the connection broke in the middle of its answer"),
+            Ending::Reset => {
+                let failure = Self::unsent("the connection broke in the middle of its answer");
+                let status = Some(head.status);
+                return Self { blame: Blame::Model, is_sent: true, status, ..failure };
+            }
             Ending::Complete
             | Ending::Rejected
             | Ending::Failed
@@ -232,7 +236,8 @@ impl From<SendFault> for Failure {
         let failure = match fault {
             SendFault::Connect(_) => Self::unsent("it could not be reached"),
             SendFault::ConnectTimeout => Self::unsent("no connection could be made in time"),
-            SendFault::Broken => Self { is_sent: true, ..Self::unsent(broken) },
+            // What was asked for may have broken it.
+            SendFault::Broken => Self { is_sent: true, blame: Blame::Model, ..Self::unsent(broken) },
             // Upstreams close idle connections; it says nothing of how they are.
             SendFault::Stale => Self { is_sent: true, blame: Blame::Nobody, ..Self::unsent(broken) },
         };

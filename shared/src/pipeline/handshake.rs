@@ -1,12 +1,13 @@
 //! An upstream's word on a handshake: the websocket is open, or it is refused as a call would be.
 
-use http::{Extensions, response};
+use http::{Extensions, StatusCode, response};
 
 use super::answer::dressed;
 use super::attempt::{Answer, Errand};
 use super::error_body::ErrorBody;
 use super::failure::Failure;
-use crate::config::Upstream;
+use crate::breaker::Blame;
+use crate::config::{Condition, Upstream};
 use crate::platform::Platform;
 use crate::stream::course::Permit;
 use crate::websocket::{self, Bounds, Open, Tunnel};
@@ -49,6 +50,11 @@ impl<P: Platform> Errand<'_, P> {
         if head.status.is_success() {
             return Failure::bad_answer(head, "it opened no websocket");
         }
-        self.classify((head, body), upstream, models)
+        let failure = self.classify((head, body), upstream, models);
+        // It may be about what else the query asks for.
+        let is_forbidden =
+            failure.condition == Some(Condition::Credentials) && head.status == StatusCode::FORBIDDEN;
+        let blame = if is_forbidden { Blame::Nobody } else { failure.blame };
+        Failure { blame, ..failure }
     }
 }
