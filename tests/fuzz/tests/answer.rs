@@ -47,6 +47,10 @@ fn holds(bytes: &[u8]) {
     for request in [STREAMED, ASKED] {
         let (reply, ending) = ask(request, Answer::events(""), bytes);
         is_whole_or_says_so(&reply, ending);
+        // A whole answer for whoever wants a stream is told as events.
+        if bytes.trim_ascii_start().starts_with(b"{") {
+            continue;
+        }
         if request == STREAMED {
             is_replayed_as_it_was(&reply, ending, bytes);
         }
@@ -58,7 +62,11 @@ fn holds(bytes: &[u8]) {
     }
     let (reply, ending) = ask(WHOLE, Answer::json(""), bytes);
     match ending {
-        Ending::Complete => assert_eq!(reply.body(), bytes),
+        Ending::Complete => {
+            // A stream for whoever wants a whole answer is put together.
+            let whole = replay::to_whole(Operation::Chat, bytes);
+            assert_eq!(reply.body(), whole.unwrap_or_else(|| Bytes::copy_from_slice(bytes)));
+        }
         _ => is_refused(&reply),
     }
     let (reply, _) = ask(WHOLE, Answer::new(400, "application/json", ""), bytes);
@@ -72,7 +80,8 @@ fn is_replayed_as_it_was(live: &Reply, ending: Ending, bytes: &[u8]) {
     if ending == Ending::Complete {
         let stored = Bytes::copy_from_slice(bytes);
         assert_eq!(replay::without_usage(Operation::Chat, &stored), live.body());
-    } else {
+    } else if ending != Ending::Failed {
+        // What failed as a whole, by its first bytes, is asked of nothing: none of it has gone out.
         assert_eq!(replay::to_whole(Operation::Chat, bytes), None, "{ending:?}");
     }
 }
