@@ -82,10 +82,13 @@ async fn until_gone(upstream: &Upstream) {
 /// The code and the reason of the masked close frame that the upstream heard last.
 fn heard_close(upstream: &Upstream) -> (u16, String) {
     let heard = upstream.heard();
-    let at = heard.windows(2).rposition(|pair| pair[0] == 0x88 && pair[1] >= 0x82).expect("a close frame");
+    // Its mask is any four bytes, and so is what they make of the rest.
+    let is_last = |at: usize| at + 6 + usize::from(heard[at + 1] & 0x7f) == heard.len();
+    let mut pairs = heard.windows(2).enumerate();
+    let found = pairs.find(|(at, pair)| pair[0] == 0x88 && pair[1] >= 0x82 && is_last(*at));
+    let (at, _) = found.expect("a close frame, whole, and nothing behind it");
     let (mask, payload) = heard[at + 2..].split_at(4);
     let plain: Vec<u8> = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
-    assert_eq!(plain.len(), usize::from(heard[at + 1] & 0x7f), "it is whole, and nothing follows");
     (u16::from_be_bytes([plain[0], plain[1]]), String::from_utf8(plain[2..].to_vec()).unwrap())
 }
 
