@@ -20,7 +20,8 @@ async fn what_a_call_has_used_goes_through_the_queue() {
 
 #[tokio::test]
 async fn the_clock_tells_how_breakers_stand() {
-    let upstream = Upstream::start(|_| vec![reply::error("500 Internal Server Error", "no")]).await;
+    // Refused credentials concern the whole upstream; the clock tells of no models.
+    let upstream = Upstream::start(|_| vec![reply::error("401 Unauthorized", "no")]).await;
     let base = upstream.base();
     let config = format!(
         "auth = \"open\"\n[[route]]\nmodel = \"*\"\nto = [\"up\"]\n[upstream.up]\ndialect = \"openai\"\n\
