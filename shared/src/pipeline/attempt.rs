@@ -213,7 +213,8 @@ impl<P: Platform> Errand<'_, P> {
         }
         let secret = upstream.secret();
         let waits = Waits { idle: upstream.timeouts.idle, deadline: self.deadline, total: self.total };
-        let of_error = Waits { deadline: self.platform.now().after(ERROR_WAIT).min(self.deadline), ..waits };
+        let of_error =
+            || Waits { deadline: self.platform.now().after(ERROR_WAIT).min(self.deadline), ..waits };
         let course = |reading, waits| Course::new(permit, download, reading, waits, secret.cloned());
         let operation = self.sent.cargo.operation();
         let Cargo::Call { operation: understood, call } = &self.sent.cargo else {
@@ -226,14 +227,14 @@ impl<P: Platform> Errand<'_, P> {
             }
             if let Some(handshake) = &self.sent.handshake {
                 let coding = coding::take(&mut head.headers);
-                let mut course = course(reading, of_error).unpacked(coding);
+                let mut course = course(reading, of_error()).unpacked(coding);
                 let body = ErrorBody::read(&mut course).await;
                 return Err(self.refused(&head, &body, upstream, (&handshake.model, model)).into());
             }
             // These may be about the gateway's credential, and any error may quote it.
             if matches!(status, 401 | 403) || (status >= 400 && secret.is_some()) {
                 let coding = coding::take(&mut head.headers);
-                let course = course(reading, of_error).unpacked(coding);
+                let course = course(reading, of_error()).unpacked(coding);
                 return Ok(pass_error(head, course).await?);
             }
             let framing = framing(&head).filter(|_| self.sent.usage == ReportedUsage::OfCall);
@@ -247,7 +248,7 @@ impl<P: Platform> Errand<'_, P> {
         let coding = coding::take(&mut head.headers);
         let course = |reading, waits| course(reading, waits).unpacked(coding);
         if !head.status.is_success() {
-            let mut course = course(Reading::Bytes { operation }, of_error);
+            let mut course = course(Reading::Bytes { operation }, of_error());
             let body = ErrorBody::read(&mut course).await;
             let was_asked = usage == UsageRequest::Added && call.injects_usage();
             if was_asked && refuses_usage(head.status, &body.bytes) {
@@ -272,8 +273,6 @@ impl<P: Platform> Errand<'_, P> {
         Ok(answer.map_err(|failure| failure.about(&call.model, None))?)
     }
 
-    /// A connection that was closed while it was idle is nobody's fault, and costs no attempt: what may be sent again
-    /// goes out on a fresh one, once. That fails as it does.
     /// What is not understood may be what breaks its connection, whatever there is of it.
     fn blamed(&self, failure: Failure) -> Failure {
         let is_understood = match &self.sent.cargo {
@@ -289,6 +288,8 @@ impl<P: Platform> Errand<'_, P> {
         Failure { blame, ..failure }
     }
 
+    /// A connection that was closed while it was idle is nobody's fault, and costs no attempt: what may be sent again
+    /// goes out on a fresh one, once. That fails as it does.
     async fn send(
         &mut self,
         upstream: &Upstream,
