@@ -90,6 +90,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Proxy, Timeouts};
+    use crate::headers::HeaderNames;
     use crate::secret::Secret;
 
     fn upstream(dialect: Dialect, base_url: &'static str) -> Upstream {
@@ -113,6 +114,8 @@ mod tests {
             terminator: None,
             proxy: Proxy::None,
             tls: None,
+            forward_headers: HeaderNames::default(),
+            return_headers: HeaderNames::default(),
         }
     }
 

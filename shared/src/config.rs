@@ -15,6 +15,7 @@ mod source;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::check::{Loaded, Prepared};
@@ -32,9 +33,11 @@ use crate::caller::{Caller, KeyHash, Keyring};
 use crate::cors::Cors;
 use crate::defaults::Defaults;
 use crate::endpoint::PathPattern;
+pub use crate::headers::HeaderNames;
 use crate::limit::Rate;
 use crate::overload::Concurrency;
 use crate::pattern::Pattern;
+use crate::redact::Redactor;
 use crate::secret::Secret;
 
 /// A checked configuration.
@@ -57,6 +60,8 @@ pub struct Config {
     pub store: Store,
     /// Who may look at control and change it; `None`: nobody.
     pub admin: Option<KeyHash>,
+    /// Takes the credentials of all upstreams and proxies out of answers.
+    pub redactor: Arc<Redactor>,
 }
 
 /// What becomes of calls that pass through.
@@ -219,6 +224,10 @@ pub struct Upstream {
     pub proxy: Proxy,
     /// Certificates beside those of the machine.
     pub tls: Option<Tls>,
+    /// Request headers that it is sent beside the documented ones. Default: none.
+    pub forward_headers: HeaderNames,
+    /// Response headers that its clients get beside the documented ones. Default: none.
+    pub return_headers: HeaderNames,
 }
 
 /// Whether a stream of chat or completions that is complete ends in `data: [DONE]`.
@@ -254,6 +263,13 @@ impl Upstream {
             Dialect::Azure { .. } => true,
             Dialect::OpenAi | Dialect::Simulated => false,
         }
+    }
+
+    /// What nobody may read who is answered by any of `upstreams`, be it in the environment of the process.
+    fn redactor(upstreams: &[Self], surroundings: &dyn Surroundings) -> Arc<Redactor> {
+        let of_environment = connection::environment_secrets(upstreams, surroundings);
+        let secrets = upstreams.iter().flat_map(Self::secrets).chain(&of_environment);
+        Arc::new(Redactor::new(secrets))
     }
 
     /// The credential it is shown, where there is one.

@@ -38,6 +38,7 @@ mod pipeline;
 pub mod plan;
 pub mod platform;
 mod readiness;
+mod redact;
 pub mod redis;
 pub mod refusal;
 pub mod remote;

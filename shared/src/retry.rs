@@ -95,19 +95,23 @@ pub fn is_useless(headers: &HeaderMap) -> bool {
 /// `now` is for dates.
 pub fn retry_after(headers: &HeaderMap, told: Option<Duration>, now: UnixMillis) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    named(headers, now).or(told).or_else(|| {
+        // Of the limits that are spent, the one that takes longest.
+        ["requests", "tokens"]
+            .into_iter()
+            .filter(|what| text(&format!("x-ratelimit-remaining-{what}")) == Some("0"))
+            .filter_map(|what| parse_go_duration(text(&format!("x-ratelimit-reset-{what}"))?))
+            .max()
+    })
+}
+
+/// The same, where a header of its own says so.
+pub(crate) fn named(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let millis = |name: &str| text(name)?.parse::<f64>().ok().and_then(|ms| seconds(ms / 1000.0));
     millis("retry-after-ms")
         .or_else(|| millis("x-ms-retry-after-ms"))
         .or_else(|| seconds_or_date(text("retry-after")?, now))
-        .or(told)
-        .or_else(|| {
-            // Of the limits that are spent, the one that takes longest.
-            ["requests", "tokens"]
-                .into_iter()
-                .filter(|what| text(&format!("x-ratelimit-remaining-{what}")) == Some("0"))
-                .filter_map(|what| parse_go_duration(text(&format!("x-ratelimit-reset-{what}"))?))
-                .max()
-        })
 }
 
 fn seconds(value: f64) -> Option<Duration> {

@@ -11,6 +11,7 @@ mod concurrency;
 mod connection;
 mod credential;
 mod defaults;
+mod headers;
 mod key;
 mod limits;
 mod passthrough;
@@ -34,7 +35,7 @@ use super::fault::{Fault, Faults, Problem};
 use super::path::Path;
 use super::report::Report;
 use super::source::{Document, Format, Surroundings};
-use super::{Auth, Config, raw, source};
+use super::{Auth, Config, Upstream, raw, source};
 use crate::caller::Keyring;
 
 /// A configuration that holds, and what should be known about it.
@@ -99,6 +100,7 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     defaults::tell_unfitting(&routes, &limits, &keys, report);
 
     routes.sort_by_key(|route| route.pattern.precedence());
+    let redactor = Upstream::redactor(&upstreams, surroundings);
     Config {
         listen,
         auth,
@@ -112,6 +114,7 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
         limits,
         store,
         admin,
+        redactor,
     }
 }
 

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
+use super::{Surroundings, Upstream};
 use crate::fingerprint::{Fingerprint, Framed};
 use crate::secret::Secret;
 
@@ -90,6 +91,20 @@ impl fmt::Display for ProxyAddress {
         let authority = self.uri.authority().map_or("", Authority::as_str);
         write!(f, "{}://{authority}", self.uri.scheme_str().unwrap_or_default())
     }
+}
+
+/// Variables that may hold the address of a proxy, and a password in it.
+const PROXY_VARIABLES: &[&str] =
+    &["all_proxy", "ALL_PROXY", "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"];
+
+/// Credentials of proxies that the environment names, where a shell connects by it.
+pub(super) fn environment_secrets(upstreams: &[Upstream], surroundings: &dyn Surroundings) -> Vec<Secret> {
+    let is_read = surroundings.dialer().is_some()
+        && upstreams.iter().any(|upstream| upstream.proxy == Proxy::Environment);
+    let variables = PROXY_VARIABLES.iter().filter(|_| is_read);
+    let addresses = variables.filter_map(|name| surroundings.env(name));
+    let proxies = addresses.filter_map(|address| ProxyAddress::parse(address.trim()).ok());
+    proxies.filter_map(|proxy| proxy.authorization).collect()
 }
 
 /// `user:password` with its percent-encoding taken off, as a header says it (RFC 7617).

@@ -221,6 +221,12 @@ pub(super) struct Upstream {
     pub(super) proxy: Option<Proxy>,
     /// Certificates: an authority of its own, a client certificate. Not on Spin and Workers.
     pub(super) tls: Option<Tls>,
+    /// Request headers that it is sent beside `openai-beta`, `anthropic-beta` and `anthropic-version`: names, or how
+    /// names begin (`x-tenant-*`). They count in the keys of answers that are kept or shared. Default: none.
+    pub(super) forward_headers: Option<Vec<String>>,
+    /// Response headers that its clients get beside those that are documented: names, or how names begin. Default:
+    /// none.
+    pub(super) return_headers: Option<Vec<String>>,
 }
 
 /// How an upstream is spoken to.

@@ -11,7 +11,7 @@ use http::{HeaderValue, header, response};
 use super::attempt::Answer;
 use super::failure::Failure;
 use crate::endpoint::Operation;
-use crate::headers;
+use crate::headers::{self, Returned};
 use crate::ledger::Ending;
 use crate::platform::Platform;
 use crate::refusal::Refusal;
@@ -26,7 +26,7 @@ const HELD_BACK: usize = 64 * 1024;
 const HELD_WHOLE: usize = 16 << 20;
 
 /// How an answer is wanted.
-pub(super) struct Wanted<S> {
+pub(super) struct Wanted<'a, S> {
     pub(super) operation: Operation,
     /// As events, or as a whole.
     pub(super) is_stream: bool,
@@ -37,13 +37,14 @@ pub(super) struct Wanted<S> {
     pub(super) most_kept: u64,
     /// Ends when a stream is held back no longer.
     pub(super) hold_back: S,
+    pub(super) returned: Returned<'a>,
 }
 
 /// Reads as much of an answer as has to be known before it goes to the client. `course` reads bytes.
 pub(super) async fn receive<P: Platform>(
     head: response::Parts,
     mut course: Course<P>,
-    mut wanted: Wanted<P::Sleep>,
+    mut wanted: Wanted<'_, P::Sleep>,
 ) -> Result<Answer<P>, Failure> {
     let label = headers::media_type(&head.headers);
     let is_labelled_events = label.as_deref() == Some("text/event-stream");
@@ -64,7 +65,7 @@ pub(super) async fn receive<P: Platform>(
                 if wanted.most_kept > 0 {
                     course.record(wanted.most_kept);
                 }
-                return Ok(flowing(head, VecDeque::new(), course));
+                return Ok(flowing(head, VecDeque::new(), course, wanted.returned));
             }
         }
     } else {
@@ -78,10 +79,10 @@ pub(super) async fn receive<P: Platform>(
         }
         (Opening::Events, false) if wanted.operation != Operation::Embeddings => {
             course.read_as(wanted.events);
-            gather(head, course, wanted.operation).await
+            gather(head, course, &wanted).await
         }
-        (Opening::Json, false) => read_whole(head, course, wanted.operation).await,
-        (Opening::Json, true) => tell(read_whole(head, course, wanted.operation).await?, &wanted),
+        (Opening::Json, false) => read_whole(head, course, &wanted).await,
+        (Opening::Json, true) => tell(read_whole(head, course, &wanted).await?, &wanted),
         (Opening::Nothing, true) if is_labelled_events => {
             Err(Failure::ended(&head, Ending::Truncated, &mut course))
         }
@@ -96,7 +97,7 @@ pub(super) async fn receive<P: Platform>(
 async fn begin_stream<P: Platform>(
     head: response::Parts,
     mut course: Course<P>,
-    mut wanted: Wanted<P::Sleep>,
+    mut wanted: Wanted<'_, P::Sleep>,
 ) -> Result<Answer<P>, Failure> {
     if wanted.most_kept > 0 {
         course.record(wanted.most_kept);
@@ -108,25 +109,30 @@ async fn begin_stream<P: Platform>(
                 size += bytes.len();
                 held.push_back(bytes);
                 if is_content || size > HELD_BACK {
-                    return Ok(flowing(head, held, course));
+                    return Ok(flowing(head, held, course, wanted.returned));
                 }
             }
             Either::Left((Step::End { ending, .. }, _)) => {
                 return Err(Failure::ended(&head, ending, &mut course));
             }
-            Either::Right(((), _)) => return Ok(flowing(head, held, course)),
+            Either::Right(((), _)) => return Ok(flowing(head, held, course, wanted.returned)),
         }
     }
 }
 
-fn flowing<P: Platform>(head: response::Parts, held: VecDeque<Bytes>, course: Course<P>) -> Answer<P> {
-    Answer::Flowing { head: told_as_events(head), held, course: Box::new(course) }
+fn flowing<P: Platform>(
+    head: response::Parts,
+    held: VecDeque<Bytes>,
+    course: Course<P>,
+    returned: Returned<'_>,
+) -> Answer<P> {
+    Answer::Flowing { head: told_as_events(dressed(head, returned)), held, course: Box::new(course) }
 }
 
 async fn read_whole<P: Platform>(
     head: response::Parts,
     mut course: Course<P>,
-    operation: Operation,
+    wanted: &Wanted<'_, P::Sleep>,
 ) -> Result<Answer<P>, Failure> {
     let (mut held, mut size) = (VecDeque::new(), 0);
     loop {
@@ -135,7 +141,7 @@ async fn read_whole<P: Platform>(
                 size += bytes.len();
                 held.push_back(bytes);
                 if size > HELD_WHOLE {
-                    let head = told_as_json(head);
+                    let head = told_as_json(dressed(head, wanted.returned));
                     return Ok(Answer::Flowing { head, held, course: Box::new(course) });
                 }
             }
@@ -149,19 +155,19 @@ async fn read_whole<P: Platform>(
     };
     // What cannot be read cannot be told from an error, and goes on as it is.
     if !is_encoded(&head) && !course.observer().see_whole(&bytes) {
-        let problem = match operation {
+        let problem = match wanted.operation {
             Operation::Embeddings => "it sent no embeddings",
             Operation::Chat | Operation::Completions | Operation::Responses => "it sent no completion",
         };
         return Err(Failure::instead_of_answer(&head, &bytes, course.secret(), problem));
     }
-    let mut head = told_as_json(head);
+    let mut head = told_as_json(dressed(head, wanted.returned));
     head.headers.remove(header::CONTENT_LENGTH);
     Ok(Answer::Whole { head, bytes, untold: None, course: Box::new(course) })
 }
 
 /// A whole answer for whoever wants events.
-fn tell<P: Platform>(answer: Answer<P>, wanted: &Wanted<P::Sleep>) -> Result<Answer<P>, Failure> {
+fn tell<P: Platform>(answer: Answer<P>, wanted: &Wanted<'_, P::Sleep>) -> Result<Answer<P>, Failure> {
     match answer {
         Answer::Whole { head, bytes, course, .. } => {
             let Some(events) = replay::to_events(wanted.operation, &bytes, wanted.usage) else {
@@ -181,7 +187,7 @@ fn tell<P: Platform>(answer: Answer<P>, wanted: &Wanted<P::Sleep>) -> Result<Ans
 async fn gather<P: Platform>(
     head: response::Parts,
     mut course: Course<P>,
-    operation: Operation,
+    wanted: &Wanted<'_, P::Sleep>,
 ) -> Result<Answer<P>, Failure> {
     course.record(HELD_WHOLE as u64);
     let mut size = 0;
@@ -198,11 +204,11 @@ async fn gather<P: Platform>(
         }
     }
     let events = course.take_recording();
-    let Some(whole) = events.and_then(|events| replay::to_whole(operation, &events)) else {
+    let Some(whole) = events.and_then(|events| replay::to_whole(wanted.operation, &events)) else {
         return Err(Failure::bad_answer(&head, "it sent a stream that cannot be told as a whole answer"));
     };
     course.observer().note_gathered();
-    let mut head = told_as_json(head);
+    let mut head = told_as_json(dressed(head, wanted.returned));
     head.headers.remove(header::CONTENT_LENGTH);
     Ok(Answer::Whole { head, bytes: whole, untold: None, course: Box::new(course) })
 }
@@ -212,8 +218,8 @@ fn too_large(head: &response::Parts) -> Failure {
     Failure::bound(head, Ending::Failed, Refusal::AnswerTooLarge { what })
 }
 
-fn told_as_events(head: response::Parts) -> response::Parts {
-    let mut head = dressed(head);
+/// As [`told_as_json`], of events.
+fn told_as_events(mut head: response::Parts) -> response::Parts {
     let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
     head.headers.insert(header::CONTENT_TYPE, kind);
     head.headers.remove(header::CONTENT_LENGTH);
@@ -221,9 +227,8 @@ fn told_as_events(head: response::Parts) -> response::Parts {
 }
 
 /// With the label that is right; one that is stays as it is.
-fn told_as_json(head: response::Parts) -> response::Parts {
+fn told_as_json(mut head: response::Parts) -> response::Parts {
     let is_right = headers::media_type(&head.headers).is_some_and(|kind| is_json(&kind));
-    let mut head = dressed(head);
     if !is_right {
         head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
@@ -231,14 +236,14 @@ fn told_as_json(head: response::Parts) -> response::Parts {
 }
 
 /// An upstream's head as it goes to the client.
-pub(super) fn dressed(mut head: response::Parts) -> response::Parts {
-    head.headers = headers::toward_client(&head.headers);
+pub(super) fn dressed(mut head: response::Parts, returned: Returned<'_>) -> response::Parts {
+    head.headers = returned.toward_client(&head.headers);
     head.version = http::Version::HTTP_11;
     head
 }
 
 /// Whether it has a content coding.
-fn is_encoded(head: &response::Parts) -> bool {
+pub(super) fn is_encoded(head: &response::Parts) -> bool {
     head.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity")
 }
 

@@ -12,7 +12,7 @@ use http::{Request, StatusCode, header, response};
 use memchr::memmem;
 
 use super::TRACEPARENT;
-use super::answer::{Wanted, dressed, is_json, receive};
+use super::answer::{Wanted, dressed, is_encoded, is_json, receive};
 use super::cargo::{Cargo, Sent};
 use super::error_body::ErrorBody;
 use super::failure::Failure;
@@ -21,6 +21,7 @@ use crate::breaker::{Blame, Outcome};
 use crate::call::UsageRequest;
 use crate::config::{Condition, Config, Upstream};
 use crate::endpoint::ReportedUsage;
+use crate::headers::{self, Returned};
 use crate::ledger::{Attempt, Ending};
 use crate::overload::{Slot, Verdict};
 use crate::plan::Candidate;
@@ -36,7 +37,7 @@ use crate::trace::Trace;
 use crate::usage::Framing;
 use crate::usage_refusals::UsageRefusals;
 use crate::websocket::{Open, Upgraded};
-use crate::{address, coding, headers};
+use crate::{address, coding};
 
 /// How long an error answer may take once its head is here.
 const ERROR_WAIT: Duration = Duration::from_secs(5);
@@ -203,7 +204,7 @@ impl<P: Platform> Errand<'_, P> {
         let answer = match sent.map_err(|failure| self.blamed(failure))? {
             Upgraded::Not(answer) => answer,
             Upgraded::Switched(answer, tunnel) => {
-                let switched = self.switched(answer.into_parts().0, tunnel, permit);
+                let switched = self.switched(answer.into_parts().0, tunnel, permit, upstream);
                 return Ok(switched.map_err(|failure| *failure)?);
             }
         };
@@ -215,7 +216,10 @@ impl<P: Platform> Errand<'_, P> {
         let waits = Waits { idle: upstream.timeouts.idle, deadline: self.deadline, total: self.total };
         let of_error =
             || Waits { deadline: self.platform.now().after(ERROR_WAIT).min(self.deadline), ..waits };
-        let course = |reading, waits| Course::new(permit, download, reading, waits, secret.cloned());
+        let redactor = Arc::clone(&self.config.redactor);
+        let course =
+            |reading, waits| Course::new(permit, download, reading, waits, secret.cloned(), redactor);
+        let returned = self.returned(upstream);
         let operation = self.sent.cargo.operation();
         let Cargo::Call { operation: understood, call } = &self.sent.cargo else {
             let reading = Reading::Bytes { operation };
@@ -235,14 +239,16 @@ impl<P: Platform> Errand<'_, P> {
             if matches!(status, 401 | 403) || (status >= 400 && secret.is_some()) {
                 let coding = coding::take(&mut head.headers);
                 let course = course(reading, of_error()).unpacked(coding);
-                return Ok(pass_error(head, course).await?);
+                return Ok(pass_error(head, course, self.returned(upstream)).await?);
             }
             let framing = framing(&head).filter(|_| self.sent.usage == ReportedUsage::OfCall);
-            let mut course = Box::new(course(reading, waits));
+            // Nobody asked for a coding, and in one the credential cannot be seen.
+            let coding = coding::take(&mut head.headers);
+            let mut course = Box::new(course(reading, waits).unpacked(coding));
             if let Some(framing) = framing {
                 course.read_usage(framing);
             }
-            return Ok(Answer::Flowing { head: dressed(head), held: VecDeque::new(), course });
+            return Ok(Answer::Flowing { head: dressed(head, returned), held: VecDeque::new(), course });
         };
         // Nobody asked for a coding.
         let coding = coding::take(&mut head.headers);
@@ -268,9 +274,16 @@ impl<P: Platform> Errand<'_, P> {
             usage: if call.wants_usage { UsageChunk::Wanted } else { UsageChunk::Unwanted },
             most_kept: if head.status == StatusCode::OK { most_kept } else { 0 },
             hold_back: self.platform.sleep(self.hold_back),
+            returned,
         };
         let answer = receive(head, course(Reading::Bytes { operation }, waits), wanted).await;
         Ok(answer.map_err(|failure| failure.about(&call.model, None))?)
+    }
+
+    /// How an upstream's headers go to the client.
+    pub(super) fn returned<'u>(&'u self, upstream: &'u Upstream) -> Returned<'u> {
+        let (list, redactor) = (&upstream.return_headers, &*self.config.redactor);
+        Returned { list, redactor, now: self.platform.wall() }
     }
 
     /// What is not understood may be what breaks its connection, whatever there is of it.
@@ -329,6 +342,7 @@ impl<P: Platform> Errand<'_, P> {
         *request.method_mut() = self.sent.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = self.sent.headers.clone();
+        request.headers_mut().extend(self.sent.allowed.toward(&upstream.forward_headers));
         request.headers_mut().insert(TRACEPARENT, self.trace.to_header());
         address::show_credential(upstream, request.headers_mut());
         if let Some(fresh) = connection {
@@ -423,7 +437,11 @@ fn verdict<P: Platform>(outcome: &Result<Answer<P>, Failure>) -> Verdict {
 
 /// An error that is passed on as it is, unless it is about the credential that the upstream was shown, quotes it, or
 /// is too long.
-async fn pass_error<P: Platform>(head: response::Parts, mut course: Course<P>) -> Result<Answer<P>, Failure> {
+async fn pass_error<P: Platform>(
+    head: response::Parts,
+    mut course: Course<P>,
+    returned: Returned<'_>,
+) -> Result<Answer<P>, Failure> {
     let body = ErrorBody::read(&mut course).await;
     let error = body.error(&head.headers);
     let cause = Cause::of_status(head.status, &error);
@@ -432,13 +450,14 @@ async fn pass_error<P: Platform>(head: response::Parts, mut course: Course<P>) -
         // It may be about what this caller asks for, which the gateway's credential need not be good for.
         return Err(Failure { blame: Blame::Nobody, ..Failure::told(cause, head.status, &error, secret) });
     }
-    if body.is_cut {
+    if body.is_cut || is_encoded(&head) {
         let refusal = Refusal::Rejected(Box::new(error.rejection(cause, head.status, secret)));
         let status = Some(head.status);
         return Err(Failure { status, ..Failure::of_client(refusal, Ending::Rejected) });
     }
-    let mut head = dressed(head);
+    let mut head = dressed(head, returned);
     head.headers.remove(header::CONTENT_LENGTH);
+    // One that is too short to be looked for everywhere is still not told in an error.
     let quotes = |secret: &&Secret| memmem::find(&body.bytes, secret.expose().as_bytes()).is_some();
     let bytes = match secret.filter(quotes) {
         Some(secret) => secret.scrub(&String::from_utf8_lossy(&body.bytes)).into(),

@@ -16,6 +16,7 @@ use crate::call::{self, Bounds, Call, Estimate};
 use crate::caller::Caller;
 use crate::config::{Retry, Unlisted};
 use crate::endpoint::{Address, Operation, PassthroughKind};
+use crate::headers::AllowedHeaders;
 use crate::ledger::Record;
 use crate::plan::{self, Candidate, Plan, Resolved, Role};
 use crate::platform::{Ask, Platform};
@@ -169,7 +170,8 @@ impl<P: Platform> Journey<'_, P> {
             keep_alive: None,
         };
         let key = head.headers.get(IDEMPOTENCY_KEY);
-        let mut sent = asked.sent(&caller);
+        let allowed = AllowedHeaders::of(&head.headers, &[&config.forward_headers]);
+        let mut sent = asked.sent(&caller, allowed);
         // Nothing is kept of it here, so it is the upstream that knows it again.
         if let Some(key) = key {
             sent.headers.insert(IDEMPOTENCY_KEY, lookup::upstream_key(&caller, key));

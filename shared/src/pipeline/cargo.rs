@@ -14,6 +14,7 @@ use super::lookup::{self, IDEMPOTENCY_KEY, Request};
 use crate::call::{self, Call, UsageRequest};
 use crate::caller::Caller;
 use crate::endpoint::{Address, Bodies, Endpoint, Operation, ReportedUsage};
+use crate::headers::{AllowedHeaders, Written};
 use crate::pattern::Pattern;
 use crate::platform::{Passing, Payload, Platform, Progress};
 use crate::refusal::Refusal;
@@ -108,7 +109,10 @@ pub(super) struct Sent<U> {
     queried: Option<Range<usize>>,
     /// Whose usage the answer reports.
     pub(super) usage: ReportedUsage,
+    /// Written by the gateway.
     pub(super) headers: HeaderMap,
+    /// Of the client's, those that the upstream it goes to may have.
+    pub(super) allowed: AllowedHeaders,
     pub(super) cargo: Cargo<U>,
     /// It asks for a websocket.
     pub(super) handshake: Option<Handshake>,
@@ -147,15 +151,19 @@ pub(super) struct Asked<'a, U> {
 
 impl<'a, U> Asked<'a, U> {
     /// What makes two of them the same, apart from their bodies.
-    pub(super) fn request(&self, operation: Operation) -> Request<'a> {
+    pub(super) fn request<'r>(&self, operation: Operation, allowed: &'r AllowedHeaders) -> Request<'r>
+    where
+        'a: 'r,
+    {
         let (suffix, query) = (self.address.suffix.as_str(), self.head.uri.query());
-        Request { operation, suffix, query, headers: &self.head.headers }
+        Request { operation, suffix, query, headers: &self.head.headers, allowed }
     }
 
-    /// As it goes upstream for `caller`.
-    pub(super) fn sent(self, caller: &Caller) -> Sent<U> {
+    /// As it goes upstream for `caller`, with what of the client's headers is `allowed`.
+    pub(super) fn sent(self, caller: &Caller, allowed: AllowedHeaders) -> Sent<U> {
         let Self { head, address, cargo } = self;
-        let mut headers = headers::toward_upstream(&head.headers);
+        let written = if cargo.operation().is_some() { Written::Anew } else { Written::AsSent };
+        let mut headers = headers::own(&head.headers, written);
         if let Cargo::Stream(..) = cargo {
             // What is not read is not decoded, and is as long as it was.
             for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
@@ -182,10 +190,10 @@ impl<'a, U> Asked<'a, U> {
         };
         let (method, suffix) = (head.method.clone(), address.suffix.clone());
         let handshake = websocket::is_relayed(head, address).then(|| {
-            websocket::tell_upgrade(&mut headers);
+            headers::tell_handshake(&head.headers, &mut headers);
             Handshake { client: head.extensions.clone(), model: named.unwrap_or_default() }
         });
-        Sent { method, suffix, query, queried, usage, headers, cargo, handshake }
+        Sent { method, suffix, query, queried, usage, headers, allowed, cargo, handshake }
     }
 }
 

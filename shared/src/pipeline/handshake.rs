@@ -29,11 +29,12 @@ impl<P: Platform> Errand<'_, P> {
         mut head: response::Parts,
         tunnel: Tunnel,
         permit: Permit<P>,
+        upstream: &Upstream,
     ) -> Result<Answer<P>, Box<Failure>> {
         if !websocket::is_switched(&head.headers) {
             return Err(Box::new(Failure::bad_answer(&head, SWITCHED)));
         }
-        head = dressed(head);
+        head = dressed(head, self.returned(upstream));
         websocket::tell_upgrade(&mut head.headers);
         let bounds = Bounds { time: self.config.server.websocket, message: self.config.server.max_event };
         Ok(Answer::Switched { head, open: Box::new(Open { tunnel, bounds, permit, slot: None }) })

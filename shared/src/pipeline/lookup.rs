@@ -12,6 +12,7 @@ use crate::caller::Caller;
 use crate::config::OnDisconnect;
 use crate::endpoint::Operation;
 use crate::fingerprint::{self, Fingerprint, Framed};
+use crate::headers::AllowedHeaders;
 use crate::plan::Resolved;
 use crate::platform::{Keeping, Lease, Platform, Recall, Repeat};
 use crate::refusal::Refusal;
@@ -24,9 +25,6 @@ const LONGEST_KEY: usize = 255;
 const LEASE: Duration = Duration::from_secs(3);
 
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-
-/// Headers of a request that its answer depends on.
-const VARYING: &[&str] = &["openai-beta", "anthropic-beta"];
 
 /// Where one call may find its answer, and what becomes of that.
 #[derive(Debug, Default)]
@@ -57,6 +55,8 @@ pub(super) struct Request<'a> {
     pub(super) suffix: &'a str,
     pub(super) query: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
+    /// Those that an upstream may see.
+    pub(super) allowed: &'a AllowedHeaders,
 }
 
 impl<P: Platform> Journey<'_, P> {
@@ -104,7 +104,7 @@ impl Lookup {
         // Who relies on a default and who names it ask for the same.
         let body = fingerprint::of_object(&call.filled(), &["model", "stream", "stream_options", "user"]);
         let Some(body) = body else { return };
-        let mut framed = Framed::new("weir cache 1");
+        let mut framed = Framed::new("weir cache 2");
         framed = match policy.scope {
             Sharing::Tenant => framed.field("tenant", caller.tenant.as_bytes()),
             Sharing::Shared => framed.field("shared", b""),
@@ -112,12 +112,8 @@ impl Lookup {
         framed = framed
             .field("operation", request.operation.name().as_bytes())
             .field("query", request.query.unwrap_or_default().as_bytes())
-            .field("model", resolved.model.as_bytes());
-        for name in VARYING {
-            for value in request.headers.get_all(*name) {
-                framed = framed.field(name, value.as_bytes());
-            }
-        }
+            .field("model", resolved.model.as_bytes())
+            .field("headers", request.allowed.key().as_bytes());
         let key = framed.field("body", body.as_bytes()).finish();
         self.recall = policy.window(directives).map(|window| Recall { key, window, place: policy.place });
         (self.keeping.cache, self.keeping.place) = (Some((key, policy.life())), policy.place);

@@ -15,8 +15,9 @@ use super::stored::{Found, Terms};
 use super::{Degraded, Journey};
 use crate::cache::Status;
 use crate::caller::Caller;
-use crate::config::{Config, OnDisconnect, Pick, UpstreamId};
+use crate::config::{Config, HeaderNames, OnDisconnect, Pick, UpstreamId};
 use crate::flight::{Deserted, Listener, Pilot};
+use crate::headers::AllowedHeaders;
 use crate::ledger::{Ending, Record};
 use crate::plan::{self, Chance, Known, Plan, Resolved};
 use crate::platform::{Ask, Leased, Opened, Platform};
@@ -29,6 +30,7 @@ struct Case<'a, U> {
     resolved: &'a Resolved,
     caller: Arc<Caller>,
     asked: Asked<'a, U>,
+    allowed: AllowedHeaders,
     breakers: Vec<String>,
     opened: Opened,
     /// How long it may take.
@@ -49,10 +51,11 @@ impl<P: Platform> Journey<'_, P> {
         model.clone_into(&mut record.model);
         record.route = route.pattern.to_string();
         let caller = Arc::clone(&record.caller);
+        let allowed = AllowedHeaders::of(&asked.head.headers, &header_lists(self.config, resolved));
         // Of what is not understood nothing is known, and nothing is learned.
         let (mut lookup, call, estimate, on_disconnect) = match &asked.cargo {
             Cargo::Call { operation, call } => {
-                let lookup = self.lookup(asked.request(*operation), call, resolved, &caller)?;
+                let lookup = self.lookup(asked.request(*operation, &allowed), call, resolved, &caller)?;
                 (lookup, Some(call), call.estimate(*operation), route.on_disconnect)
             }
             Cargo::Named(_)
@@ -83,7 +86,7 @@ impl<P: Platform> Journey<'_, P> {
         if let Some(found) = found.as_mut().filter(|_| lookup.awaited.is_some()) {
             found.was_awaited();
         }
-        let case = Case { resolved, caller, asked, breakers, opened, longest };
+        let case = Case { resolved, caller, asked, allowed, breakers, opened, longest };
         let stale = match found {
             Some(found) if found.terms != Terms::IfError => return Ok(self.give_kept(found, case, trail)),
             stale => stale,
@@ -147,7 +150,8 @@ impl<P: Platform> Journey<'_, P> {
         let Some(flights) = self.platform.flights().filter(|_| !lookup.flights.is_empty()) else {
             let plan = self.plan(&case);
             let rules = Rules::of(&self.config.routes[case.resolved.route]);
-            return self.ask_upstreams(&rules, &plan, case.asked.sent(&case.caller), trail).await;
+            let sent = case.asked.sent(&case.caller, case.allowed);
+            return self.ask_upstreams(&rules, &plan, sent, trail).await;
         };
         let overheard = lookup.lease.zip(lookup.overheard).filter(|_| self.degraded.is_none());
         // What is made elsewhere is cancelled by nobody here.
@@ -175,7 +179,7 @@ impl<P: Platform> Journey<'_, P> {
     /// Lets the settlement make the call.
     fn lead(&mut self, pilot: Pilot, case: Case<'_, P::Upload>, trail: Trail<P>) {
         let plan = self.plan(&case);
-        let sent = case.asked.sent(&case.caller);
+        let sent = case.asked.sent(&case.caller, case.allowed);
         self.hand_over(pilot, plan, case.resolved.route, sent, trail);
     }
 
@@ -201,6 +205,13 @@ fn upstreams<'c>(config: &'c Config, resolved: &Resolved) -> Vec<(UpstreamId, &'
             ids.map(|id| (id, config.upstream(id).name.as_str())).collect()
         }
     }
+}
+
+/// The headers that any of its upstreams may have: none of them is sent what the key does not know.
+fn header_lists<'c>(config: &'c Config, resolved: &Resolved) -> Vec<&'c HeaderNames> {
+    let route = &config.routes[resolved.route];
+    let targets = route.to.iter().chain(&route.fallback);
+    targets.map(|target| &config.upstream(target.upstream).forward_headers).collect()
 }
 
 /// Whose gates it needs.

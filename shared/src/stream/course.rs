@@ -5,7 +5,8 @@
 //! attempt like any other; behind it, the ending's notice is the last thing the client reads.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use crate::json;
 use crate::ledger::Ending;
 use crate::overload::Slot;
 use crate::platform::{Event, Platform};
+use crate::redact::{RedactedStream, Redactor};
 use crate::refusal::{Cause, Refusal, UpstreamError};
 use crate::secret::Secret;
 use crate::sse::{self, Splitter};
@@ -102,6 +104,10 @@ struct Recording {
 pub(crate) struct Course<P: Platform> {
     platform: P,
     download: Decoded<P::Download>,
+    /// Overwrites credentials in it, before anything else is made of its bytes.
+    redacted: RedactedStream,
+    /// The download has ended, and is not polled again.
+    is_over: bool,
     /// Bytes that were looked at before it was known how they are to be read.
     begun: Option<Bytes>,
     reading: Reading,
@@ -136,11 +142,14 @@ impl<P: Platform> Course<P> {
         reading: Reading,
         waits: Waits,
         secret: Option<Secret>,
+        redactor: Arc<Redactor>,
     ) -> Self {
         Self {
             silent_since: None,
             platform: permit.platform.clone(),
             download: Decoded::plain(download),
+            redacted: RedactedStream::new(redactor),
+            is_over: false,
             begun: None,
             reading,
             splitter: reading.splitter(),
@@ -181,7 +190,7 @@ impl<P: Platform> Course<P> {
     /// Looks at the first bytes of the answer, which are read all the same.
     pub(crate) fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<Result<Opening, Ending>> {
         loop {
-            match self.download.poll_next(cx) {
+            match self.poll_download(cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
                     self.silent_since = None;
                     let begun = match self.begun.take() {
@@ -257,7 +266,7 @@ impl<P: Platform> Course<P> {
             }
             let next = match self.begun.take() {
                 Some(chunk) => Poll::Ready(Some(Ok(chunk))),
-                None => self.download.poll_next(cx),
+                None => self.poll_download(cx),
             };
             match next {
                 Poll::Ready(Some(Ok(chunk))) => {
@@ -285,6 +294,29 @@ impl<P: Platform> Course<P> {
                     Poll::Ready(ending) => self.end_with(ending),
                     Poll::Pending => return Poll::Pending,
                 },
+            }
+        }
+    }
+
+    /// The next bytes that have no credential in them.
+    fn poll_download(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Undecoded>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        loop {
+            match ready!(self.download.poll_next(cx)) {
+                Some(Ok(chunk)) => {
+                    let chunk = self.redacted.push(chunk);
+                    if !chunk.is_empty() {
+                        return Poll::Ready(Some(Ok(chunk)));
+                    }
+                    self.silent_since = None;
+                }
+                Some(Err(undecoded)) => return Poll::Ready(Some(Err(undecoded))),
+                None => {
+                    self.is_over = true;
+                    return Poll::Ready(self.redacted.finish().map(Ok));
+                }
             }
         }
     }

@@ -35,7 +35,7 @@ fn two() -> Arc<Config> {
 fn shell() -> Shell {
     let shell = Shell::default();
     for upstream in ["a", "b"] {
-        shell.script(upstream, [Answer::json(" { \"id\" : 1 } ").header("x-custom", "kept")]);
+        shell.script(upstream, [Answer::json(" { \"id\" : 1 } ").header("openai-version", "2020-10-01")]);
     }
     shell
 }
@@ -76,8 +76,8 @@ fn requests_go_on_as_they_came_and_answers_come_back_so() {
         let reply = exchange(&shell, &two(), request);
         assert_eq!((reply.status, reply.text().as_str()), (200, " { \"id\" : 1 } "), "{label}");
         assert_eq!(
-            (reply.header("content-type"), reply.header("x-custom")),
-            ("application/json", "kept"),
+            (reply.header("content-type"), reply.header("openai-version")),
+            ("application/json", "2020-10-01"),
             "{label}"
         );
         let sent = &shell.sent()[0];

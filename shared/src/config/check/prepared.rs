@@ -26,8 +26,8 @@ use crate::config::raw::{self, ApiKey, BaseUrl, Setting};
 use crate::config::report::Report;
 use crate::config::source::{self, Document, Lines, Surroundings};
 use crate::config::{
-    Auth, Config, Credential, Dialect, Limits, Passthrough, Route, Server, Terminator, Timeouts, Upstream,
-    UpstreamId,
+    Auth, Config, Credential, Dialect, HeaderNames, Limits, Passthrough, Route, Server, Terminator, Timeouts,
+    Upstream, UpstreamId,
 };
 use crate::overload::Concurrency;
 use crate::pack::{self, Garbled};
@@ -99,6 +99,8 @@ struct UpstreamDraft {
     include_usage: bool,
     terminator: Option<Terminator>,
     proxy: Option<raw::Proxy>,
+    forward_headers: HeaderNames,
+    return_headers: HeaderNames,
 }
 
 /// Surroundings in which everything that is referred to is there.
@@ -204,6 +206,7 @@ pub(super) fn load(document: &Document<'_>, surroundings: &dyn Surroundings) -> 
     if !report.is_clean() {
         return Err(report.into_faults());
     }
+    let redactor = Upstream::redactor(&upstreams, surroundings);
     let config = Config {
         listen,
         auth,
@@ -217,6 +220,7 @@ pub(super) fn load(document: &Document<'_>, surroundings: &dyn Surroundings) -> 
         limits,
         store,
         admin,
+        redactor,
     };
     Ok(Loaded { config, warnings: report.into_warnings() })
 }
@@ -291,7 +295,7 @@ fn variable(reference: Option<&BaseUrl>) -> Option<&str> {
 /// `None` where it has no address, which is a fault that was told.
 fn draft(upstream: Upstream, references: References) -> Option<UpstreamDraft> {
     let Upstream { name, dialect, timeouts, breaker, breaker_per_model, .. } = upstream;
-    let Upstream { concurrency, include_usage, terminator, .. } = upstream;
+    let Upstream { concurrency, include_usage, terminator, forward_headers, return_headers, .. } = upstream;
     let References { base_url, api_key, proxy } = references;
     let base_url = base_url?;
     // Certificates are for a place that reads the document itself; here they are a fault, which was told.
@@ -307,6 +311,8 @@ fn draft(upstream: Upstream, references: References) -> Option<UpstreamDraft> {
         include_usage,
         terminator,
         proxy,
+        forward_headers,
+        return_headers,
     })
 }
 
@@ -319,6 +325,7 @@ fn furnished(
     let UpstreamDraft { name, dialect, base_url, api_key, timeouts, .. } = draft;
     let UpstreamDraft { breaker, breaker_per_model, concurrency, include_usage, terminator, proxy, .. } =
         draft;
+    let UpstreamDraft { forward_headers, return_headers, .. } = draft;
     let references = (&base_url, api_key.as_ref());
     let base_url = upstream::address(references, &path.key("base_url"), surroundings, report)?;
     let credential = match &api_key {
@@ -339,6 +346,8 @@ fn furnished(
         terminator,
         proxy,
         tls: None,
+        forward_headers,
+        return_headers,
     })
 }
 

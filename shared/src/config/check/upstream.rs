@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{address, breaker, check_name, concurrency, connection, credential, positive, provider};
+use super::{address, breaker, check_name, concurrency, connection, credential, headers, positive, provider};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::raw::{ApiKey, BaseUrl};
 use crate::config::report::Report;
 use crate::config::source::Surroundings;
 use crate::config::{Credential, Dialect, Proxy, Timeouts, Upstream, UpstreamId, raw};
+use crate::headers::{NEVER_FORWARDED, NEVER_RETURNED};
 
 /// Calls that wait for an upstream whose concurrency has a bound.
 const QUEUE: u32 = 100;
@@ -82,6 +83,14 @@ fn upstream(
         .and_then(|raw| concurrency::concurrency(raw, QUEUE, &path.key("concurrency"), report));
     let proxy = connection::proxy(raw.proxy.as_ref(), &path.key("proxy"), surroundings, report);
     let tls = connection::tls(raw.tls.as_ref(), &path.key("tls"), surroundings, report);
+    let forward_headers = headers::names(
+        raw.forward_headers.as_deref(),
+        &NEVER_FORWARDED,
+        &path.key("forward_headers"),
+        report,
+    );
+    let return_headers =
+        headers::names(raw.return_headers.as_deref(), &NEVER_RETURNED, &path.key("return_headers"), report);
     let dialect = dialect?;
     Some(Upstream {
         name,
@@ -96,6 +105,8 @@ fn upstream(
         // What is built in is reached by nothing else.
         proxy: if dialect == Dialect::Simulated { Proxy::None } else { proxy },
         tls,
+        forward_headers,
+        return_headers,
         dialect,
     })
 }

@@ -154,3 +154,19 @@ fn certificates_of_an_upstream_without_tls_are_told() {
     let [warning] = warnings.as_slice() else { panic!("{warnings:#?}") };
     assert!(warning.to_string().starts_with("weir.toml:6: upstream.one.tls: not used"), "{warning}");
 }
+
+#[test]
+fn the_password_of_a_proxy_is_a_secret_of_the_answers_wherever_it_stands() {
+    let answer = b"Proxy-Authorization: user:canary-of-egress";
+    for (setting, env, expected) in [
+        ("proxy = { env = \"EGRESS\" }", ("EGRESS", "http://user:canary-of-egress@proxy.example:3128"), true),
+        ("", ("https_proxy", "http://user:canary-of-egress@proxy.example:3128"), true),
+        ("", ("ALL_PROXY", "user:canary-of-egress@proxy.example:3128"), true),
+        ("proxy = \"none\"", ("https_proxy", "http://user:canary-of-egress@proxy.example:3128"), false),
+        ("", ("https_proxy", "http://proxy.example:3128"), false),
+    ] {
+        let native = Native(Here { env: BTreeMap::from([env]), ..Here::default() });
+        let config = Config::load(&toml(&said(setting)), &native).unwrap().config;
+        assert_eq!(config.redactor.is_in(answer), expected, "{setting} {env:?}");
+    }
+}

@@ -139,6 +139,22 @@ fn single_faults_are_told_and_nothing_else() {
         ),
         (least("base_url", "#"), "3: upstream.one.base_url: missing"),
         (
+            least("[[route]]", "forward_headers = [\"x-a\", \"Cookie\"]\n[[route]]"),
+            "6: upstream.one.forward_headers: \"Cookie\": 'cookie' never crosses the gateway",
+        ),
+        (
+            least("[[route]]", "forward_headers = [\"x-*\"]\n[[route]]"),
+            "6: upstream.one.forward_headers: \"x-*\": 'x-api-key' never crosses the gateway",
+        ),
+        (
+            least("[[route]]", "return_headers = [\"a b\"]\n[[route]]"),
+            "6: upstream.one.return_headers: \"a b\": not the name of a header",
+        ),
+        (
+            least("[[route]]", "return_headers = [\"set-cookie\"]\n[[route]]"),
+            "6: upstream.one.return_headers: \"set-cookie\": 'set-cookie' never crosses the gateway",
+        ),
+        (
             least("\"openai\"", "\"simulatd\"").replace("base_url", "#"),
             "4: upstream.one.dialect: unknown dialect \"simulatd\"; did you mean \"simulated\"?",
         ),

@@ -23,7 +23,7 @@ packed!(struct Draft {
 // The simulated provider has no address, so nothing is written that speaks to it.
 packed!(struct UpstreamDraft {
     name, dialect, base_url, api_key, timeouts, breaker, breaker_per_model, concurrency, include_usage,
-    terminator, proxy,
+    terminator, proxy, forward_headers, return_headers,
 } if |upstream| !matches!(upstream.dialect, Dialect::Simulated));
 packed!(struct Server {
     max_body, max_depth, max_n, header_timeout, body_timeout, grace, workers, trusted_proxies, concurrency,

@@ -45,6 +45,8 @@ concurrency = { limit = "adaptive", queue = 1 }
 include_usage = false
 terminator = "optional"
 proxy = "none"
+forward_headers = ["x-title", "x-team-*"]
+return_headers = ["x-model-region"]
 [upstream."b.c"]
 dialect = "azure"
 api_version = "2024-10-21"
@@ -229,7 +231,7 @@ fn what_is_wrong_with_a_document_is_told_when_it_is_prepared() {
     let simulated =
         FULL.replace("dialect = \"openai\"\nbase_url = { env = \"ADDRESS\" }", "dialect = \"simulated\"");
     for (text, expected) in [
-        (FULL.replace("to = [\"a\"]", "to = [\"z\"]"), "weir:57: route[1].to[0]"),
+        (FULL.replace("to = [\"a\"]", "to = [\"z\"]"), "weir:59: route[1].to[0]"),
         (simulated.replace("api_key = { file = \"/run/key\" }\n", ""), "there is no simulated provider here"),
     ] {
         let told = Config::prepare(&document(&text)).unwrap_err().to_string();
