@@ -24,6 +24,8 @@ pub struct Case {
     pub states: BTreeSet<u32>,
     /// Runtimes that it does not hold on, and why it cannot.
     pub except: BTreeMap<String, String>,
+    /// Whether its file speaks of milliseconds: a machine that gives a process no time can make it fail.
+    pub is_timed: bool,
     pub(crate) config: String,
     /// What the runtime finds in its environment.
     pub(crate) environment: BTreeMap<String, String>,
@@ -101,10 +103,11 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
 /// The cases of one file, whose name without ending is `name`.
 fn read(name: &str, text: &str) -> Result<Vec<Case>, String> {
     let file: File = toml::from_str(text).map_err(|e| e.to_string())?;
+    let is_timed = text.contains("ms\"");
     if file.case.is_empty() {
         let (config, steps) = (file.config, file.step);
         let case = complete(name.to_owned(), file.states, config, file.environment, file.upstream, steps)?;
-        return Ok(vec![Case { except: reasons(name, file.except)?, ..case }]);
+        return Ok(vec![Case { except: reasons(name, file.except)?, is_timed, ..case }]);
     }
     let mut labels = BTreeSet::new();
     let mut cases = Vec::new();
@@ -123,7 +126,7 @@ fn read(name: &str, text: &str) -> Result<Vec<Case>, String> {
             Some(file.upstream.iter().flatten().chain(case.upstream.iter().flatten()).map(owned).collect()),
             case.step.or_else(|| file.step.clone()),
         )?;
-        cases.push(Case { except, ..case });
+        cases.push(Case { except, is_timed, ..case });
     }
     Ok(cases)
 }
@@ -164,8 +167,8 @@ fn complete(
     if let Some((upstream, _)) = upstreams.iter().find(|(_, answers)| answers.is_empty()) {
         return Err(format!("{name}: upstream `{upstream}` has no answer"));
     }
-    let except = BTreeMap::new();
-    Ok(Case { name, states, except, config, environment: environment.unwrap_or_default(), upstreams, steps })
+    let (except, is_timed, environment) = (BTreeMap::new(), false, environment.unwrap_or_default());
+    Ok(Case { name, states, except, is_timed, config, environment, upstreams, steps })
 }
 
 /// A span of time as cases write it: `250ms`, `1s`.

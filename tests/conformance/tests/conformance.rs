@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, FormatSetting, Trial};
@@ -43,14 +43,14 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let report = Arc::new(Report::default());
+    let (report, stage) = (Arc::new(Report::default()), Arc::new(RwLock::new(())));
     let names: Vec<&str> = runtimes.iter().map(|runtime| runtime.name()).collect();
     let strange = |name: &&String| !names.contains(&name.as_str());
     if let Some(name) = cases.iter().flat_map(|case| case.except.keys()).find(strange) {
         eprintln!("a case has an exception for {name}, which is no runtime");
         return ExitCode::FAILURE;
     }
-    let trials = cases.iter().flat_map(|case| runtimes.iter().map(|runtime| trial(case, runtime, &report)));
+    let trials = cases.iter().flat_map(|case| runtimes.iter().map(|runtime| trial(case, runtime, &report, &stage)));
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     if arguments.list {
         return ExitCode::SUCCESS;
@@ -87,21 +87,36 @@ fn named(case: &Case, runtime: &dyn Runtime) -> String {
     format!("{}/{}", runtime.name(), case.name)
 }
 
-fn trial(case: &Case, runtime: &Arc<dyn Runtime>, report: &Arc<Report>) -> Trial {
+/// `stage` is shared by those that play at the same time, and one's own in a rehearing.
+fn trial(case: &Case, runtime: &Arc<dyn Runtime>, report: &Arc<Report>, stage: &Arc<RwLock<()>>) -> Trial {
     let (case, runtime, report) = (case.clone(), Arc::clone(runtime), Arc::clone(report));
+    let stage = Arc::clone(stage);
     Trial::test(named(&case, &*runtime), move || {
         if case.except.contains_key(runtime.name()) {
             report.note(&case.name, runtime.name(), Verdict::Excepted, Duration::ZERO);
             return Ok(());
         }
         let started = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| play(&case, &*runtime)));
-        let verdict = if matches!(outcome, Ok(Ok(()))) { Verdict::Passed } else { Verdict::Failed };
-        report.note(&case.name, runtime.name(), verdict, started.elapsed());
-        match outcome {
-            Ok(outcome) => outcome.map_err(Failed::from),
-            Err(panic) => std::panic::resume_unwind(panic),
+        let mut outcome = {
+            let _shared = stage.read().unwrap_or_else(PoisonError::into_inner);
+            caught(&case, &*runtime)
+        };
+        if let (Err(fault), true) = (&outcome, case.is_timed) {
+            let _own = stage.write().unwrap_or_else(PoisonError::into_inner);
+            println!("{}: played again, alone, for it is about time: {fault}", named(&case, &*runtime));
+            outcome = caught(&case, &*runtime);
         }
+        let verdict = if outcome.is_ok() { Verdict::Passed } else { Verdict::Failed };
+        report.note(&case.name, runtime.name(), verdict, started.elapsed());
+        outcome.map_err(Failed::from)
+    })
+}
+
+/// A panic of the stage is a fault of the case.
+fn caught(case: &Case, runtime: &dyn Runtime) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(|| play(case, runtime))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
     })
 }
 
