@@ -1,6 +1,8 @@
-//! Accounts in one process: bounded in number, and no flood of newcomers makes a spent one new.
+//! Accounts in one process: bounded in number. No flood of addresses makes a spent one new, or takes its own from a client
+//! that has come before.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::account::{Account, Denied, Left, Scope, Want};
 use crate::config::Limits;
@@ -10,10 +12,31 @@ use crate::usage::Tokens;
 /// The accounts of an embedded store. The steps are synchronous; whoever shares it locks it.
 #[derive(Debug)]
 pub(crate) struct Accounts {
-    by_scope: BTreeMap<Scope, (Account, Limits)>,
+    by_scope: BTreeMap<Scope, Kept>,
     most: usize,
     swept: Instant,
 }
+
+#[derive(Debug, Default)]
+struct Kept {
+    account: Account,
+    limits: Limits,
+    first: Instant,
+    last: Instant,
+}
+
+impl Kept {
+    /// Whether it belongs to somebody who comes again, and not to one of a flood.
+    fn is_regular(&self, now: Instant) -> bool {
+        self.last.since(self.first) >= REGULAR && now.since(self.last) < REMEMBERED
+    }
+}
+
+/// Between the first and the last call of whoever comes again.
+const REGULAR: Duration = Duration::from_mins(1);
+
+/// For so long a place is kept for such a one that owes nothing.
+const REMEMBERED: Duration = Duration::from_hours(1);
 
 /// Nothing is reserved, in no scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +47,9 @@ pub(crate) struct Refused {
 }
 
 impl Accounts {
-    /// Holds at most `most` accounts. Beyond that, those that owe nothing are forgotten; if all owe, newcomers
-    /// share one account until some do not.
+    /// Holds at most `most` accounts, beside those that a configuration names. Beyond that, those that owe nothing are
+    /// forgotten unless they come again and again; if none can be, addresses that are new share one account until some
+    /// can.
     pub(crate) fn new(most: usize) -> Self {
         Self { by_scope: BTreeMap::new(), most, swept: Instant::default() }
     }
@@ -74,7 +98,7 @@ impl Accounts {
     /// What is left in the scopes, with nothing taken.
     pub(crate) fn left(&self, scopes: &[(Scope, Limits)], now: Instant) -> Left {
         let left = scopes.iter().map(|(scope, limits)| match self.by_scope.get(scope) {
-            Some((account, _)) => account.left(limits, now),
+            Some(kept) => kept.account.left(limits, now),
             None => Account::default().left(limits, now),
         });
         left.fold(Left::default(), Left::tighter)
@@ -86,13 +110,14 @@ impl Accounts {
     }
 
     pub(crate) fn find(&self, scope: &Scope) -> Option<(&Account, &Limits)> {
-        self.by_scope.get(scope).map(|(account, limits)| (account, limits))
+        self.by_scope.get(scope).map(|kept| (&kept.account, &kept.limits))
     }
 
     /// Takes in what was kept of an account, if there is room.
     pub(crate) fn restore(&mut self, scope: Scope, account: Account, limits: Limits) {
         if self.by_scope.len() < self.most {
-            self.by_scope.insert(scope, (account, limits));
+            let (first, last) = (Instant::default(), Instant::default());
+            self.by_scope.insert(scope, Kept { account, limits, first, last });
         }
     }
 
@@ -105,26 +130,30 @@ impl Accounts {
         step: impl FnOnce(&mut Account) -> T,
     ) -> T {
         // Most are known, and neither their names nor their limits are copied.
-        if let Some((account, known)) = self.by_scope.get_mut(scope) {
-            if known != limits {
-                known.clone_from(limits);
+        if let Some(kept) = self.by_scope.get_mut(scope) {
+            if kept.limits != *limits {
+                kept.limits.clone_from(limits);
             }
-            return step(account);
+            kept.last = now;
+            return step(&mut kept.account);
         }
         if self.by_scope.len() >= self.most {
             self.sweep(now);
         }
-        let scope = if self.by_scope.len() < self.most { scope.clone() } else { Scope::Overflow };
-        let (account, known) = self.by_scope.entry(scope).or_default();
-        known.clone_from(limits);
-        step(account)
+        // Of addresses there is no end; callers and routes are as many as the configuration has.
+        let is_crowded = self.by_scope.len() >= self.most && matches!(scope, Scope::Address(_));
+        let scope = if is_crowded { Scope::Overflow } else { scope.clone() };
+        let kept = self.by_scope.entry(scope).or_insert_with(|| Kept { first: now, ..Kept::default() });
+        kept.limits.clone_from(limits);
+        kept.last = now;
+        step(&mut kept.account)
     }
 
     /// Forgets who owes nothing; at most once a second, so that a flood cannot make it the main work.
     fn sweep(&mut self, now: Instant) {
         if now.since(self.swept).as_secs() > 0 || self.swept == Instant::default() {
             self.swept = now;
-            self.by_scope.retain(|_, (account, limits)| !account.is_empty(limits, now));
+            self.by_scope.retain(|_, kept| !kept.account.is_empty(&kept.limits, now) || kept.is_regular(now));
         }
     }
 }
@@ -132,7 +161,6 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::time::Duration;
 
     use super::*;
     use crate::limit::Rate;
@@ -167,6 +195,23 @@ mod tests {
         assert!(reserve(&mut accounts, &from(0), at(3)).is_err(), "it was spent, and it still is");
         reserve(&mut accounts, &from(2_000_000), at(70_000)).unwrap();
         assert!(accounts.by_scope.len() < 10, "whoever owes nothing is forgotten");
+    }
+
+    #[test]
+    fn a_flood_of_addresses_takes_nobody_else_s_account() {
+        let mut accounts = Accounts::new(1000);
+        let mut caller = from(7);
+        caller.scopes[0].0 = Scope::Caller { tenant: "t".into(), name: "k".into() };
+        reserve(&mut accounts, &from(1), at(1)).unwrap();
+        reserve(&mut accounts, &from(1), at(61_000)).unwrap();
+        // What it owed has run off by now.
+        for address in 100..10_000 {
+            let _ = reserve(&mut accounts, &from(address), at(122_000));
+        }
+        reserve(&mut accounts, &from(1), at(122_001)).unwrap();
+        reserve(&mut accounts, &caller, at(122_001)).unwrap();
+        assert_eq!(accounts.home(&from(1).scopes[0].0), from(1).scopes[0].0);
+        reserve(&mut accounts, &from(10_001), at(122_002)).unwrap_err();
     }
 
     #[test]
