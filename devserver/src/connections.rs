@@ -2,26 +2,28 @@
 
 use std::convert::Infallible;
 use std::net::TcpStream;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use http::Request;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::mpsc;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir::config;
-use weir::platform::Peer;
+use weir::platform::{OperatorsAddress, Peer};
 
+use crate::crowd::Guest;
 use crate::flood::Counted;
+use crate::idle::{Held, Streams};
 use crate::linger::{self, Asking, Linger, Upload};
 
 /// Most bytes of a request's head. Of its fields hyper takes a hundred; a bound of our own would cost an
@@ -34,19 +36,28 @@ const LAST_ENTRIES: Duration = Duration::from_secs(1);
 /// Shorter than any wait of a request, of which the store's is the shortest.
 const HEARTBEAT: Duration = Duration::from_millis(200);
 
+/// A connection that was accepted.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) stream: TcpStream,
+    pub(crate) guest: Guest,
+    /// It came to the address of the operators.
+    pub(crate) is_operators: bool,
+}
+
 /// Where the acceptor brings connections.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    connections: mpsc::UnboundedSender<TcpStream>,
+    connections: mpsc::UnboundedSender<Arrival>,
     /// Connections at this worker.
     pub(crate) load: Arc<AtomicUsize>,
 }
 
 impl Inbox {
     /// `false` when the worker has gone.
-    pub(crate) fn give(&self, connection: TcpStream) -> bool {
+    pub(crate) fn give(&self, arrival: Arrival) -> bool {
         self.load.fetch_add(1, Ordering::Relaxed);
-        self.connections.send(connection).is_ok()
+        self.connections.send(arrival).is_ok()
     }
 }
 
@@ -62,7 +73,7 @@ pub(crate) struct Ending {
 /// What the acceptor has brought.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
-    connections: mpsc::UnboundedReceiver<TcpStream>,
+    connections: mpsc::UnboundedReceiver<Arrival>,
     load: Arc<AtomicUsize>,
 }
 
@@ -96,7 +107,7 @@ pub(crate) async fn serve(
     tasks: TaskTracker,
     ending: Ending,
 ) {
-    let graceful = GracefulShutdown::new();
+    let open = TaskTracker::new();
     let linger = Linger::new(ending.stop.clone());
     // A timer that is nearer than all others makes tokio wake itself through a file descriptor. With one that
     // is always near, no request's timers are.
@@ -107,43 +118,51 @@ pub(crate) async fn serve(
         }
     });
     loop {
-        let connection = tokio::select! {
+        let arrival = tokio::select! {
             biased;
             // What was accepted is served, also when the end has come meanwhile.
-            connection = arrivals.connections.recv() => connection,
+            arrival = arrivals.connections.recv() => arrival,
             () = ending.stop.cancelled() => break,
         };
-        let Some(connection) = connection else { break };
-        let (watcher, load) = (graceful.watcher(), Leaver(Arc::clone(&arrivals.load)));
+        let Some(Arrival { stream, guest, is_operators }) = arrival else { break };
+        let load = Leaver(Arc::clone(&arrivals.load));
         // Without one the client has left already.
-        let Ok(peer) = connection.peer_addr() else { continue };
+        let Ok(peer) = stream.peer_addr() else { continue };
         let router = router.clone().layer(axum::Extension(Peer(peer.ip().to_canonical())));
+        let router = if is_operators { router.layer(axum::Extension(OperatorsAddress)) } else { router };
         let Patience { header, write } = patience();
-        let (abort, linger) = (ending.abort.clone(), linger.within(write));
-        tokio::spawn(async move {
-            let _load = load;
-            let Ok(stream) = tokio::net::TcpStream::from_std(connection) else { return };
+        let (ending, linger) = (ending.clone(), linger.within(write));
+        open.spawn(async move {
+            let _here = (load, guest);
+            let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
             // A socket that cannot have Nagle's algorithm off is dead, and the first read says so.
             let _ = stream.set_nodelay(true);
             let server = server(header);
             let io = TokioIo::new(Counted::new(Box::pin(patient(stream, write))));
-            let came = Arc::new(AtomicBool::new(false));
+            let (came, streams) = (Arc::new(AtomicBool::new(false)), Arc::new(Streams::default()));
             let (router, first) = (TowerToHyperService::new(router), Arc::clone(&came));
+            let counted = Arc::clone(&streams);
             let service = service_fn(move |request: Request<Incoming>| {
                 first.store(true, Ordering::Relaxed);
                 let version = request.version();
                 let asking = Asking::of(version, request.headers());
                 let request = request.map(|body| Upload::new(body, version, &linger, asking.clone()));
+                let stream = (version == Version::HTTP_2).then(|| counted.begin());
                 let answer = router.call(request);
                 async move {
                     let mut answer = answer.await?;
                     if asking.is_some_and(|asking| asking.is_unheard()) {
                         linger::close(answer.headers_mut());
                     }
-                    Ok::<_, Infallible>(answer)
+                    Ok::<_, Infallible>(match stream {
+                        Some(stream) => {
+                            answer.map(|body| axum::body::Body::new(Held { body, _stream: stream }))
+                        }
+                        None => answer,
+                    })
                 }
             });
-            let connection = server.serve_connection_with_upgrades(io, service);
+            let mut connection = pin!(server.serve_connection_with_upgrades(io, service));
             // hyper's own bound begins once it knows the protocol's version.
             let silent = async {
                 tokio::time::sleep(header).await;
@@ -151,18 +170,31 @@ pub(crate) async fn serve(
                     std::future::pending::<()>().await;
                 }
             };
+            let last = async {
+                tokio::select! {
+                    () = ending.stop.cancelled() => {}
+                    () = streams.idle(header) => {}
+                }
+            };
             tokio::select! {
-                () = silent => {}
+                () = silent => return,
                 // It ends in an error whenever the client breaks off.
-                _ = watcher.watch(connection) => {}
+                _ = connection.as_mut() => return,
+                () = last => connection.as_mut().graceful_shutdown(),
+            }
+            tokio::select! {
+                _ = connection => {}
+                // Who has been told to go may not answer.
+                () = streams.idle(header) => {}
                 // Dropped, its requests hand their books to their tasks.
-                () = abort.cancelled() => {}
+                () = ending.abort.cancelled() => {}
             }
         });
     }
     heartbeat.abort();
     let finished = async {
-        graceful.shutdown().await;
+        open.close();
+        open.wait().await;
         tasks.close();
         tasks.wait().await;
     };

@@ -1,20 +1,47 @@
 //! The threads that serve: each has a runtime of its own, and one acceptor brings them connections.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use weir::config;
 
 use crate::cli::{Failed, say};
-use crate::connections::{self, Arrivals, Ending, Inbox};
+use crate::connections::{self, Arrival, Arrivals, Ending, Inbox};
+use crate::crowd::{self, Bounds, Crowd, Full};
 use crate::drain::{self, Stop};
 
 /// The pause after a failed accept, which is nearly always a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// An address that is listened on.
+#[derive(Debug)]
+pub(crate) struct Door {
+    listener: tokio::net::TcpListener,
+    is_operators: bool,
+}
+
+/// Who may come in.
+pub(crate) trait Entry: Clone + Send + 'static {
+    /// For the next connection.
+    fn bounds(&self) -> Bounds;
+
+    fn turned_away(&self, full: Full);
+}
+
+impl Door {
+    /// From the runtime that is to accept.
+    pub(crate) fn new(listener: TcpListener, is_operators: bool) -> Result<Self, Failed> {
+        let failed = |e| Failed::because("the listener cannot be used", e);
+        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+        Ok(Self { listener, is_operators })
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Crew {
@@ -56,13 +83,19 @@ impl Crew {
     /// then. `greet` is called when somebody listens; what it gives is printed.
     pub(crate) async fn serve(
         self,
-        listener: TcpListener,
+        doors: Vec<Door>,
+        entry: impl Entry,
         ending: &Ending,
         greet: impl FnOnce() -> String,
         grace: impl FnOnce() -> Duration,
     ) -> Result<(), Failed> {
         let Self { inboxes, threads } = self;
-        let acceptor = tokio::spawn(accept(listener, inboxes, ending.stop.clone()));
+        let (inboxes, crowd, acceptors) = (Arc::new(inboxes), Crowd::default(), TaskTracker::new());
+        for door in doors {
+            let accepting = accept(door, Arc::clone(&inboxes), crowd.clone(), entry.clone());
+            acceptors.spawn(ending.stop.clone().run_until_cancelled_owned(accepting));
+        }
+        acceptors.close();
         // Signals are heeded before anyone is told where it listens.
         let mut stop = Stop::listen()?;
         tokio::task::yield_now().await;
@@ -81,33 +114,36 @@ impl Crew {
         });
         let finished = drain::within_grace(grace, &mut stop, async { drop(joined.await) }).await;
         ending.abort.cancel();
-        let _ = acceptor.await;
+        acceptors.wait().await;
         tracing::info!(finished, "stopped");
         Ok(())
     }
 }
 
 /// Hands each connection to the worker that has the fewest.
-async fn accept(listener: TcpListener, inboxes: Vec<Inbox>, stop: CancellationToken) -> Result<(), Failed> {
-    let failed = |e| Failed::because("the listener cannot be used", e);
-    listener.set_nonblocking(true).map_err(failed)?;
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+async fn accept(door: Door, inboxes: Arc<Vec<Inbox>>, crowd: Crowd, entry: impl Entry) {
+    let Door { listener, is_operators } = door;
     loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            accepted = listener.accept() => accepted,
-        };
-        let connection = match accepted {
-            Ok((connection, _)) => connection.into_std(),
+        let (stream, peer) = match listener.accept().await {
+            Ok((stream, peer)) => (stream.into_std(), peer),
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let idlest = inboxes.iter().min_by_key(|inbox| inbox.load.load(Ordering::Relaxed));
-        if let (Ok(connection), Some(inbox)) = (connection, idlest) {
-            inbox.give(connection);
+        let Ok(stream) = stream else { continue };
+        match crowd.enter(peer.ip(), entry.bounds()) {
+            Ok(guest) => {
+                let idlest = inboxes.iter().min_by_key(|inbox| inbox.load.load(Ordering::Relaxed));
+                if let Some(inbox) = idlest {
+                    inbox.give(Arrival { stream, guest, is_operators });
+                }
+            }
+            Err(full) => {
+                entry.turned_away(full);
+                crowd::turn_away(stream);
+            }
         }
     }
 }

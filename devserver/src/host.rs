@@ -41,7 +41,8 @@ use self::variables::Variables;
 use crate::cli::{Failed, Hosting, RedisSource, Serve};
 use crate::client::Trust;
 use crate::connections::{Ending, Patience};
-use crate::crew::{self, Crew};
+use crate::crew::{self, Crew, Door, Entry};
+use crate::crowd::{Bounds, Full};
 use crate::document::{self, Machine};
 use crate::logs;
 
@@ -102,7 +103,25 @@ pub(crate) fn serve(flags: &Serve, file: &Path) -> Result<(), Failed> {
         lines.join("\n")
     };
     let grace = config.server.grace;
-    crew::runtime()?.block_on(crew.serve(listener, &ending, greet, || grace))
+    let entry = Hosted(Bounds::of(&config.server));
+    crew::runtime()?.block_on(async {
+        let doors = vec![Door::new(listener, false)?];
+        crew.serve(doors, entry, &ending, greet, || grace).await
+    })
+}
+
+/// As the document said when the host began.
+#[derive(Clone, Copy)]
+struct Hosted(Bounds);
+
+impl Entry for Hosted {
+    fn bounds(&self) -> Bounds {
+        self.0
+    }
+
+    fn turned_away(&self, full: Full) {
+        tracing::warn!(bound = full.name(), "a connection was refused: there are too many");
+    }
 }
 
 /// Where the component's Redis is, if that is for this host to say.

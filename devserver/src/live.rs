@@ -2,6 +2,7 @@
 
 mod secrets;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use weir::Config;
-use weir::config::Auth;
+use weir::config::{Auth, Fault};
 use weir::metrics::Family;
 
 use self::secrets::SecretFiles;
@@ -26,6 +27,20 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 /// How often files are looked at that no event tells of: secrets lie anywhere, and links may lead to all of them.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// The addresses that the process listens on, whatever a document says later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub(crate) callers: SocketAddr,
+    pub(crate) operators: Option<SocketAddr>,
+}
+
+impl Bound {
+    fn check(self, config: &Config) -> Result<(), Fault> {
+        let all = [Some(self.callers), self.operators].into_iter().flatten();
+        all.into_iter().try_for_each(|address| config.check_listen(address, "the address that is bound"))
+    }
+}
 
 /// Every request takes one configuration when it comes and keeps it to its end.
 #[derive(Debug)]
@@ -61,8 +76,8 @@ impl Live {
         self.current.load_full()
     }
 
-    /// Reads the file again; a bad one changes nothing.
-    fn reload(&self, process: &Process) {
+    /// Reads the file again; a bad one changes nothing, nor does one that would open more than a start with it had.
+    fn reload(&self, process: &Process, bound: Bound) {
         let refused = |why: &dyn std::fmt::Display| {
             tracing::error!("configuration refused, the last good one stays:\n{why}");
             process.metrics.count(Family::Reloads, &["refused"], 1);
@@ -71,12 +86,18 @@ impl Live {
             Ok(loaded) => loaded,
             Err(why) => return refused(&why),
         };
+        if let Err(fault) = bound.check(&loaded.config) {
+            return refused(&fault);
+        }
         let (old, new) = (self.config(), &loaded.config);
         if matches!(new.auth, Auth::Open { .. }) && matches!(old.auth, Auth::Keys) {
             tracing::warn!("authentication is now open: whoever reaches the gateway may call");
         }
         if new.listen != old.listen {
             tracing::warn!(from = %old.listen, to = %new.listen, "`listen` needs a restart");
+        }
+        if new.admin.listen != old.admin.listen {
+            tracing::warn!("the operators' address, `admin.listen`, needs a restart");
         }
         if new.store.kind != old.store.kind {
             tracing::warn!("where state is kept, `store`, needs a restart");
@@ -93,7 +114,7 @@ impl Live {
     }
 
     /// Reads the file again whenever it or a secret that it names changes, and on SIGHUP.
-    pub(crate) async fn follow(self: Arc<Self>, process: Arc<Process>) -> Result<(), Failed> {
+    pub(crate) async fn follow(self: Arc<Self>, process: Arc<Process>, bound: Bound) -> Result<(), Failed> {
         let mut hangup = signal(SignalKind::hangup()).map_err(|e| Failed::because("no signal handler", e))?;
         let changed = Arc::new(Notify::new());
         let watcher = self.watch(&changed);
@@ -111,7 +132,7 @@ impl Live {
                 _ = look.tick() => if read() == seen && !self.secrets.have_changed() { continue },
             }
             seen = read();
-            self.reload(&process);
+            self.reload(&process, bound);
         }
     }
 

@@ -7,11 +7,13 @@ mod cli;
 mod client;
 mod connections;
 mod crew;
+mod crowd;
 mod document;
 mod drain;
 mod flood;
 #[cfg(feature = "wasm")]
 mod host;
+mod idle;
 mod keys;
 mod linger;
 mod live;

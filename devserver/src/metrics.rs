@@ -4,8 +4,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use weir::config::Upstream;
-use weir::control::Listing;
 use weir::ledger::Record;
 use weir::metrics::{self, Exposition, Family, Sink as _};
 use weir::overload::Load;
@@ -20,15 +18,6 @@ const SHEETS: usize = 16;
 /// A clone counts for the same process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics(Arc<[Mutex<Exposition>; SHEETS]>);
-
-/// How things stand.
-pub(crate) struct Standing<'a> {
-    /// Bytes of answers that are kept.
-    pub(crate) cached: u64,
-    pub(crate) loads: Vec<Load>,
-    /// `None` while the store that knows is lost.
-    pub(crate) breakers: Option<(&'a [Upstream], Listing)>,
-}
 
 impl Metrics {
     pub(crate) fn event(&self, event: &Event<'_>) {
@@ -47,39 +36,30 @@ impl Metrics {
         self.sheet().shift(family, labels, by);
     }
 
-    /// All that was counted until now.
-    pub(crate) fn counted(&self) -> Exposition {
+    /// All that was counted until now, and what the process measures of itself: bytes of answers that are kept, calls that
+    /// are under way.
+    pub(crate) fn counted(&self, books: &Books, cached: u64, loads: &[Load]) -> Exposition {
         let mut sum = Exposition::default();
         for sheet in self.0.iter() {
             sum.add(&lock(sheet));
         }
-        sum
-    }
-
-    /// What was [`Self::counted`] and how things stand at the moment, in the text form of OpenMetrics. Whoever asks how
-    /// they stand may change what is counted, so he counts first.
-    pub(crate) fn print(counted: Exposition, books: &Books, now: &Standing<'_>) -> String {
-        let mut sum = counted;
         // They are there before there is anything to count.
         for alone in [Family::InFlight, Family::StoreConnections] {
             sum.shift(alone, &[], 0);
         }
         sum.count(Family::StoreUnsettled, &[], 0);
         sum.count(Family::LogLinesDropped, &[], logs::dropped());
-        sum.shift(Family::CacheKept, &[], signed(now.cached));
+        sum.shift(Family::CacheKept, &[], signed(cached));
         for (ending, count) in books.endings() {
             sum.shift(Family::LedgerRecent, &[ending], signed(count));
         }
-        for load in &now.loads {
+        for load in loads {
             let limiter = [load.name.as_str()];
             sum.shift(Family::ConcurrencyLimit, &limiter, load.limit.into());
             sum.shift(Family::Concurrency, &limiter, load.in_flight.into());
             sum.shift(Family::Queued, &limiter, load.queued.into());
         }
-        if let Some((upstreams, listing)) = &now.breakers {
-            metrics::breakers(upstreams, listing, &mut sum);
-        }
-        sum.to_string()
+        sum
     }
 
     fn sheet(&self) -> MutexGuard<'_, Exposition> {
@@ -108,8 +88,7 @@ mod tests {
     use super::*;
 
     fn text(metrics: &Metrics) -> String {
-        let now = Standing { cached: 7, loads: Vec::new(), breakers: None };
-        Metrics::print(metrics.counted(), &Books::default(), &now)
+        metrics.counted(&Books::default(), 7, &[]).to_string()
     }
 
     #[test]

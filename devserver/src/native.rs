@@ -13,11 +13,13 @@ use weir::config::Upstream;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::embedded::Store;
 use weir::flight::Flights;
+use weir::metrics::Exposition;
 use weir::overload::Limiters;
 use weir::platform::{
     Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Payload, Piece, Renewed, SendFault,
     StoreLost,
 };
+use weir::reading::Readings;
 use weir::redis::Moment;
 use weir::roll;
 use weir::time::{Instant, UnixMillis};
@@ -28,7 +30,7 @@ use weir::{Config, Platform};
 use crate::body::{Chunks, Parcel};
 use crate::books::{self, Books};
 use crate::client::{Clients, Dialing};
-use crate::metrics::{Metrics, Standing};
+use crate::metrics::Metrics;
 use crate::store::Shared;
 use crate::websocket::tunnel;
 
@@ -42,6 +44,7 @@ pub(crate) struct Process {
     flights: Flights,
     limiters: Limiters,
     usage_refusals: UsageRefusals,
+    readings: Readings,
     pub(crate) metrics: Metrics,
     pub(crate) books: Books,
     rolls: AtomicU64,
@@ -74,6 +77,7 @@ impl Process {
             flights: Flights::default(),
             limiters: Limiters::default(),
             usage_refusals: UsageRefusals::default(),
+            readings: Readings::default(),
             metrics: Metrics::default(),
             books: Books::default(),
             rolls: AtomicU64::new(getrandom::u64()?),
@@ -133,16 +137,6 @@ impl Native {
     pub(crate) async fn connect(&self) {
         if let Some(shared) = &self.shared {
             shared.connect().await;
-        }
-    }
-
-    /// How things stand, for whoever looks.
-    pub(crate) async fn standing<'c>(&self, config: &'c Config) -> Standing<'c> {
-        let breakers = self.breakers(&[]).await.ok();
-        Standing {
-            cached: self.process.store().cached(),
-            loads: self.process.limiters.snapshot(),
-            breakers: breakers.map(|listing| (config.upstreams.as_slice(), listing)),
         }
     }
 
@@ -306,6 +300,15 @@ impl Platform for Native {
             None => Ok(self.process.store().breakers(names, self.now())),
             Some(shared) => shared.breakers(names, || self.moment()).await,
         }
+    }
+
+    async fn counted(&self) -> Result<Exposition, StoreLost> {
+        let cached = self.process.store().cached();
+        Ok(self.process.metrics.counted(&self.process.books, cached, &self.process.limiters.snapshot()))
+    }
+
+    fn readings(&self) -> Option<&Readings> {
+        Some(&self.process.readings)
     }
 
     fn is_one_of_several(&self) -> bool {

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use weir::Config;
 use weir::config::{Auth, Dialect, StoreKind};
+use weir::metrics::Family;
 
 use crate::cli::{Failed, Serve};
 use crate::client::{Clients, EnvironmentProxies, Trust};
 use crate::connections::Ending;
-use crate::crew::{self, Crew};
+use crate::crew::{self, Crew, Door, Entry};
+use crate::crowd::{Bounds, Full};
 use crate::document::Machine;
-use crate::live::Live;
+use crate::live::{Bound, Live};
 use crate::logs;
+use crate::metrics::Metrics;
 use crate::native::{Native, Process};
 use crate::store::Shared;
 use crate::worker;
@@ -29,10 +32,11 @@ pub(crate) fn serve(flags: Serve) -> Result<(), Failed> {
     let live = Arc::new(Live::load(flags.config, machine, Arc::clone(&proxies))?);
     let config = live.config();
     let address = flags.listen.unwrap_or(config.listen);
-    config.check_listen(address).map_err(|fault| Failed(fault.to_string()))?;
+    config.check_listen(address, "--listen").map_err(|fault| Failed(fault.to_string()))?;
 
-    let listener = TcpListener::bind(address).map_err(|e| Failed::because(&address.to_string(), e))?;
-    let address = listener.local_addr().map_err(|e| Failed::because("no address", e))?;
+    let (listener, address) = bind(address)?;
+    let operators = config.admin.listen.map(bind).transpose()?;
+    let bound = Bound { callers: address, operators: operators.as_ref().map(|(_, address)| *address) };
     let process = Process::new().map_err(|e| Failed::because("no randomness", e))?;
     let process = Arc::new(process);
     process.follow(&config);
@@ -42,17 +46,45 @@ pub(crate) fn serve(flags: Serve) -> Result<(), Failed> {
     runtime.block_on(async {
         // It costs nothing until a configuration names it.
         let provider = tokio::spawn(simulated.run(ending.abort.clone().cancelled_owned()));
-        let follow = Arc::clone(&live).follow(Arc::clone(&process));
+        let follow = Arc::clone(&live).follow(Arc::clone(&process), bound);
         let following = tokio::spawn(ending.stop.clone().run_until_cancelled_owned(async move {
             if let Err(Failed(why)) = follow.await {
                 tracing::error!("{why}: the configuration will not be read again");
             }
         }));
-        let greet = || greet(&config, address, is_trial);
-        crew.serve(listener, &ending, greet, || live.config().server.grace).await?;
+        let greet = || greet(&config, bound, is_trial);
+        let mut doors = vec![Door::new(listener, false)?];
+        if let Some((listener, _)) = operators {
+            doors.push(Door::new(listener, true)?);
+        }
+        let entry = Gate { live: Arc::clone(&live), metrics: process.metrics.clone() };
+        crew.serve(doors, entry, &ending, greet, || live.config().server.grace).await?;
         let _ = (following.await, provider.await);
         Ok(())
     })
+}
+
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failed> {
+    let listener = TcpListener::bind(address).map_err(|e| Failed::because(&address.to_string(), e))?;
+    let address = listener.local_addr().map_err(|e| Failed::because("no address", e))?;
+    Ok((listener, address))
+}
+
+/// By the configuration in force.
+#[derive(Clone)]
+struct Gate {
+    live: Arc<Live>,
+    metrics: Metrics,
+}
+
+impl Entry for Gate {
+    fn bounds(&self) -> Bounds {
+        Bounds::of(&self.live.config().server)
+    }
+
+    fn turned_away(&self, full: Full) {
+        self.metrics.count(Family::ConnectionsRefused, &[full.name()], 1);
+    }
 }
 
 fn simulated_base(address: SocketAddr) -> Result<http::Uri, Failed> {
@@ -90,7 +122,8 @@ fn some_model(config: &Config) -> String {
 }
 
 /// Says where it listens and how to try it.
-fn greet(config: &Config, address: SocketAddr, is_trial: bool) -> String {
+fn greet(config: &Config, bound: Bound, is_trial: bool) -> String {
+    let address = bound.callers;
     let models = config.aliases.keys().map(String::as_str);
     let exact = config.routes.iter().filter(|r| r.pattern.is_exact()).map(|r| r.pattern.as_str());
     let advertised = config.routes.iter().flat_map(|route| &route.advertise).map(String::as_str);
@@ -123,6 +156,9 @@ fn greet(config: &Config, address: SocketAddr, is_trial: bool) -> String {
         "weir: try\n\n  curl http://{host}/v1/chat/completions{key} -H 'Content-Type: application/json' \\\n    \
          -d '{{\"model\":\"{model}\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"Hello!\"}}]}}'\n"
     ));
+    if let Some(operators) = bound.operators {
+        lines.push(format!("weir: operators at http://{operators}/ready and /metrics"));
+    }
     lines.push(format!("listening on http://{address}"));
     lines.join("\n")
 }

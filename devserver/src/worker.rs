@@ -8,7 +8,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::any;
 use futures_util::FutureExt as _;
 use http::Version;
 use http_body::Body as _;
@@ -36,13 +35,13 @@ pub(crate) async fn work(native: Native, live: Arc<Live>, arrivals: Arrivals, en
     native.connect().await;
     let settlements = TaskTracker::new();
     let desk = Desk { native, live: Arc::clone(&live), settlements: settlements.clone() };
-    let router = Router::new().route("/metrics", any(metrics)).fallback(gateway).with_state(desk);
+    let router = Router::new().fallback(gateway).with_state(desk);
     let patience = move || Patience::of(&live.config().server);
     connections::serve(arrivals, router, patience, settlements, ending).await;
 }
 
 async fn gateway(State(desk): State<Desk>, request: Request) -> Result<Response, Infallible> {
-    let gauge = InFlight::new(&desk.native);
+    let gauge = (request.uri().path() != weir::METRICS).then(|| InFlight::new(&desk.native));
     let config = desk.live.config();
     let patience = (request.version() == Version::HTTP_2).then_some(config.server.body_timeout);
     let (answer, settlement) = weir::handle(&desk.native, config, request.map(Chunks));
@@ -82,13 +81,4 @@ impl Drop for InFlight {
 fn internal_error() -> Response {
     let refusal = Refusal::Internal;
     (refusal.status(), refusal.headers(), refusal.to_body()).into_response()
-}
-
-async fn metrics(State(desk): State<Desk>, request: Request) -> Response {
-    let process = &desk.native.process;
-    let counted = process.metrics.counted();
-    let config = desk.live.config();
-    let now = desk.native.standing(&config).await;
-    let text = Metrics::print(counted, &process.books, &now);
-    weir::metrics::answer(request.method(), text).map(axum::body::Body::from)
 }

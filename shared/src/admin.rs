@@ -70,7 +70,7 @@ struct State {
 /// Whether `head` asks for something in here.
 pub(crate) fn is_asked(config: &Config, head: &Parts) -> bool {
     let rest = head.uri.path().strip_prefix("/admin");
-    config.admin.is_some() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    config.admin.hash.is_some() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Answers an operator, in JSON.

@@ -45,8 +45,8 @@ use crate::secret::Secret;
 pub struct Config {
     pub listen: SocketAddr,
     pub auth: Auth,
-    /// Whether `x-weir-explain: 1` is answered.
-    pub explain: bool,
+    /// What is shown to others than operators.
+    pub public: Public,
     pub server: Server,
     pub upstreams: Vec<Upstream>,
     /// Alias → model, chains already followed to their end.
@@ -58,10 +58,30 @@ pub struct Config {
     /// Of a caller that has none of its own, and of each client address where no key is asked for.
     pub limits: Limits,
     pub store: Store,
-    /// Who may look at control and change it; `None`: nobody.
-    pub admin: Option<KeyHash>,
+    pub admin: Admin,
     /// Takes the credentials of all upstreams and proxies out of answers.
     pub redactor: Arc<Redactor>,
+}
+
+/// What operators are known by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// Of the key that opens `/admin/…`; `None`: nothing does.
+    pub hash: Option<KeyHash>,
+    /// Whoever comes to this address sees what operators see, without a key.
+    pub listen: Option<SocketAddr>,
+}
+
+/// What is shown to others than operators. Where anyone of this machine may call, all of it unless the document says
+/// less; else nothing unless it says more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Public {
+    /// What was decided about one's own call, and why: `x-weir-explain: 1`.
+    pub explain: bool,
+    /// `/metrics`.
+    pub metrics: bool,
+    /// The details of `/ready`.
+    pub ready: bool,
 }
 
 /// What becomes of calls that pass through.
@@ -176,6 +196,10 @@ pub struct Server {
     pub workers: usize,
     /// Proxies in front that are believed about the client's address. Default 0.
     pub trusted_proxies: usize,
+    /// At the same time. Default 10000.
+    pub max_connections: usize,
+    /// Of one address. Default 1000; with proxies in front as many as there may be.
+    pub max_connections_per_address: usize,
     /// Of all calls of the process; `None` bounds nothing.
     pub concurrency: Option<Concurrency>,
     /// How long the answer to an `Idempotency-Key` is kept. Default 24 h.

@@ -1,15 +1,14 @@
 //! Who sent this request, by whichever header its client uses.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::uri::Authority;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 
 use crate::caller::Caller;
 use crate::config::{Auth, Config};
 use crate::endpoint;
+use crate::platform::OperatorsAddress;
 use crate::refusal::Refusal;
 use crate::websocket;
 
@@ -17,9 +16,12 @@ use crate::websocket;
 /// refused even when they are right.
 const KEY_PARAMETERS: &[&str] = &["key", "api_key", "api-key", "apikey", "access_token", "token"];
 
+/// By which an operator shows the admin's key in a call, which has a caller's key as well.
+const ADMIN_KEY: HeaderName = HeaderName::from_static("x-weir-admin-key");
+
 /// The caller, or why it is none.
 pub(crate) fn identify(config: &Config, head: &Parts) -> Result<Arc<Caller>, Refusal> {
-    check_ways(config, head)?;
+    check_ways(head)?;
     match config.auth {
         Auth::Open { .. } => Ok(Arc::new(Caller::anyone(config.limits.clone()))),
         Auth::Keys => {
@@ -33,22 +35,31 @@ pub(crate) fn identify(config: &Config, head: &Parts) -> Result<Arc<Caller>, Ref
 /// Whether an operator asks, with the one key that says so. It is taken from `Authorization: Bearer` alone, a
 /// caller's key is never one, and nothing of what is shown is told: it may be nearly right.
 pub(crate) fn authorize(config: &Config, head: &Parts) -> Result<(), Refusal> {
-    check_ways(config, head)?;
+    check_ways(head)?;
     let key = bearer(&head.headers).ok_or(Refusal::NoKey)?;
-    let is_admins = config.admin.is_some_and(|hash| hash.is_of(key)) && config.keys.find(key).is_none();
-    is_admins.then_some(()).ok_or_else(|| Refusal::WrongKey { shown: "***".into() })
+    is_admins(config, key).then_some(()).ok_or_else(|| Refusal::WrongKey { shown: "***".into() })
 }
 
-/// Refuses a way by which no key may come, and a web page's way to a gateway of this machine.
-fn check_ways(config: &Config, head: &Parts) -> Result<(), Refusal> {
-    if let Some(param) = head.uri.query().and_then(key_parameter) {
-        return Err(Refusal::KeyInQuery { param });
-    }
-    let foreign = match config.auth {
-        Auth::Open { on_any_address: false } => foreign_host(head),
-        Auth::Open { on_any_address: true } | Auth::Keys => None,
+/// Whether `head` is an operator's, who sees what others do not: it came to the operators' address, or shows the admin's
+/// key, beside a caller's if it has to.
+pub(crate) fn is_operators(config: &Config, head: &Parts) -> bool {
+    let mut beside = head.headers.get_all(ADMIN_KEY).iter();
+    let beside = match (beside.next(), beside.next()) {
+        (Some(key), None) => key.to_str().ok(),
+        (Some(_) | None, _) => None,
     };
-    foreign.map_or(Ok(()), |host| Err(Refusal::ForeignHost { host }))
+    head.extensions.get::<OperatorsAddress>().is_some()
+        || beside.or_else(|| bearer(&head.headers)).is_some_and(|key| is_admins(config, key))
+}
+
+fn is_admins(config: &Config, key: &str) -> bool {
+    config.admin.hash.is_some_and(|hash| hash.is_of(key)) && config.keys.find(key).is_none()
+}
+
+/// Refuses a way by which no key may come.
+fn check_ways(head: &Parts) -> Result<(), Refusal> {
+    let in_query = head.uri.query().and_then(key_parameter);
+    in_query.map_or(Ok(()), |param| Err(Refusal::KeyInQuery { param }))
 }
 
 /// A key as it may be shown: what helps its owner to recognise it, and no more.
@@ -59,19 +70,6 @@ fn mask(key: &str) -> String {
     }
     let (head, tail) = (&chars[..8], &chars[chars.len() - 4..]);
     head.iter().chain(&['*'; 3]).chain(tail).collect()
-}
-
-/// The host that was asked for, unless it is this machine. Whoever names none is no browser.
-fn foreign_host(head: &Parts) -> Option<String> {
-    let named = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let authority = head.uri.authority().map(Authority::as_str).or(named)?;
-    let parsed = authority.parse::<Authority>().ok();
-    let host = parsed.as_ref().map_or(authority, Authority::host).to_ascii_lowercase();
-    let is_loopback = match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    };
-    (!is_loopback).then_some(host)
 }
 
 fn key(headers: &HeaderMap) -> Option<&str> {
@@ -151,26 +149,6 @@ mod tests {
         assert_eq!(mask("sk-invalid-1234567890c66a"), "sk-inval***c66a");
         assert_eq!(mask("short"), "***");
         assert_eq!(mask("sk-\r\n"), "***");
-    }
-
-    #[test]
-    fn only_names_of_this_machine_are_its_own() {
-        for (host, is_foreign) in [
-            ("localhost:8080", false),
-            ("LOCALHOST", false),
-            ("weir.localhost", false),
-            ("127.0.0.1:8080", false),
-            ("[::1]:8080", false),
-            ("evil.example:8080", true),
-            ("localhost.evil.example", true),
-            ("127.0.0.1.evil.example", true),
-            ("192.168.1.7", true),
-            ("@@", true),
-        ] {
-            let request = http::Request::builder().header("host", host).body(()).unwrap();
-            assert_eq!(foreign_host(&request.into_parts().0).is_some(), is_foreign, "{host}");
-        }
-        assert_eq!(foreign_host(&http::Request::new(()).into_parts().0), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use self::answer::answer;
+pub(crate) use self::answer::answer;
 pub use self::breakers::breakers;
 pub use self::exposition::{CONTENT_TYPE, Exposition};
 pub use self::family::{Family, Grain, Kind};

@@ -19,6 +19,7 @@ mod stored;
 mod turn;
 mod upload;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -34,17 +35,20 @@ use crate::explain::Explanation;
 use crate::ledger::{Ending, Record};
 use crate::limit::Allowance;
 use crate::overload::{Priority, Slot};
-use crate::platform::{Event, Platform, Reservation};
+use crate::platform::{Event, Platform, Reservation, StoreLost};
 use crate::refusal::Refusal;
 use crate::settlement::{Docket, Settlement, Trail, docket};
 use crate::stream::Body;
 use crate::time::{Instant, go_duration};
 use crate::trace::{Rolls, Trace, request_id};
 use crate::usage::Usage;
-use crate::{admin, headers, identity, listing, readiness};
+use crate::{admin, client_address, cross_site, headers, identity, listing, metrics, readiness};
 
 pub(crate) use self::lead::Lead;
 pub(crate) use self::relay::Relay;
+
+/// Where numbers are read. A shell that counts requests leaves these out: a look at the numbers is none of them.
+pub const METRICS: &str = "/metrics";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
@@ -89,6 +93,8 @@ struct Journey<'a, P: Platform> {
     trace: Trace,
     explanation: Option<Explanation>,
     caller: String,
+    /// Where the client is, where no key says who it is.
+    address: Option<IpAddr>,
     /// From here on there is a record, and what becomes of the request stands in it.
     is_admitted: bool,
     /// What is left of its limits.
@@ -120,7 +126,9 @@ async fn respond<P: Platform>(
 ) -> Response<Body<P>> {
     let started = platform.now();
     let (head, upload) = request.into_parts();
-    let wants_explanation = config.explain && head.headers.get(EXPLAIN).is_some_and(|value| value == "1");
+    let asks_explanation = head.headers.get(EXPLAIN).is_some_and(|value| value == "1");
+    let wants_explanation =
+        asks_explanation && (config.public.explain || identity::is_operators(&config, &head));
     let mut journey = Journey {
         platform: &platform,
         config: &config,
@@ -129,6 +137,7 @@ async fn respond<P: Platform>(
         trace: Trace::continued(&head.headers, Rolls(platform.roll(), platform.roll()), platform.roll()),
         explanation: wants_explanation.then(Explanation::default),
         caller: String::new(),
+        address: None,
         is_admitted: false,
         left: Left::default(),
         priority: Priority::default(),
@@ -174,24 +183,32 @@ impl<P: Platform> Journey<'_, P> {
     ) -> Result<Response<Body<P>>, Refusal> {
         let path = || head.uri.path().to_owned();
         let method = || head.method.clone();
+        let is_looked_at = matches!(head.uri.path(), "/health" | "/ready" | METRICS);
+        if let Some(problem) = headers::ambiguity(head).filter(|_| !is_looked_at) {
+            return Err(Refusal::Ambiguous { problem });
+        }
+        cross_site::check(self.config, head)?;
         if self.cors.as_ref().is_some_and(Grant::answers_preflight) {
             let mut answer = Response::new(Body::whole(Bytes::new()));
             *answer.status_mut() = StatusCode::NO_CONTENT;
             return Ok(answer);
         }
         match head.uri.path() {
-            "/health" | "/ready" if !is_read(&head.method) => {
+            "/health" | "/ready" | METRICS if !is_read(&head.method) => {
                 return Err(Refusal::WrongMethod { method: method(), path: path(), allow: "GET, HEAD" });
             }
             "/health" => return Ok(json(StatusCode::OK, Bytes::from_static(readiness::HEALTH))),
             "/ready" => {
-                let (status, body) = readiness::readiness(self.platform, self.config).await;
+                let (status, body) = if self.config.public.ready || identity::is_operators(self.config, head)
+                {
+                    readiness::detailed(self.platform, self.config).await
+                } else {
+                    readiness::brief(self.config)
+                };
                 return Ok(json(status, body));
             }
+            METRICS => return self.metrics(head).await,
             _ => {}
-        }
-        if let Some(problem) = headers::ambiguity(head) {
-            return Err(Refusal::Ambiguous { problem });
         }
         if admin::is_asked(self.config, head) {
             let body = admin::serve(self.platform, self.config, &self.request_id, head, upload).await?;
@@ -203,6 +220,7 @@ impl<P: Platform> Journey<'_, P> {
         }
         let caller = identity::identify(self.config, head)?;
         self.caller.clone_from(&caller.name);
+        self.address = client_address::of(self.config, head)?;
         match &address.endpoint {
             Endpoint::Call(operation) => self.call(*operation, &address, head, caller, upload, docket).await,
             Endpoint::Passthrough(kind) => {
@@ -215,6 +233,18 @@ impl<P: Platform> Journey<'_, P> {
             }
             Endpoint::Unknown => Err(Refusal::UnknownPath { method: method(), path: path() }),
         }
+    }
+
+    async fn metrics(&self, head: &Parts) -> Result<Response<Body<P>>, Refusal> {
+        if !self.config.public.metrics && !identity::is_operators(self.config, head) {
+            return Err(Refusal::ForOperators);
+        }
+        let text =
+            metrics::answer(self.platform, self.config).await.map_err(|StoreLost| Refusal::StoreLost)?;
+        let mut answer = Response::new(Body::whole(text.into()));
+        let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+        Ok(answer)
     }
 
     /// A record of the request as far as it is known.

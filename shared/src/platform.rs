@@ -28,7 +28,9 @@ use crate::control::{self, Listing, Order, Unheeded};
 use crate::fingerprint::Fingerprint;
 use crate::flight::Flights;
 use crate::ledger::Record;
+use crate::metrics::Exposition;
 use crate::overload::{Limiters, Why};
+use crate::reading::Readings;
 use crate::refusal::Refusal;
 use crate::standing::Standing;
 use crate::time::{Instant, UnixMillis};
@@ -107,6 +109,17 @@ pub trait Platform: Clone + Unpin + 'static {
 
     /// The breakers of these names, those with an override, and of the others those that are not closed.
     async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost>;
+
+    /// What has been counted, and what the process measures of itself. Breakers are not in it.
+    async fn counted(&self) -> Result<Exposition, StoreLost> {
+        Ok(Exposition::default())
+    }
+
+    /// What bounds the store's part in `/ready` and `/metrics`. `None` where one request knows nothing of another: each
+    /// reading then asks once.
+    fn readings(&self) -> Option<&Readings> {
+        None
+    }
 
     /// Whether others ask the same store whom this process cannot wake: identical calls then find each other
     /// by a [`Lease`] in it. Where it is `false` nobody asks for one.
@@ -324,6 +337,10 @@ pub struct Finding {
 /// Who is at the other end of the connection: an extension of the request, put there by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
+
+/// An extension of a request that came to the address of the operators (`admin.listen`), put there by the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperatorsAddress;
 
 /// The body of a request to an upstream.
 #[derive(Debug)]

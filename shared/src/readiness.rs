@@ -10,6 +10,7 @@ use crate::breaker::Gate;
 use crate::config::{Config, Credential, UpstreamId};
 use crate::control::{Entry, Override};
 use crate::platform::{Ask, Platform, StoreLost};
+use crate::reading;
 use crate::refusal::Refusal;
 
 /// The process answers: that is all liveness may depend on.
@@ -23,6 +24,11 @@ struct Readiness<'a> {
     /// Lost, each limit does what its `on_store_loss` says; calls are still taken.
     store: &'static str,
     upstreams: BTreeMap<&'a str, State<'a>>,
+}
+
+#[derive(Serialize)]
+struct Brief {
+    status: &'static str,
 }
 
 #[derive(Serialize)]
@@ -73,16 +79,31 @@ pub fn unconfigured(path: &str) -> Response<Bytes> {
     response
 }
 
-/// Ready when at least one upstream may be asked.
-pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (StatusCode, Bytes) {
+/// Ready when at least one upstream has what it needs to be asked. Nobody's store is asked for that.
+pub(crate) fn status(config: &Config) -> (StatusCode, &'static str) {
+    let mut credentials = config.upstreams.iter().map(|upstream| &upstream.credential);
+    if credentials.any(|credential| !matches!(credential, Credential::Missing { .. })) {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready")
+    }
+}
+
+/// What strangers are told: upstreams have names, and what is wrong with them may name a secret's place.
+pub(crate) fn brief(config: &Config) -> (StatusCode, Bytes) {
+    let (code, status) = status(config);
+    (code, serde_json::to_vec(&Brief { status }).unwrap_or_default().into())
+}
+
+/// What operators are told.
+pub(crate) async fn detailed<P: Platform>(platform: &P, config: &Config) -> (StatusCode, Bytes) {
     let ids: Vec<_> =
         config.upstreams.iter().enumerate().map(|(at, u)| (UpstreamId(at), u.name.as_str())).collect();
     let breakers: Vec<String> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
-    let ask = Ask { standings: &ids, breakers: &breakers, ..Ask::default() };
-    let opened = platform.open(ask).await;
-    let store = if opened.is_ok() { "ok" } else { "lost" };
-    let opened = opened.unwrap_or_else(|StoreLost| platform.open_locally(ask));
-    let listed = platform.breakers(&[]).await.map(|listing| listing.entries).unwrap_or_default();
+    let listing = reading::breakers(platform, config).await;
+    let opened = platform.open_locally(Ask { standings: &ids, breakers: &breakers, ..Ask::default() });
+    let store = if listing.is_ok() { "ok" } else { "lost" };
+    let listed = listing.map(|listing| listing.entries);
     let now = platform.now();
     let mut upstreams = BTreeMap::new();
     for (id, name) in ids {
@@ -91,7 +112,11 @@ pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (St
             Credential::Missing { why } => Some(why.as_str()),
         };
         let standing = opened.standings.iter().find(|(of, _)| *of == id).map(|(_, s)| *s).unwrap_or_default();
-        let gate = opened.gates.get(id.0).copied().unwrap_or(Gate::Closed);
+        let gate = match &listed {
+            Ok(listed) => listed.iter().find(|entry| entry.breaker == name).map(|entry| entry.gate),
+            Err(StoreLost) => opened.gates.get(id.0).copied(),
+        };
+        let gate = gate.unwrap_or(Gate::Closed);
         let forced = match gate {
             Gate::Forced(Override { forced, .. }) => Some(forced.name()),
             Gate::Closed | Gate::Open { .. } | Gate::HalfOpen => None,
@@ -100,7 +125,7 @@ pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (St
             usable: why.is_none(),
             why,
             breaker: shown(gate),
-            models: models_of(name, &listed),
+            models: models_of(name, listed.as_deref().unwrap_or_default()),
             r#override: forced,
             in_flight: standing.in_flight,
             time_to_first_byte_ms: standing.cost(now) / 1000,
@@ -110,9 +135,7 @@ pub(crate) async fn readiness<P: Platform>(platform: &P, config: &Config) -> (St
         };
         upstreams.insert(name, state);
     }
-    let is_ready = upstreams.values().any(|state| state.usable);
-    let (code, status) =
-        if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
+    let (code, status) = status(config);
     let body = serde_json::to_vec(&Readiness { status, store, upstreams }).unwrap_or_default();
     (code, body.into())
 }

@@ -72,10 +72,12 @@ pub enum Refusal {
     NamesNoModel {
         path: String,
     },
-    /// A page of this origin may not open a websocket where no key is asked for.
+    /// A page of this origin may not call where no key is asked for.
     ForeignOrigin {
         origin: String,
     },
+    /// What it asks for is shown to operators.
+    ForOperators,
     /// The runtime cannot relay one.
     NoWebSocket,
     /// Its handshake is none.
@@ -185,9 +187,10 @@ impl Refusal {
             | Self::BrokenWebSocket { .. }
             | Self::Ambiguous { .. } => StatusCode::BAD_REQUEST,
             Self::NoKey | Self::WrongKey { .. } | Self::KeyInQuery { .. } => StatusCode::UNAUTHORIZED,
-            Self::ForeignHost { .. } | Self::ForeignOrigin { .. } | Self::NamesNoModel { .. } => {
-                StatusCode::FORBIDDEN
-            }
+            Self::ForeignHost { .. }
+            | Self::ForeignOrigin { .. }
+            | Self::ForOperators
+            | Self::NamesNoModel { .. } => StatusCode::FORBIDDEN,
             Self::NoWebSocket => StatusCode::NOT_IMPLEMENTED,
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::ModelNotFound { .. }
@@ -242,6 +245,7 @@ impl Refusal {
             | Self::NoPassthrough { .. }
             | Self::NamesNoModel { .. }
             | Self::ForeignOrigin { .. }
+            | Self::ForOperators
             | Self::BrokenWebSocket { .. }
             | Self::WebSocketVersion
             | Self::NoWebSocket
@@ -263,9 +267,10 @@ impl Refusal {
             Self::TooLarge { .. } => Some("request_too_large"),
             Self::TooSlow | Self::DeadlinePassed { .. } | Self::Stalled { .. } => Some("request_timeout"),
             Self::WrongKey { .. } => Some("invalid_api_key"),
-            Self::ForeignHost { .. } | Self::ForeignOrigin { .. } | Self::NamesNoModel { .. } => {
-                Some("permission_denied")
-            }
+            Self::ForeignHost { .. }
+            | Self::ForeignOrigin { .. }
+            | Self::ForOperators
+            | Self::NamesNoModel { .. } => Some("permission_denied"),
             Self::ModelNotFound { .. } => Some("model_not_found"),
             Self::NoBreaker { .. } => Some("breaker_not_found"),
             Self::TooManyOverrides { .. } => Some("too_many_overrides"),

@@ -21,7 +21,6 @@ use http::{Method, Version};
 
 pub(crate) use self::session::{Bounds, Open, Session};
 pub use self::session::{Connection, Duplex, Opening, Tunnel};
-use crate::config::{Auth, Config};
 use crate::endpoint::Address;
 use crate::refusal::Refusal;
 
@@ -82,15 +81,6 @@ fn names(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
 fn words(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
-}
-
-/// The origin of a page that may not open a websocket here. A browser lets any page open one and read what comes; where
-/// no key is asked for, nothing but its origin tells it from a program of this machine.
-pub(crate) fn foreign_origin(config: &Config, headers: &HeaderMap) -> Option<String> {
-    let origin = headers.get(header::ORIGIN)?;
-    let is_open = matches!(config.auth, Auth::Open { .. });
-    let is_named = config.server.cors.as_ref().is_some_and(|cors| cors.allows(origin));
-    (is_open && !is_named).then(|| String::from_utf8_lossy(origin.as_bytes()).chars().take(256).collect())
 }
 
 fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {

@@ -9,6 +9,7 @@ use weir::Config;
 use weir::embedded::Store;
 use weir::ledger::{Ending, Record};
 use weir::metrics::{self, Exposition, Family, Sink as _};
+use weir::reading::Readings;
 use weir::remote::{Beliefs, Denials};
 use weir::roll;
 use weir::usage_refusals::UsageRefusals;
@@ -34,6 +35,7 @@ pub(crate) struct Isolate {
     pub(crate) beliefs: RefCell<Beliefs>,
     pub(crate) near: RefCell<Near>,
     pub(crate) usage_refusals: UsageRefusals,
+    pub(crate) readings: Readings,
     pub(crate) metrics: RefCell<Exposition>,
     /// How the last requests ended.
     endings: RefCell<VecDeque<Ending>>,
@@ -51,6 +53,7 @@ thread_local! {
         beliefs: RefCell::default(),
         near: RefCell::default(),
         usage_refusals: UsageRefusals::default(),
+        readings: Readings::default(),
         metrics: RefCell::default(),
         endings: RefCell::default(),
         rolls: Cell::new(seed()),

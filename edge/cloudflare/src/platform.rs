@@ -15,12 +15,13 @@ use weir::config::Upstream;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::embedded::Store;
 use weir::flight::Flights;
-use weir::metrics;
+use weir::metrics::{self, Exposition};
 use weir::overload::Limiters;
 use weir::platform::{
     Ask, Closing, Event, Finding, Held, Keeping, Lease, Opened, Overheard, Payload, Peer, Piece, Platform,
     Renewed, SendFault, StoreLost,
 };
+use weir::reading::Readings;
 use weir::remote::{self, Asked};
 use weir::time::{Instant, UnixMillis};
 use weir::usage_refusals::UsageRefusals;
@@ -216,6 +217,15 @@ impl Platform for Edge {
 
     async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost> {
         self.objects().breakers(names, &self.0.config).await
+    }
+
+    /// By this isolate.
+    async fn counted(&self) -> Result<Exposition, StoreLost> {
+        Ok(self.isolate().metrics.borrow().clone())
+    }
+
+    fn readings(&self) -> Option<&Readings> {
+        Some(&self.isolate().readings)
     }
 
     /// No request can wake another, in this isolate or elsewhere.

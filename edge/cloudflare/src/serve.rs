@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use http::Method;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{Request, Response};
-use weir::Platform as _;
-use weir::metrics::{self, Exposition, Family, Sink as _};
+use weir::METRICS;
+use weir::metrics::{Family, Sink as _};
 use weir::refusal::Refusal;
 use worker::{Context, Env, worker_sys};
 
@@ -21,9 +20,6 @@ use crate::incoming::Incoming;
 use crate::isolate::Isolate;
 use crate::platform::{self, Edge};
 use crate::{answer, head, js, log, task};
-
-/// Served to whoever watches, whatever becomes of the configuration.
-const METRICS: &str = "/metrics";
 
 /// Called as `#[event(fetch)]` would be, but begun at once, and on tasks of our own.
 #[wasm_bindgen]
@@ -44,9 +40,6 @@ async fn serve(request: &Request, env: &Env, context: Context) -> Result<Respons
         Ok(config) => config,
         Err(why) => {
             log::unconfigured(&why);
-            if parts.uri.path() == METRICS {
-                return exposition(&isolate.metrics.borrow(), &parts.method);
-            }
             return whole(weir::unconfigured(parts.uri.path()));
         }
     };
@@ -55,16 +48,9 @@ async fn serve(request: &Request, env: &Env, context: Context) -> Result<Respons
         let (isolate, env) = (Rc::clone(&isolate), env.clone());
         edge.outlive(async move { isolate.look(&env).await });
     }
-    if parts.uri.path() == METRICS {
-        let mut shown = isolate.metrics.borrow().clone();
-        if let Ok(listing) = edge.breakers(&[]).await {
-            metrics::breakers(&config.upstreams, &listing, &mut shown);
-        }
-        return exposition(&shown, &parts.method);
-    }
     let upload = Incoming::of_request(request, &parts.headers);
     platform::introduce(&mut parts);
-    let gauge = InFlight::of(&isolate);
+    let gauge = (parts.uri.path() != METRICS).then(|| InFlight::of(&isolate));
     let (answer, settlement) = weir::handle(&edge, config, http::Request::from_parts(parts, upload));
     // It outlives a client that leaves, by as much as the platform allows.
     edge.outlive(async move {
@@ -93,11 +79,6 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.metrics.borrow_mut().shift(Family::InFlight, &[], -1);
     }
-}
-
-/// What this isolate has counted, and how breakers stand.
-fn exposition(counted: &Exposition, method: &Method) -> Result<Response, JsValue> {
-    whole(metrics::answer(method, counted.to_string()))
 }
 
 fn refused(refusal: &Refusal) -> Result<Response, JsValue> {

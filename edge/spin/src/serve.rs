@@ -12,9 +12,8 @@ use http::{Method, Response};
 use http_body::Body as _;
 use spin_sdk::http::{Fields, IncomingRequest, OutgoingResponse, ResponseOutparam};
 use spin_sdk::wit::wasi::http0_2_0::types::Method as WasiMethod;
-use weir::metrics;
 use weir::refusal::Refusal;
-use weir::{Aborted, Body, Config};
+use weir::{Aborted, Body};
 
 use crate::clock::Sleep;
 use crate::document;
@@ -28,8 +27,6 @@ use crate::variables::Application;
 
 /// Asked for now and then by whoever watches the gateway.
 const READY: &str = "/ready";
-
-const METRICS: &str = "/metrics";
 
 /// Bytes of an answer that are written together at most, where they are there together.
 const BATCH: usize = 64 * 1024;
@@ -59,9 +56,6 @@ pub(crate) async fn serve(request: IncomingRequest, out: ResponseOutparam) {
     }
     let patience = loaded.config.server.body_timeout;
     let shell = Shell::new(Store::new(&loaded.redis));
-    if parts.uri.path() == METRICS {
-        return print(&shell, &loaded.config, &parts.method, out).await;
-    }
     let request = http::Request::from_parts(parts, Upload::of(request));
     let (answer, settlement) = weir::handle(&shell, Arc::new(loaded.config), request);
     let answering = async {
@@ -74,15 +68,6 @@ pub(crate) async fn serve(request: IncomingRequest, out: ResponseOutparam) {
     // A call and its books are large, and everything around would move them.
     Box::pin(join(answering, settlement.run())).await;
     shell.finish();
-}
-
-/// Prints what all instances have counted, and how breakers stand.
-async fn print(shell: &Shell, config: &Config, method: &Method, out: ResponseOutparam) {
-    let (Ok(mut exposition), Ok(listing)) = (shell.sums(), shell.listing(&[])) else {
-        return refuse(&Refusal::StoreLost, out).await;
-    };
-    metrics::breakers(&config.upstreams, &listing, &mut exposition);
-    whole(metrics::answer(method, exposition.to_string()), out).await;
 }
 
 /// Hands the head to the runtime; gives where the body goes. `None` where the runtime takes no such head: it answers

@@ -44,16 +44,6 @@ impl Shell {
         Self(Rc::new(Inner { store, local, tally: RefCell::default() }))
     }
 
-    /// What all instances have counted.
-    pub(crate) fn sums(&self) -> Result<Exposition, StoreLost> {
-        self.0.store.sums(self.moment())
-    }
-
-    /// The breakers of these names, and those that are not closed.
-    pub(crate) fn listing(&self, names: &[String]) -> Result<Listing, StoreLost> {
-        self.0.store.breakers(names, || self.moment())
-    }
-
     /// Tells what was counted since the books were closed, or without any.
     pub(crate) fn finish(&self) {
         let tally = self.0.tally.take();
@@ -141,7 +131,12 @@ impl Platform for Shell {
     }
 
     async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost> {
-        self.listing(names)
+        self.0.store.breakers(names, || self.moment())
+    }
+
+    /// By all instances.
+    async fn counted(&self) -> Result<Exposition, StoreLost> {
+        self.0.store.sums(self.moment())
     }
 
     /// Each request has an instance of its own.

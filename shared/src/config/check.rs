@@ -24,7 +24,7 @@ mod store;
 mod temperature;
 mod upstream;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub use self::prepared::Prepared;
@@ -35,7 +35,7 @@ use super::fault::{Fault, Faults, Problem};
 use super::path::Path;
 use super::report::Report;
 use super::source::{Document, Format, Surroundings};
-use super::{Auth, Config, Upstream, raw, source};
+use super::{Auth, Config, Public, Upstream, raw, source};
 use crate::caller::Keyring;
 
 /// A configuration that holds, and what should be known about it.
@@ -64,20 +64,21 @@ impl Config {
         }
     }
 
-    /// Whether the gateway may listen on `address` in place of its own: what a flag asks for.
-    pub fn check_listen(&self, address: SocketAddr) -> Result<(), Fault> {
+    /// Whether the gateway may listen on `address`, which `source` says in place of the document.
+    pub fn check_listen(&self, address: SocketAddr, source: &str) -> Result<(), Fault> {
         if may_listen(self.auth, address) {
             return Ok(());
         }
         let Problem { text: problem, hint } = open_to_others(address);
-        Err(Fault { document: "--listen".into(), line: None, path: String::new(), problem, hint })
+        Err(Fault { document: source.to_owned(), line: None, path: String::new(), problem, hint })
     }
 }
 
 fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report<'_>) -> Config {
     let root = Path::ROOT;
-    let listen = listen(raw.listen.as_deref(), report);
+    let listen = socket(raw.listen.as_deref(), &root.key("listen"), report).unwrap_or(LISTEN);
     let auth = auth(&raw, listen, report);
+    let public = public(raw.public.as_deref(), auth);
     let server = server::server(&raw.server.unwrap_or_default(), auth, report);
     let store = store::store(&raw.store.unwrap_or_default(), surroundings, report);
 
@@ -94,7 +95,7 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     let passthrough = passthrough::passthrough(raw.passthrough.unwrap_or_default(), &names, &routes, report);
     let limits = limits::of_callers(raw.limits, report);
     let keys = key::keys(raw.key, &limits, report);
-    let admin = raw.admin.and_then(|raw| key::admin(&raw, &keys, report));
+    let admin = raw.admin.map(|raw| key::admin(&raw, auth, &keys, report)).unwrap_or_default();
     route::tell_unlisted(&routes, &aliases, report);
     cache::tell_shared(&routes, auth, &keys, report);
     defaults::tell_unfitting(&routes, &limits, &keys, report);
@@ -104,7 +105,7 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     Config {
         listen,
         auth,
-        explain: raw.explain.unwrap_or(true),
+        public,
         server,
         upstreams,
         aliases,
@@ -118,15 +119,26 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     }
 }
 
-fn listen(text: Option<&str>, report: &mut Report<'_>) -> SocketAddr {
-    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-    let Some(text) = text else { return default };
-    text.parse().unwrap_or_else(|_| {
-        let problem =
-            Problem::new("not an address and port").hint("write \"127.0.0.1:8080\" or \"[::1]:8080\"");
-        report.fault(&Path::ROOT.key("listen"), problem);
-        default
-    })
+/// Where it listens unless the document says something else.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+fn socket(text: Option<&str>, path: &Path, report: &mut Report<'_>) -> Option<SocketAddr> {
+    let parsed = text?.parse().ok();
+    if parsed.is_none() {
+        let problem = Problem::new("not an address and port");
+        report.fault(path, problem.hint("write \"127.0.0.1:8080\" or \"[::1]:8080\""));
+    }
+    parsed
+}
+
+fn public(raw: Option<&[raw::Public]>, auth: Auth) -> Public {
+    let is_trial = auth == Auth::Open { on_any_address: false };
+    let shows = |what| raw.map_or(is_trial, |shown| shown.contains(&what));
+    Public {
+        explain: shows(raw::Public::Explain),
+        metrics: shows(raw::Public::Metrics),
+        ready: shows(raw::Public::Ready),
+    }
 }
 
 fn auth(raw: &raw::Gateway, listen: SocketAddr, report: &mut Report<'_>) -> Auth {

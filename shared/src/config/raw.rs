@@ -52,9 +52,10 @@ pub(super) struct Gateway {
     pub(super) auth: Option<Auth>,
     /// With `auth = "open"`: yes, on an address that other machines reach as well. Default `false`.
     pub(super) open_on_any_address: Option<bool>,
-    /// Whether a call with the header `x-weir-explain: 1` is answered with what was decided, and why. Default
-    /// `true`.
-    pub(super) explain: Option<bool>,
+    /// What others than operators are shown: `explain` (what was decided about a call that comes with
+    /// `x-weir-explain: 1`, and why), `metrics` (`/metrics`), `ready` (the details of `/ready`). Default: nothing, or all
+    /// of it with `auth = "open"` on loopback. Operators show the admin's key, or come to `admin.listen`.
+    pub(super) public: Option<Vec<Public>>,
     /// What becomes of calls that pass through: the upstream that gets those which name no model, such as
     /// `GET /v1/files`, or a table that says more. Default: the first target of the route `*`, else the only
     /// upstream there is, else such calls are refused.
@@ -96,6 +97,15 @@ pub(super) enum Auth {
     Keys,
 }
 
+/// What others than operators may be shown.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Public {
+    Explain,
+    Metrics,
+    Ready,
+}
+
 /// Bounds of the server in front.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -117,6 +127,10 @@ pub(super) struct Server {
     /// Proxies in front that add to `x-forwarded-for`: the client's address is that many from its right.
     /// Default 0: the connection's own address.
     pub(super) trusted_proxies: Option<u64>,
+    /// Connections at the same time (native server); another one is answered 503 and closed. Default 10000.
+    pub(super) max_connections: Option<u64>,
+    /// Connections of one address, which is a /64 of IPv6. Default 1000, or with `trusted_proxies` no fewer than in all.
+    pub(super) max_connections_per_address: Option<u64>,
     /// Calls of the process at the same time. Default 10000.
     pub(super) concurrency: Option<Concurrency>,
     /// How long the answer to an `Idempotency-Key` is kept, from `1s` to `168h`. Default `24h`.
@@ -188,8 +202,10 @@ pub(super) enum StoreKind {
 pub(super) struct Admin {
     /// Of the one key for `/admin/…`: `sha256:` and 64 hex digits, as `weir key new` prints them. No caller
     /// has the same.
-    #[schemars(required)]
     pub(super) hash: Option<String>,
+    /// A second address to listen on (native server): whoever reaches it sees what operators see, without a key; orders
+    /// want the key all the same. For whoever scrapes `/metrics` inside a cluster: `0.0.0.0:9090`.
+    pub(super) listen: Option<String>,
 }
 
 /// An API base with its credential.

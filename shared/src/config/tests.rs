@@ -61,7 +61,7 @@ fn the_example_holds_and_says_which_keys_are_missing() {
 fn the_least_document_gets_the_defaults() {
     let config = load(LEAST).unwrap().config;
     assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
-    assert!(config.explain);
+    assert_eq!(config.public, Public { explain: true, metrics: true, ready: true });
     assert_eq!(config.passthrough.upstream, Some(UpstreamId(0)));
     let seconds = Duration::from_secs;
     let server = Server {
@@ -73,6 +73,8 @@ fn the_least_document_gets_the_defaults() {
         grace: seconds(30),
         workers: 0,
         trusted_proxies: 0,
+        max_connections: 10_000,
+        max_connections_per_address: 1000,
         concurrency: Some(Concurrency { bound: Bound::Fixed(10_000), queue: 1000, wait: seconds(5) }),
         idempotency: Duration::from_hours(24),
         max_event: 32 << 20,
@@ -126,10 +128,10 @@ fn every_setting_arrives() {
         listen = "0.0.0.0:80"
         auth = "open"
         open_on_any_address = true
-        explain = false
+        public = []
         passthrough = "two"
         server = { cors = { origins = ["http://localhost:*"] }, websocket = { total = "24h", idle = "1s" }, max_body = 1000, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m",
-            grace = "0s", workers = 4, trusted_proxies = 1, concurrency = "unlimited", idempotency = "168h",
+            grace = "0s", workers = 4, trusted_proxies = 1, max_connections = 5000, max_connections_per_address = 50, concurrency = "unlimited", idempotency = "168h",
             max_event = "64MiB" }
         [upstream.one]
         dialect = "azure"
@@ -171,7 +173,7 @@ fn every_setting_arrives() {
     assert_eq!(apart_from_the_list(warnings), []);
     assert_eq!(config.listen, "0.0.0.0:80".parse().unwrap());
     assert_eq!(config.auth, Auth::Open { on_any_address: true });
-    assert!(!config.explain);
+    assert_eq!(config.public, Public::default());
     assert_eq!(config.passthrough.upstream, Some(UpstreamId(1)));
     let server = Server {
         max_body: 1000,
@@ -182,6 +184,8 @@ fn every_setting_arrives() {
         grace: Duration::ZERO,
         workers: 4,
         trusted_proxies: 1,
+        max_connections: 5000,
+        max_connections_per_address: 50,
         concurrency: None,
         idempotency: Duration::from_hours(168),
         max_event: 64 << 20,
@@ -293,12 +297,12 @@ fn a_key_has_the_priority_it_is_given_or_a_normal_one() {
 
 #[test]
 fn the_admin_has_a_key_of_its_own_or_there_is_none() {
-    assert_eq!(load(LEAST).unwrap().config.admin, None);
+    assert_eq!(load(LEAST).unwrap().config.admin, Admin::default());
     let (admin, caller) = (KeyHash::of("sk-weir-1"), KeyHash::of("sk-weir-2"));
     let text =
         format!("{LEAST}[admin]\nhash = \"{}\"\n[key.a]\nhash = \"{}\"", admin.to_text(), caller.to_text());
     let config = load(&text).unwrap().config;
-    assert_eq!(config.admin, Some(admin));
+    assert_eq!(config.admin, Admin { hash: Some(admin), listen: None });
     assert!(config.keys.find("sk-weir-1").is_none());
 }
 
@@ -346,7 +350,7 @@ fn an_open_gateway_listens_on_loopback_only() {
         (format!("open_on_any_address = true\n{LEAST}"), "0.0.0.0:1", true),
     ] {
         let config = load(&text).unwrap().config;
-        let checked = config.check_listen(address.parse().unwrap());
+        let checked = config.check_listen(address.parse().unwrap(), "--listen");
         assert_eq!(checked.is_ok(), expected, "{address}");
         if let Err(fault) = checked {
             assert!(fault.to_string().starts_with("--listen: "), "{fault}");

@@ -4,6 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     InFlight,
+    ConnectionsRefused,
     Requests,
     Refusals,
     Attempts,
@@ -122,8 +123,9 @@ const SECONDS: Kind = Kind::Histogram(Grain::Micros);
 type Row = (&'static str, &'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::InFlight,
+        Self::ConnectionsRefused,
         Self::Requests,
         Self::Refusals,
         Self::Attempts,
@@ -205,6 +207,13 @@ impl Family {
         const OUTCOME: &[&str] = &["outcome"];
         match self {
             Self::InFlight => ("weir_in_flight", "Requests being answered", Gauge, &[], "if"),
+            Self::ConnectionsRefused => (
+                "weir_connections_refused",
+                "Connections beyond what there may be, by which bound",
+                Counter,
+                &["bound"],
+                "xr",
+            ),
             Self::Requests => (
                 "weir_requests",
                 "Admitted requests, by how they were answered",

@@ -139,6 +139,7 @@ fn whatever_happens_is_told_as_the_table_has_it() {
     record(&Record { websocket: Some(session), ..a_record() }, &mut sink);
     let shells_own = [
         Family::InFlight,
+        Family::ConnectionsRefused,
         Family::Reloads,
         Family::StoreFaults,
         Family::StoreConnections,

@@ -99,9 +99,6 @@ impl<P: Platform> Journey<'_, P> {
         if !self.platform.relays_websockets() {
             return Err(Refusal::NoWebSocket);
         }
-        if let Some(origin) = websocket::foreign_origin(self.config, &head.headers) {
-            return Err(Refusal::ForeignOrigin { origin });
-        }
         websocket::check(head)
     }
 
@@ -139,12 +136,12 @@ impl<P: Platform> Journey<'_, P> {
         };
         let config = self.config.upstream(upstream);
         let mut reservation =
-            self.reservation(&caller, head, None, estimate, self.longest(&asked, config.timeouts.total));
+            self.reservation(&caller, None, estimate, self.longest(&asked, config.timeouts.total));
         let breaker = config.name.clone();
         let ask = Ask { tenant: &caller.tenant, breakers: std::slice::from_ref(&breaker), ..Ask::default() };
         let opened = self.open(ask, &mut reservation, head.uri.path()).await?;
         let mut trail = self.admit(docket, record, reservation);
-        trail.address = self.open_address(head);
+        trail.address = self.address;
         trail.prompt_bytes = prompt_bytes;
         let gate = opened.gates.first().copied().unwrap_or(Gate::Closed);
         let gate = match (gate, operation) {

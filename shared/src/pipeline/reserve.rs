@@ -1,19 +1,15 @@
 //! Before the upstream call: what the request wants to hold, and the one operation on the store.
 
-use std::net::IpAddr;
 use std::time::Duration;
-
-use http::HeaderMap;
-use http::request::Parts;
 
 use super::turn::{self, Turn};
 use super::{Degraded, Journey};
 use crate::account::{Scope, Want};
 use crate::call::Estimate;
 use crate::caller::Caller;
-use crate::config::{Auth, Limits, OnStoreLoss, Route};
+use crate::config::{Limits, OnStoreLoss, Route};
 use crate::overload::Priority;
-use crate::platform::{Ask, Held, Opened, Peer, Platform, Reservation};
+use crate::platform::{Ask, Held, Opened, Platform, Reservation};
 use crate::refusal::Refusal;
 use crate::usage::Tokens;
 
@@ -25,12 +21,11 @@ impl<P: Platform> Journey<'_, P> {
     pub(super) fn reservation(
         &self,
         caller: &Caller,
-        head: &Parts,
         route: Option<&Route>,
         estimate: Estimate,
         total: Duration,
     ) -> Reservation {
-        let own = (self.scope(caller, head), &caller.limits);
+        let own = (self.scope(caller), &caller.limits);
         let shared = route.map(|route| (Scope::Route(route.pattern.to_string()), &route.limits));
         let scopes: Vec<(Scope, Limits)> = [Some(own), shared]
             .into_iter()
@@ -98,60 +93,8 @@ impl<P: Platform> Journey<'_, P> {
         Some(Reservation { want: reservation.want, scopes, held: Held::Locally })
     }
 
-    fn scope(&self, caller: &Caller, head: &Parts) -> Scope {
+    fn scope(&self, caller: &Caller) -> Scope {
         let by_name = || Scope::Caller { tenant: caller.tenant.clone(), name: caller.name.clone() };
-        self.open_address(head).map_or_else(by_name, Scope::Address)
-    }
-
-    /// Where the client is, at a gateway that everybody may use; `None` where its key says who it is.
-    pub(super) fn open_address(&self, head: &Parts) -> Option<IpAddr> {
-        match self.config.auth {
-            Auth::Keys => None,
-            Auth::Open { .. } => {
-                let peer = head.extensions.get::<Peer>().map(|Peer(address)| *address);
-                client_address(&head.headers, peer, self.config.server.trusted_proxies)
-            }
-        }
-    }
-}
-
-/// The address that the last proxy that is not trusted was seen at; the connection's own where none is.
-fn client_address(headers: &HeaderMap, peer: Option<IpAddr>, trusted_proxies: usize) -> Option<IpAddr> {
-    let Some(behind) = trusted_proxies.checked_sub(1) else { return peer };
-    let listed = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let hops: Vec<&str> = listed.flat_map(|value| value.split(',')).map(str::trim).collect();
-    let named = hops.len().checked_sub(behind + 1).and_then(|at| hops[at].parse().ok());
-    named.or(peer)
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn a_client_cannot_say_where_it_comes_from() {
-        let peer: IpAddr = [10, 0, 0, 9].into();
-        for (forwarded, trusted, expected) in [
-            (&["1.1.1.1"][..], 0, "10.0.0.9"),
-            (&["1.1.1.1"], 1, "1.1.1.1"),
-            (&["6.6.6.6, 1.1.1.1"], 1, "1.1.1.1"),
-            (&["6.6.6.6", "1.1.1.1, 10.0.0.8"], 2, "1.1.1.1"),
-            (&["1.1.1.1"], 2, "10.0.0.9"),
-            (&["rubbish"], 1, "10.0.0.9"),
-            (&[], 1, "10.0.0.9"),
-        ] {
-            let mut headers = HeaderMap::new();
-            for value in forwarded {
-                headers.append("x-forwarded-for", HeaderValue::from_static(value));
-            }
-            let address = client_address(&headers, Some(peer), trusted);
-            assert_eq!(
-                address.map(|address| address.to_string()).as_deref(),
-                Some(expected),
-                "{forwarded:?}"
-            );
-        }
+        self.address.map_or_else(by_name, Scope::Address)
     }
 }

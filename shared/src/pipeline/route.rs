@@ -67,7 +67,7 @@ impl<P: Platform> Journey<'_, P> {
         let longest =
             route.to.iter().map(|target| self.config.upstream(target.upstream).timeouts.total).max();
         let longest = self.longest(&asked, longest.unwrap_or_default());
-        let mut reservation = self.reservation(&caller, asked.head, Some(route), estimate, longest);
+        let mut reservation = self.reservation(&caller, Some(route), estimate, longest);
         let (breakers, upstreams) = (breakers(self.config, resolved), upstreams(self.config, resolved));
         let ask =
             Ask { tenant: &caller.tenant, standings: &upstreams, breakers: &breakers, ..Ask::default() };
@@ -75,7 +75,7 @@ impl<P: Platform> Journey<'_, P> {
         let Open { opened, mut found, listener } = open;
         (record.cache, self.cache) = (lookup.status, lookup.status);
         let mut trail = self.admit(docket, record, reservation);
-        trail.address = self.open_address(asked.head);
+        trail.address = self.address;
         trail.prompt_bytes = call.map_or(0, |call| call.prompt_bytes);
         trail.on_disconnect = lookup.on_disconnect(on_disconnect);
         (trail.keeping, trail.most_kept) = (std::mem::take(&mut lookup.keeping), lookup.most);

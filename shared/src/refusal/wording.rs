@@ -46,8 +46,13 @@ impl Refusal {
                 format!("Your key may not use {path} without naming a model.")
             }
             Self::ForeignOrigin { origin } => format!(
-                "This gateway asks for no key, so pages of {origin} open no websocket unless its document names that origin."
+                "This gateway asks for no key, so pages of {origin} may not call it; `server.cors` names those that may."
             ),
+            Self::ForOperators => {
+                "This is for the gateway's operators: show the admin's key, ask at `admin.listen`, or let the \
+                 document make it `public`."
+                    .into()
+            }
             Self::NoWebSocket => {
                 "Websockets are relayed by the native server alone; this gateway runs where connections cannot be handed on.".into()
             }

@@ -20,6 +20,12 @@ use crate::runtime::{Given, Running, Runtime};
 use crate::words::Words;
 use crate::{check, client};
 
+/// Lets the stage read what an operator reads, unless the case says itself who does.
+fn shown(config: String) -> String {
+    let says = config.lines().any(|line| line.starts_with("public"));
+    if says { config } else { format!("public = [\"explain\", \"metrics\", \"ready\"]\n{config}") }
+}
+
 /// Beyond it, what is waited for is taken not to happen.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -113,7 +119,7 @@ impl Stage {
         refusing.bind(([127, 0, 0, 1], 0).into()).map_err(|e| e.to_string())?;
         let refused = refusing.local_addr().map_err(|e| e.to_string())?;
         words.add("refused", format!("http://{refused}"));
-        let given = Given { config: words.spell(&case.config), environment: case.environment.clone() };
+        let given = Given { config: shown(words.spell(&case.config)), environment: case.environment.clone() };
         let gateway = runtime.start(&given).await?;
         words.add("gateway", gateway.address().to_string());
         Ok(Self {
@@ -316,7 +322,9 @@ impl Stage {
 
     async fn metrics(&self) -> Result<Exposition, String> {
         let address = self.gateway.address();
-        let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nhost: {address}\r\nx-weir-admin-key: sk-admin\r\nconnection: close\r\n\r\n"
+        );
         let request = [client::Piece::Bytes(request.into_bytes())];
         let reply = exchange(address, &request, false, Leaving::Never).await?;
         if reply.status == 200 {

@@ -50,7 +50,8 @@ fn main() -> ExitCode {
         eprintln!("a case has an exception for {name}, which is no runtime");
         return ExitCode::FAILURE;
     }
-    let trials = cases.iter().flat_map(|case| runtimes.iter().map(|runtime| trial(case, runtime, &report, &stage)));
+    let trials =
+        cases.iter().flat_map(|case| runtimes.iter().map(|runtime| trial(case, runtime, &report, &stage)));
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     if arguments.list {
         return ExitCode::SUCCESS;

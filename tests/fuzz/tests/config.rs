@@ -76,7 +76,7 @@ fn is_sound(loaded: &Loaded) {
     if config.auth == (Auth::Open { on_any_address: false }) {
         assert!(config.listen.ip().is_loopback());
     }
-    assert!(config.check_listen(config.listen).is_ok());
+    assert!(config.check_listen(config.listen, "--listen").is_ok());
 }
 
 fn are_told(faults: &Faults, text: &str) {

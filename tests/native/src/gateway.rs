@@ -23,6 +23,7 @@ pub struct Launch {
     file: Option<PathBuf>,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    listen: Option<String>,
     stderr: Option<Stdio>,
 }
 
@@ -54,6 +55,13 @@ impl Launch {
         self
     }
 
+    /// Where it listens, in place of a port of loopback.
+    #[must_use]
+    pub fn listen(mut self, address: &str) -> Self {
+        self.listen = Some(address.into());
+        self
+    }
+
     /// Where its log goes, in place of a pipe that is read.
     #[must_use]
     pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
@@ -65,9 +73,13 @@ impl Launch {
     pub async fn say_listening(self) -> Gateway {
         let folder = tempfile::tempdir().unwrap();
         let file = self.file.clone().unwrap_or_else(|| folder.path().join("weir.toml"));
-        let mut command = weir(&["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
+        let listen = self.listen.as_deref().unwrap_or("127.0.0.1:0");
+        let mut command = weir(&["serve", "--listen", listen, "--log-format", "json"]);
         if let Some(document) = &self.document {
-            std::fs::write(&file, document).unwrap();
+            // Tests read what an operator reads, unless they say themselves who does.
+            let says = document.lines().any(|line| line.trim_start().starts_with("public"));
+            let public = if says { "" } else { "public = [\"explain\", \"metrics\", \"ready\"]\n" };
+            std::fs::write(&file, format!("{public}{document}")).unwrap();
         }
         if self.document.is_some() || self.file.is_some() {
             command.arg("--config").arg(&file);

@@ -48,7 +48,7 @@ fn toml(auth: &str) -> String {
 
 fn with_admin(toml: &str) -> Arc<Config> {
     let mut config = config(toml);
-    Arc::get_mut(&mut config).unwrap().admin = Some(KeyHash::of(ADMIN));
+    Arc::get_mut(&mut config).unwrap().admin.hash = Some(KeyHash::of(ADMIN));
     config
 }
 
@@ -435,7 +435,7 @@ fn an_admin_key_is_no_callers_and_a_callers_none() {
     assert_eq!((reply.status, &body(&reply)["error"]["code"]), (401, &json!("invalid_api_key")));
     assert!(!format!("{} {}", traces(&shell, &reply), reply.text()).contains("canary"));
     let mut both = weir_portability::config(&toml(""));
-    Arc::get_mut(&mut both).unwrap().admin = Some(KeyHash::of(CALLER));
+    Arc::get_mut(&mut both).unwrap().admin.hash = Some(KeyHash::of(CALLER));
     let reply = exchange(&shell, &both, signed(get(shell.clock(), BREAKERS), CALLER));
     assert_eq!(reply.status, 401, "a key that is both is a caller's");
     assert!(!format!("{config:?}").contains("canary"));

@@ -273,7 +273,7 @@ fn an_explanation_says_what_was_decided_and_why() {
     assert_eq!(explained(&reply), expected);
     for (label, config, value) in [
         ("not asked for", open(routes), "0"),
-        ("switched off", config(&format!("explain = false\nauth = \"open\"\n{}{routes}", upstreams())), "1"),
+        ("switched off", config(&format!("public = []\nauth = \"open\"\n{}{routes}", upstreams())), "1"),
     ] {
         let shell = self::shell();
         let reply = exchange(&shell, &config, with(call(&shell, "gpt-5"), "x-weir-explain", value));

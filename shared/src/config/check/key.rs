@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use super::{check_model, check_name, limits};
+use super::{check_model, check_name, limits, may_listen, open_to_others, socket};
 use crate::caller::{Caller, KeyHash};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
-use crate::config::{Limits, raw};
+use crate::config::{Admin, Auth, Limits, raw};
 use crate::pattern::Pattern;
 
 /// Each hash once.
@@ -36,20 +36,30 @@ pub(super) fn keys(
     keys
 }
 
-/// The admin's, which opens nothing else: a caller's key that leaks must not open `/admin/…`.
+/// The admin's key opens nothing else: a caller's key that leaks must not open `/admin/…`.
 pub(super) fn admin(
     raw: &raw::Admin,
+    auth: Auth,
     keys: &[(KeyHash, Arc<Caller>)],
     report: &mut Report<'_>,
-) -> Option<KeyHash> {
-    let path = Path::ROOT.key("admin").key("hash");
-    let admin = hash(raw.hash.as_deref(), &path, report)?;
-    if let Some((_, caller)) = keys.iter().find(|(hash, _)| *hash == admin) {
+) -> Admin {
+    let root = Path::ROOT.key("admin");
+    let path = root.key("hash");
+    let written = raw.listen.is_none() || raw.hash.is_some();
+    let admin = if written { hash(raw.hash.as_deref(), &path, report) } else { None };
+    let same = keys.iter().find(|(hash, _)| admin == Some(*hash));
+    if let Some((_, caller)) = same {
         let key = Path::ROOT.key("key").key(&caller.name);
         let problem = Problem::new(format!("{key} has the same hash"));
         report.fault(&path, problem.hint("no caller has the admin's key; `weir key new` makes another"));
     }
-    Some(admin)
+    let path = root.key("listen");
+    let listen = socket(raw.listen.as_deref(), &path, report);
+    // Whoever reaches it may call as well.
+    if let Some(listen) = listen.filter(|listen| !may_listen(auth, *listen)) {
+        report.fault(&path, open_to_others(listen));
+    }
+    Admin { hash: admin, listen }
 }
 
 fn key(

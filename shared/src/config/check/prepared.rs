@@ -26,8 +26,8 @@ use crate::config::raw::{self, ApiKey, BaseUrl, Setting};
 use crate::config::report::Report;
 use crate::config::source::{self, Document, Lines, Surroundings};
 use crate::config::{
-    Auth, Config, Credential, Dialect, HeaderNames, Limits, Passthrough, Route, Server, Terminator, Timeouts,
-    Upstream, UpstreamId,
+    Admin, Auth, Config, Credential, Dialect, HeaderNames, Limits, Passthrough, Public, Route, Server,
+    Terminator, Timeouts, Upstream, UpstreamId,
 };
 use crate::overload::Concurrency;
 use crate::pack::{self, Garbled};
@@ -65,7 +65,7 @@ pub struct Prepared {
 struct Draft {
     listen: SocketAddr,
     auth: Auth,
-    explain: bool,
+    public: Public,
     server: Server,
     upstreams: Vec<UpstreamDraft>,
     aliases: BTreeMap<String, String>,
@@ -75,7 +75,7 @@ struct Draft {
     defaults: DefaultsDraft,
     limits: Limits,
     store: raw::Store,
-    admin: Option<KeyHash>,
+    admin: Admin,
 }
 
 /// What calls are given that leave it to the gateway, with numbers and variables as they were written.
@@ -162,13 +162,13 @@ impl Config {
             return Err(report.into_faults());
         };
         let Config {
-            listen, auth, explain, server, aliases, routes, passthrough, keys, limits, admin, ..
+            listen, auth, public, server, aliases, routes, passthrough, keys, limits, admin, ..
         } = config;
         let keys = keys.into_keys();
         let draft = Draft {
             listen,
             auth,
-            explain,
+            public,
             server,
             upstreams,
             aliases,
@@ -192,7 +192,7 @@ pub(super) fn load(document: &Document<'_>, surroundings: &dyn Surroundings) -> 
         let document = document.name.to_owned();
         Faults::new(vec![Fault { document, line: None, path: String::new(), problem, hint }], None)
     })?;
-    let Draft { listen, auth, explain, server, upstreams, aliases, mut routes, .. } = draft;
+    let Draft { listen, auth, public, server, upstreams, aliases, mut routes, .. } = draft;
     let Draft { passthrough, keys, defaults, limits, store, admin, .. } = draft;
     let mut report = Report::new(document.name, Lines::Prepared);
     let store = store::store(&store, surroundings, &mut report);
@@ -210,7 +210,7 @@ pub(super) fn load(document: &Document<'_>, surroundings: &dyn Surroundings) -> 
     let config = Config {
         listen,
         auth,
-        explain,
+        public,
         server,
         upstreams,
         aliases,

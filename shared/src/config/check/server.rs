@@ -35,6 +35,12 @@ pub(super) fn server(raw: &raw::Server, auth: Auth, report: &mut Report<'_>) -> 
     let max_n = number("max_n", raw.max_n, 128, (1, 1_000_000));
     let workers = number("workers", raw.workers, 0, (0, 1024)) as usize;
     let trusted_proxies = number("trusted_proxies", raw.trusted_proxies, 0, (0, 16)) as usize;
+    let max_connections = number("max_connections", raw.max_connections, 10_000, (1, 1_000_000));
+    let usual = if trusted_proxies == 0 { 1000.min(max_connections) } else { max_connections };
+    let by_address = raw.max_connections_per_address;
+    let max_connections_per_address =
+        number("max_connections_per_address", by_address, usual, (1, 1_000_000)) as usize;
+    let max_connections = max_connections as usize;
     let max_body = raw.max_body.map_or(32 << 20, |size| size.0);
     if !(1..=1 << 30).contains(&max_body) {
         report.fault(&path.key("max_body"), "must be at least 1 byte and at most 1GiB");
@@ -60,6 +66,8 @@ pub(super) fn server(raw: &raw::Server, auth: Auth, report: &mut Report<'_>) -> 
         grace,
         workers,
         trusted_proxies,
+        max_connections,
+        max_connections_per_address,
         concurrency,
         idempotency,
         max_event,

@@ -176,7 +176,7 @@ async fn a_web_page_gives_no_orders() {
         let headers = [key, origin, ("content-type", kind)];
         let asked = Asked { method: Method::POST, path: &path, headers: &headers, body };
         let answer = send(&gateway, asked).await;
-        assert_eq!(answer.status, 415, "{kind}");
+        assert_eq!(answer.status, 403, "{kind}");
         assert!(allows_nothing(&answer.headers), "{kind}");
     }
     // It asks first.

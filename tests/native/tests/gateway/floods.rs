@@ -11,7 +11,7 @@ use weir_native_tests::{Gateway, SIMULATED};
 
 const ENHANCE_YOUR_CALM: u8 = 11;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
@@ -46,7 +46,7 @@ async fn is_calmed(address: SocketAddr, most: u32, frames: impl Fn(u32) -> Vec<u
 }
 
 /// `GET /health` on a stream of its own; in HPACK's static table and literals.
-fn request(number: u32) -> Vec<u8> {
+pub(crate) fn request(number: u32) -> Vec<u8> {
     let block = [&[0x82, 0x86, 0x04, 7][..], b"/health", &[0x01, 9], b"localhost"].concat();
     frame(1, 5, 2 * number + 1, &block)
 }

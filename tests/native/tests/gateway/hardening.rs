@@ -72,7 +72,7 @@ fn table() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
             format!("GET http://evil.example/v1/models HTTP/1.1\r\n{OWN}\r\n"),
             &[400, 403, 404],
         ),
-        text("a tunnel", format!("CONNECT evil.example:443 HTTP/1.1\r\n{OWN}\r\n"), &[400, 404, 405]),
+        text("a tunnel", format!("CONNECT evil.example:443 HTTP/1.1\r\n{OWN}\r\n"), &[400, 403, 404, 405]),
         text("all options", format!("OPTIONS * HTTP/1.1\r\n{OWN}\r\n"), &[400, 404, 405]),
         text("a preface with rubbish behind it", format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{huge}"), &[0]),
         text("a path up and out", format!("GET /v1/files/../../x HTTP/1.1\r\n{OWN}\r\n"), &[404]),

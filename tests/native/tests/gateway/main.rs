@@ -9,6 +9,7 @@ mod bounds;
 mod cache;
 mod cache_memory;
 mod cli;
+mod connections;
 mod credentials;
 mod drain;
 mod faults;

@@ -8,8 +8,8 @@ use crate::cache::{self, Sharing};
 use crate::caller::Caller;
 use crate::config::raw::{self, ApiKey, BaseUrl, FromEnv, FromVariable, Setting, Share, Size, Time};
 use crate::config::{
-    Auth, Condition, Dialect, OnDisconnect, Passthrough, Pick, Retry, Route, Server, Sticky, Target,
-    Terminator, Timeouts, UpstreamId, WebSocket,
+    Admin, Auth, Condition, Dialect, OnDisconnect, Passthrough, Pick, Public, Retry, Route, Server, Sticky,
+    Target, Terminator, Timeouts, UpstreamId, WebSocket,
 };
 use crate::endpoint::PathPattern;
 use crate::overload::{Bound, Concurrency, Priority};
@@ -17,7 +17,7 @@ use crate::pack::{Garbled, Pack, Packer, Unpacker, packed};
 use crate::pattern::Pattern;
 
 packed!(struct Draft {
-    listen, auth, explain, server, upstreams, aliases, routes, passthrough, keys, defaults, limits, store,
+    listen, auth, public, server, upstreams, aliases, routes, passthrough, keys, defaults, limits, store,
     admin,
 } if Self::is_sound);
 // The simulated provider has no address, so nothing is written that speaks to it.
@@ -26,10 +26,12 @@ packed!(struct UpstreamDraft {
     terminator, proxy, forward_headers, return_headers,
 } if |upstream| !matches!(upstream.dialect, Dialect::Simulated));
 packed!(struct Server {
-    max_body, max_depth, max_n, header_timeout, body_timeout, grace, workers, trusted_proxies, concurrency,
-    idempotency, max_event, cors, websocket,
+    max_body, max_depth, max_n, header_timeout, body_timeout, grace, workers, trusted_proxies, max_connections,
+    max_connections_per_address, concurrency, idempotency, max_event, cors, websocket,
 });
 packed!(struct WebSocket { total, idle });
+packed!(struct Admin { hash, listen });
+packed!(struct Public { explain, metrics, ready });
 packed!(struct Route {
     pattern, to, fallback, fallback_on, pick, sticky, on_disconnect, retry, advertise, limits, breaker, cache,
     hold_back, keep_alive,

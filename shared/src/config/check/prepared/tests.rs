@@ -16,7 +16,7 @@ const OF_CLUSTERS: &str = include_str!("../../../../../k8s/base/weir.toml");
 const FULL: &str = r#"
 listen = "127.0.0.1:8081"
 auth = "open"
-explain = false
+public = []
 passthrough = { upstream = "a", paths = ["/v1/rerank", "/v1/x/*/y", "/v1/z/**"], models = ["m-*"] }
 [server]
 cors = { origins = ["https://app.example", "http://localhost:*"] }
