@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
+use weir::admission::Admission;
 use weir::breaker::Report;
 use weir::config::Upstream;
 use weir::control::{Entry, Listing, Order, Unheeded};
@@ -43,6 +44,7 @@ pub(crate) struct Process {
     local: Mutex<Store>,
     flights: Flights,
     limiters: Limiters,
+    admission: Admission,
     usage_refusals: UsageRefusals,
     readings: Readings,
     pub(crate) metrics: Metrics,
@@ -76,6 +78,7 @@ impl Process {
             local: Mutex::new(Store::new(Instant::default(), 0)),
             flights: Flights::default(),
             limiters: Limiters::default(),
+            admission: Admission::default(),
             usage_refusals: UsageRefusals::default(),
             readings: Readings::default(),
             metrics: Metrics::default(),
@@ -335,6 +338,10 @@ impl Platform for Native {
 
     fn flights(&self) -> Option<&Flights> {
         Some(&self.process.flights)
+    }
+
+    fn admission(&self) -> &Admission {
+        &self.process.admission
     }
 
     fn limiters(&self) -> Option<&Limiters> {

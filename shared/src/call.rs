@@ -211,7 +211,8 @@ impl Call {
 
     /// What to reserve: the prompt and the longest answer.
     pub fn estimate(&self, operation: Operation) -> Estimate {
-        let prompt = Tokens::estimate(self.prompt_bytes);
+        // All of the body: what is not read here may be a prompt to whoever reads it.
+        let prompt = Tokens::estimate(self.body.len());
         let plus = |output| Tokens(prompt.0.saturating_add(output));
         let output = self.max_output.map(|output| output.saturating_mul(self.choices));
         match (operation, output) {

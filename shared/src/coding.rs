@@ -60,6 +60,16 @@ pub enum Fault {
 }
 
 impl Coding {
+    /// As a `content-encoding` names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
+
     /// The one coding that a `content-encoding` names.
     pub fn named(name: &str) -> Option<Self> {
         match name.trim().to_ascii_lowercase().as_str() {

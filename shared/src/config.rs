@@ -182,6 +182,11 @@ pub enum Auth {
 pub struct Server {
     /// Bytes of a request body that is read to be routed, after decoding. Default 32 MiB.
     pub max_body: u64,
+    /// Bytes of request bodies that are held at the same time, as they come and decoded. Default 256 MiB, and eight
+    /// times `max_body` where that is more.
+    pub max_buffered: u64,
+    /// Bytes a second that a body comes in on average, behind the first ten seconds; 0 asks for none. Default 1 KiB.
+    pub min_upload_rate: u64,
     /// Nesting of a JSON body. Default 64.
     pub max_depth: u32,
     /// Choices one call may ask for (`n`). Default 128.

@@ -8,6 +8,7 @@
 pub mod account;
 mod address;
 mod admin;
+pub mod admission;
 pub mod breaker;
 pub mod cache;
 pub mod call;

@@ -1,6 +1,7 @@
 //! The life of a request: bytes in, parse, identify, open, plan, attempt, reply, close.
 
 mod answer;
+mod arrival;
 mod attempt;
 mod attempts;
 mod call;
@@ -27,6 +28,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::account::Left;
+use crate::admission::Place;
 use crate::cache::Status;
 use crate::config::Config;
 use crate::cors::Grant;
@@ -102,6 +104,10 @@ struct Journey<'a, P: Platform> {
     priority: Priority,
     /// Its place among the calls of the process.
     slot: Option<Slot>,
+    /// Its place among the calls of its caller.
+    place: Option<Place>,
+    /// Until it is admitted.
+    docket: Docket<P>,
     /// What the cache had to do with it.
     cache: Option<Status>,
     degraded: Option<Degraded>,
@@ -142,6 +148,8 @@ async fn respond<P: Platform>(
         left: Left::default(),
         priority: Priority::default(),
         slot: None,
+        place: None,
+        docket,
         cache: None,
         degraded: None,
         cors: config
@@ -151,7 +159,8 @@ async fn respond<P: Platform>(
             .filter(|_| !admin::is_asked(&config, &head))
             .map(|cors| cors.grant(&head)),
     };
-    let answer = journey.serve(&head, upload, docket).await;
+    let answer = journey.serve(&head, upload).await;
+    let answer = journey.charge_refused(answer, &head).await;
     let response = journey.dress(answer);
     if head.method == Method::HEAD { headless(response) } else { response }
 }
@@ -175,12 +184,7 @@ fn is_read(method: &Method) -> bool {
 }
 
 impl<P: Platform> Journey<'_, P> {
-    async fn serve(
-        &mut self,
-        head: &Parts,
-        upload: P::Upload,
-        docket: Docket<P>,
-    ) -> Result<Response<Body<P>>, Refusal> {
+    async fn serve(&mut self, head: &Parts, upload: P::Upload) -> Result<Response<Body<P>>, Refusal> {
         let path = || head.uri.path().to_owned();
         let method = || head.method.clone();
         let is_looked_at = matches!(head.uri.path(), "/health" | "/ready" | METRICS);
@@ -222,9 +226,13 @@ impl<P: Platform> Journey<'_, P> {
         self.caller.clone_from(&caller.name);
         self.address = client_address::of(self.config, head)?;
         match &address.endpoint {
-            Endpoint::Call(operation) => self.call(*operation, &address, head, caller, upload, docket).await,
+            Endpoint::Call(operation) => {
+                self.arrive(&caller, head)?;
+                self.call(*operation, &address, head, caller, upload).await
+            }
             Endpoint::Passthrough(kind) => {
-                self.pass_through(*kind, &address, head, caller, upload, docket).await
+                self.arrive(&caller, head)?;
+                self.pass_through(*kind, &address, head, caller, upload).await
             }
             Endpoint::Models => Ok(json(StatusCode::OK, listing::all(self.config, &caller))),
             Endpoint::Model(id) => Ok(json(StatusCode::OK, listing::one(self.config, &caller, id)?)),
@@ -274,10 +282,10 @@ impl<P: Platform> Journey<'_, P> {
     }
 
     /// From here on the request is settled, whatever happens to it.
-    fn admit(&mut self, docket: Docket<P>, record: Record, reservation: Reservation) -> Trail<P> {
+    fn admit(&mut self, record: Record, reservation: Reservation) -> Trail<P> {
         self.is_admitted = true;
-        let mut trail = docket.admit(self.platform, record, reservation, self.started);
-        trail.slot = self.slot.take();
+        let mut trail = self.docket.admit(self.platform, record, reservation, self.started);
+        (trail.slot, trail.place) = (self.slot.take(), self.place.take());
         trail
     }
 

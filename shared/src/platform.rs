@@ -21,6 +21,7 @@ pub use self::connect_fault::ConnectFault;
 pub(crate) use self::lease::MOST_OVERHEARD;
 pub use self::lease::{Lease, Leased, Mark, Overheard, Piece, Release, Renewed};
 use crate::account::{Denied, Left, Scope, Want};
+use crate::admission::Admission;
 use crate::breaker::{Gate, Outcome, Policies};
 use crate::cache::{Entry, Freshness, Place, Window};
 use crate::config::{Condition, Limits, Upstream, UpstreamId};
@@ -137,6 +138,10 @@ pub trait Platform: Clone + Unpin + 'static {
 
     /// Who waits for whom. `None` where one request cannot wake another.
     fn limiters(&self) -> Option<&Limiters>;
+
+    /// What was let in here, and how much of it is held. A process or an isolate has one for all of its requests;
+    /// where an instance lives for one request, it bounds that one alone.
+    fn admission(&self) -> &Admission;
 
     /// Which deployments refuse to be asked for usage. `None` where one request knows nothing of another: each
     /// then learns it anew.

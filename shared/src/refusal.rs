@@ -21,6 +21,7 @@ pub(crate) use self::cause::Cause;
 pub use self::rejection::Rejection;
 pub(crate) use self::upstream_error::{LARGEST_ERROR, UpstreamError};
 use crate::account::{Denied, Measure};
+use crate::admission::Full;
 use crate::endpoint::Operation;
 use crate::limit::Denial;
 use crate::secret::Secret;
@@ -137,6 +138,10 @@ pub enum Refusal {
     Overloaded {
         retry_after: Duration,
     },
+    /// No more of its body is read: what is held of bodies already is as much as may be.
+    BuffersFull {
+        full: Full,
+    },
     /// The store that counts cannot be reached, and a limit says that nothing is let through then.
     StoreLost,
     /// The client wanted nothing but what is kept.
@@ -203,11 +208,15 @@ impl Refusal {
             Self::UnsupportedMedia { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Rejected(rejection) => rejection.status,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Limited { .. } | Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::UpstreamFailed { .. } | Self::AnswerTooLarge { .. } => StatusCode::BAD_GATEWAY,
-            Self::NoUpstream { .. } | Self::Overloaded { .. } | Self::StoreLost | Self::Unconfigured => {
-                StatusCode::SERVICE_UNAVAILABLE
+            Self::Limited { .. } | Self::RateLimited { .. } | Self::BuffersFull { full: Full::Share } => {
+                StatusCode::TOO_MANY_REQUESTS
             }
+            Self::UpstreamFailed { .. } | Self::AnswerTooLarge { .. } => StatusCode::BAD_GATEWAY,
+            Self::NoUpstream { .. }
+            | Self::Overloaded { .. }
+            | Self::BuffersFull { full: Full::Process }
+            | Self::StoreLost
+            | Self::Unconfigured => StatusCode::SERVICE_UNAVAILABLE,
             Self::IdempotencyConflict | Self::StillRunning | Self::TooManyOverrides { .. } => {
                 StatusCode::CONFLICT
             }
@@ -221,12 +230,15 @@ impl Refusal {
         match self {
             Self::Rejected(told) | Self::RateLimited { told: Some(told), .. } => &told.kind,
             Self::Limited { denied: Denied { measure: Measure::Tokens(_), .. }, .. } => "tokens",
-            Self::Limited { .. } | Self::RateLimited { .. } => "requests",
+            Self::Limited { .. } | Self::RateLimited { .. } | Self::BuffersFull { full: Full::Share } => {
+                "requests"
+            }
             Self::Internal
             | Self::UpstreamFailed { .. }
             | Self::AnswerTooLarge { .. }
             | Self::NoUpstream { .. }
             | Self::Overloaded { .. }
+            | Self::BuffersFull { full: Full::Process }
             | Self::StoreLost
             | Self::Unconfigured => "server_error",
             Self::DeadlinePassed { .. } | Self::Stalled { .. } => "timeout_error",
@@ -275,11 +287,13 @@ impl Refusal {
             Self::NoBreaker { .. } => Some("breaker_not_found"),
             Self::TooManyOverrides { .. } => Some("too_many_overrides"),
             Self::Rejected(told) | Self::RateLimited { told: Some(told), .. } => told.code.as_deref(),
-            Self::Limited { .. } | Self::RateLimited { .. } => Some("rate_limit_exceeded"),
+            Self::Limited { .. } | Self::RateLimited { .. } | Self::BuffersFull { full: Full::Share } => {
+                Some("rate_limit_exceeded")
+            }
             Self::UpstreamFailed { .. } => Some("upstream_error"),
             Self::AnswerTooLarge { .. } => Some("answer_too_large"),
             Self::NoUpstream { .. } => Some("circuit_open"),
-            Self::Overloaded { .. } => Some("overloaded"),
+            Self::Overloaded { .. } | Self::BuffersFull { full: Full::Process } => Some("overloaded"),
             Self::StoreLost => Some("store_unavailable"),
             Self::Unconfigured => Some("not_configured"),
             Self::NotCached => Some("not_cached"),
@@ -385,9 +399,17 @@ impl Refusal {
             },
             Self::RateLimited { retry_after, .. } => *retry_after,
             Self::NoUpstream { retry_after } | Self::Overloaded { retry_after } => Some(*retry_after),
-            Self::StoreLost | Self::Unconfigured | Self::StillRunning => Some(SHORTLY),
+            Self::BuffersFull { .. } | Self::StoreLost | Self::Unconfigured | Self::StillRunning => {
+                Some(SHORTLY)
+            }
             _ => None,
         }
+    }
+
+    /// Whether the request was refused for what it is: one like it will be as well, and is charged.
+    pub(crate) fn is_for_what_it_is(&self) -> bool {
+        let status = self.status();
+        status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS
     }
 
     /// Whether it is for want of an answer from an upstream, so that an older one may stand in for it
@@ -501,6 +523,8 @@ mod tests {
                 "requests",
                 Some("rate_limit_exceeded"),
             ),
+            (Refusal::BuffersFull { full: Full::Share }, 429, "requests", Some("rate_limit_exceeded")),
+            (Refusal::BuffersFull { full: Full::Process }, 503, "server_error", Some("overloaded")),
             (Refusal::Internal, 500, "server_error", None),
             (Refusal::Unconfigured, 503, "server_error", Some("not_configured")),
             (Refusal::UpstreamFailed { problem: "x" }, 502, "server_error", Some("upstream_error")),

@@ -3,6 +3,7 @@
 //! [`Trail`] travels with the request; wherever the request ends, or is dropped, the trail hands the record to
 //! the [`Settlement`], which the shell runs on its own: it outlives a client that leaves.
 
+mod charge;
 mod held;
 mod trail;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use futures_util::future::{join, select};
 
+pub(crate) use self::charge::Charge;
 use self::held::Held;
 use self::trail::Learned;
 pub(crate) use self::trail::{Older, Trail};
@@ -48,6 +50,8 @@ enum Task<P: Platform> {
     Close(Box<Left<P>>),
     /// To make a call that several may listen to, and to close the books of the one who asked first.
     Lead(Box<Lead<P>>),
+    /// To charge a request whose client left before it was admitted.
+    Charge(Charge),
     /// To relay a websocket to its end, and to close its books.
     Session(Box<Session<P>>),
     /// To hold a lease for as long as the books are open, which come behind it.
@@ -83,12 +87,43 @@ enum Rest<P: Platform> {
     Flight(Listener),
 }
 
-/// The two ends of the hand-over: until the request is admitted there is nothing to settle.
-pub(crate) struct Docket<P: Platform>(oneshot::Sender<Task<P>>);
+/// One end of the hand-over. Until the request is admitted there is nothing to settle; if it goes before that, it is
+/// charged.
+pub(crate) struct Docket<P: Platform> {
+    /// Taken as the request is admitted.
+    send: Option<oneshot::Sender<Task<P>>>,
+    charge: Option<Charge>,
+}
+
+impl<P: Platform> Docket<P> {
+    /// From here on the request is charged, even if its client leaves.
+    pub(crate) fn charge_for(&mut self, charge: Charge) {
+        self.charge = Some(charge);
+    }
+
+    /// What the request would be charged; from here on somebody else sees to it.
+    pub(crate) fn take_charge(&mut self) -> Option<Charge> {
+        self.charge.take()
+    }
+}
+
+impl<P: Platform> Drop for Docket<P> {
+    fn drop(&mut self) {
+        if let (Some(send), Some(charge)) = (self.send.take(), self.charge.take()) {
+            // A settlement that nobody runs has no reader, and then nobody keeps books.
+            let _ = send.send(Task::Charge(charge));
+        }
+    }
+}
 
 pub(crate) fn docket<P: Platform>(platform: &P) -> (Docket<P>, Settlement<P>) {
+    let (send, settlement) = hand_over(platform);
+    (Docket { send: Some(send), charge: None }, settlement)
+}
+
+fn hand_over<P: Platform>(platform: &P) -> (oneshot::Sender<Task<P>>, Settlement<P>) {
     let (send, task) = oneshot::channel();
-    (Docket(send), Settlement { platform: platform.clone(), task })
+    (send, Settlement { platform: platform.clone(), task })
 }
 
 impl<P: Platform> Settlement<P> {
@@ -98,12 +133,13 @@ impl<P: Platform> Settlement<P> {
     /// dead.
     pub async fn run(self) {
         let Self { platform, task } = self;
-        // Refused before it was admitted: nothing is owed.
+        // Refused before it was admitted, and charged by then: nothing is owed.
         let Ok(task) = task.await else { return };
         match task {
             // Only where a lease is held is there room for it.
             Task::Hold(held, books) => Box::pin(held.beside(books)).await,
-            task @ (Task::Close(_) | Task::Lead(_) | Task::Relay(..) | Task::Session(_)) => {
+            task
+            @ (Task::Close(_) | Task::Charge(_) | Task::Lead(_) | Task::Relay(..) | Task::Session(_)) => {
                 task.end(&platform).await;
             }
         }
@@ -114,6 +150,8 @@ impl<P: Platform> Task<P> {
     async fn end(self, platform: &P) {
         match self {
             Self::Close(left) => left.close(platform, None).await,
+            // Where the store is lost, so is this.
+            Self::Charge(charge) => drop(charge.make(platform).await),
             Self::Lead(lead) => {
                 // Most requests lead no call, and a call is large.
                 let (books, pilot) = Box::pin(lead.fly()).await;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use weir::Config;
+use weir::admission::Admission;
 use weir::embedded::Store;
 use weir::ledger::{Ending, Record};
 use weir::metrics::{self, Exposition, Family, Sink as _};
@@ -22,6 +23,9 @@ use crate::{js, log, settings};
 /// Requests whose ending is remembered.
 const RECENT: usize = 1024;
 
+/// Bytes of request bodies that an isolate holds at most: it has 128 MiB in all.
+const BUFFERED: u64 = 80 << 20;
+
 pub(crate) struct Isolate {
     config: RefCell<Option<Arc<Config>>>,
     /// The document that was found last, sound or not, and when somebody looked last.
@@ -36,6 +40,7 @@ pub(crate) struct Isolate {
     pub(crate) near: RefCell<Near>,
     pub(crate) usage_refusals: UsageRefusals,
     pub(crate) readings: Readings,
+    pub(crate) admission: Admission,
     pub(crate) metrics: RefCell<Exposition>,
     /// How the last requests ended.
     endings: RefCell<VecDeque<Ending>>,
@@ -54,6 +59,7 @@ thread_local! {
         near: RefCell::default(),
         usage_refusals: UsageRefusals::default(),
         readings: Readings::default(),
+        admission: Admission::with_ceiling(BUFFERED),
         metrics: RefCell::default(),
         endings: RefCell::default(),
         rolls: Cell::new(seed()),

@@ -10,6 +10,7 @@ use futures_util::future::join;
 use http::request::Parts;
 use wasm_bindgen::JsValue;
 use weir::Config;
+use weir::admission::Admission;
 use weir::breaker::Report;
 use weir::config::Upstream;
 use weir::control::{Entry, Listing, Order, Unheeded};
@@ -250,6 +251,10 @@ impl Platform for Edge {
     /// One request of an isolate must not wake another: its I/O would be done in the other's name, and fail.
     fn flights(&self) -> Option<&Flights> {
         None
+    }
+
+    fn admission(&self) -> &Admission {
+        &self.isolate().admission
     }
 
     fn limiters(&self) -> Option<&Limiters> {

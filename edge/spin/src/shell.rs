@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use weir::Platform;
+use weir::admission::Admission;
 use weir::breaker::Report;
 use weir::config::Upstream;
 use weir::control::{Entry, Listing, Order, Unheeded};
@@ -34,6 +35,8 @@ struct Inner {
     store: Store,
     /// What counts for this one request while the store is lost.
     local: RefCell<embedded::Store>,
+    /// Of this one request.
+    admission: Admission,
     /// What has been counted and not been told yet.
     tally: RefCell<Tally>,
 }
@@ -41,7 +44,7 @@ struct Inner {
 impl Shell {
     pub(crate) fn new(store: Store) -> Self {
         let local = RefCell::new(embedded::Store::new(clock::now(), 0));
-        Self(Rc::new(Inner { store, local, tally: RefCell::default() }))
+        Self(Rc::new(Inner { store, local, admission: Admission::default(), tally: RefCell::default() }))
     }
 
     /// Tells what was counted since the books were closed, or without any.
@@ -154,6 +157,10 @@ impl Platform for Shell {
 
     fn flights(&self) -> Option<&Flights> {
         None
+    }
+
+    fn admission(&self) -> &Admission {
+        &self.0.admission
     }
 
     fn limiters(&self) -> Option<&Limiters> {

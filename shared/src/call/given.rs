@@ -216,12 +216,14 @@ mod tests {
             (call.estimate(Operation::Chat), call.temperature)
         };
         let said = r#"{"model":"m","messages":[],"n":3,"max_tokens":4096,"temperature":0.7}"#;
-        let unsaid = r#"{"model":"m","messages":[],"n":3}"#;
+        // As long as the other: all of a body counts.
+        let unsaid = r#"{"model":"m","messages":[],"n":3                                    }"#;
+        assert_eq!(unsaid.len(), said.len());
         assert_eq!(estimate(unsaid, &DEFAULTS), estimate(said, &Defaults::default()));
         let (estimate, temperature) = estimate(unsaid, &DEFAULTS);
         assert_eq!(
             (estimate.least, estimate.wanted, temperature),
-            (Tokens(1 + 3 * 4096), Tokens(1 + 3 * 4096), 700_000)
+            (Tokens(18 + 3 * 4096), Tokens(18 + 3 * 4096), 700_000)
         );
     }
 

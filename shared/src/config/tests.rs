@@ -66,6 +66,8 @@ fn the_least_document_gets_the_defaults() {
     let seconds = Duration::from_secs;
     let server = Server {
         max_body: 32 << 20,
+        max_buffered: 256 << 20,
+        min_upload_rate: 1024,
         max_depth: 64,
         max_n: 128,
         header_timeout: seconds(10),
@@ -130,7 +132,7 @@ fn every_setting_arrives() {
         open_on_any_address = true
         public = []
         passthrough = "two"
-        server = { cors = { origins = ["http://localhost:*"] }, websocket = { total = "24h", idle = "1s" }, max_body = 1000, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m",
+        server = { cors = { origins = ["http://localhost:*"] }, websocket = { total = "24h", idle = "1s" }, max_body = 1000, max_buffered = "1MiB", min_upload_rate = 0, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m",
             grace = "0s", workers = 4, trusted_proxies = 1, max_connections = 5000, max_connections_per_address = 50, concurrency = "unlimited", idempotency = "168h",
             max_event = "64MiB" }
         [upstream.one]
@@ -177,6 +179,8 @@ fn every_setting_arrives() {
     assert_eq!(config.passthrough.upstream, Some(UpstreamId(1)));
     let server = Server {
         max_body: 1000,
+        max_buffered: 1 << 20,
+        min_upload_rate: 0,
         max_depth: 8,
         max_n: 2,
         header_timeout: Duration::from_secs(1),

@@ -21,7 +21,7 @@ use crate::ledger::Record;
 use crate::plan::{self, Candidate, Plan, Resolved, Role};
 use crate::platform::{Ask, Platform};
 use crate::refusal::Refusal;
-use crate::settlement::{Docket, Trail};
+use crate::settlement::Trail;
 use crate::stream::Body;
 use crate::usage::Tokens;
 use crate::{headers, intake, websocket};
@@ -35,25 +35,26 @@ impl<P: Platform> Journey<'_, P> {
         head: &Parts,
         caller: Arc<Caller>,
         upload: P::Upload,
-        docket: Docket<P>,
     ) -> Result<Response<Body<P>>, Refusal> {
         if headers::media_type(&head.headers).as_deref() != Some("application/json") {
             return Err(cargo::not_json());
         }
-        self.wait_for_turn(caller.priority).await?;
-        let body = intake::collect(self.platform, &self.config.server, &head.headers, upload).await?;
+        let holder = self.holder(&caller);
+        let body =
+            intake::collect(self.platform, &self.config.server, &holder, &head.headers, upload).await?;
         let mut call = Call::parse(operation, address.deployment.as_deref(), body, self.bounds())?;
         let model = call.model.clone();
         let queried = cargo::queried(head)?;
         if queried.is_some_and(|queried| queried.model != model) {
             return Err(cargo::names_two());
         }
+        self.wait_for_turn(caller.priority).await?;
         let mut record = self.record(operation.name(), caller.clone());
         record.streamed = call.stream;
         let resolved = if model.is_empty() {
             let Some(resolved) = plan::resolve_unnamed(self.config, &caller) else {
                 let asked = Asked { head, address, cargo: Cargo::Call { operation, call } };
-                return self.ask_passthrough(Unlisted::AnyModel, asked, record, docket).await;
+                return self.ask_passthrough(Unlisted::AnyModel, asked, record).await;
             };
             resolved
         } else {
@@ -64,7 +65,7 @@ impl<P: Platform> Journey<'_, P> {
             explanation.filled(call.given());
         }
         let asked = Asked { head, address, cargo: Cargo::Call { operation, call } };
-        self.route(&model, &resolved, asked, record, docket).await
+        self.route(&model, &resolved, asked, record).await
     }
 
     /// A path that is not understood: routed by the model it names, if it names one.
@@ -75,23 +76,22 @@ impl<P: Platform> Journey<'_, P> {
         head: &Parts,
         caller: Arc<Caller>,
         upload: P::Upload,
-        docket: Docket<P>,
     ) -> Result<Response<Body<P>>, Refusal> {
         let is_websocket = websocket::is_relayed(head, address);
         if is_websocket {
             self.check_websocket(head)?;
         }
-        self.wait_for_turn(caller.priority).await?;
         let (model, cargo) = self.read_passthrough(kind.bodies, address, head, &caller, upload).await?;
+        self.wait_for_turn(caller.priority).await?;
         let record = self.record(if is_websocket { "realtime" } else { "passthrough" }, caller.clone());
         let asked = Asked { head, address, cargo };
         let Some(model) = model else {
             // Behind its handshake a session may name any.
             let unlisted = if is_websocket { Unlisted::AnyModel } else { Unlisted::Nothing };
-            return self.ask_passthrough(unlisted, asked, record, docket).await;
+            return self.ask_passthrough(unlisted, asked, record).await;
         };
         let resolved = self.resolve(&caller, &model)?;
-        self.route(&model, &resolved, asked, record, docket).await
+        self.route(&model, &resolved, asked, record).await
     }
 
     /// Refuses a websocket that cannot be relayed, before anything is held for it.
@@ -114,7 +114,6 @@ impl<P: Platform> Journey<'_, P> {
         unlisted: Unlisted,
         asked: Asked<'_, P::Upload>,
         record: Record,
-        docket: Docket<P>,
     ) -> Result<Response<Body<P>>, Refusal> {
         let (head, operation) = (asked.head, asked.cargo.operation());
         let path = || head.uri.path().to_owned();
@@ -140,7 +139,7 @@ impl<P: Platform> Journey<'_, P> {
         let breaker = config.name.clone();
         let ask = Ask { tenant: &caller.tenant, breakers: std::slice::from_ref(&breaker), ..Ask::default() };
         let opened = self.open(ask, &mut reservation, head.uri.path()).await?;
-        let mut trail = self.admit(docket, record, reservation);
+        let mut trail = self.admit(record, reservation);
         trail.address = self.address;
         trail.prompt_bytes = prompt_bytes;
         let gate = opened.gates.first().copied().unwrap_or(Gate::Closed);

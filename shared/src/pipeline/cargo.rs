@@ -242,7 +242,9 @@ impl<P: Platform> Journey<'_, P> {
             Some(Readable::Form) => multipart::boundary(&head.headers)?.map(str::to_owned),
             Some(Readable::Json | Readable::Pairs) | None => None,
         };
-        let body = intake::collect(self.platform, &self.config.server, &head.headers, upload).await?;
+        let holder = self.holder(caller);
+        let body =
+            intake::collect(self.platform, &self.config.server, &holder, &head.headers, upload).await?;
         match (readable, boundary) {
             (Some(Readable::Form), Some(boundary)) => self.read_form(body, boundary, deployment, caller),
             // A multipart body of another kind has no boundary that is read.

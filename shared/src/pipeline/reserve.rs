@@ -4,17 +4,21 @@ use std::time::Duration;
 
 use super::turn::{self, Turn};
 use super::{Degraded, Journey};
-use crate::account::{Scope, Want};
+use crate::account::{Denied, Measure, Scope, Want};
 use crate::call::Estimate;
 use crate::caller::Caller;
 use crate::config::{Limits, OnStoreLoss, Route};
 use crate::overload::Priority;
-use crate::platform::{Ask, Held, Opened, Platform, Reservation};
+use crate::platform::{Ask, Held, Opened, Platform, Reservation, StoreLost};
 use crate::refusal::Refusal;
 use crate::usage::Tokens;
 
 /// Behind its deadline a request has this long to settle before its hold ends by itself.
 pub(super) const SETTLE: Duration = Duration::from_mins(1);
+
+/// How long an end takes to reach the store: it is asked again behind each of these.
+const SETTLING: [Duration; 3] =
+    [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(75)];
 
 impl<P: Platform> Journey<'_, P> {
     /// What `caller` reserves in its own account and, where the route is limited, in the route's.
@@ -61,7 +65,9 @@ impl<P: Platform> Journey<'_, P> {
         reservation: &mut Reservation,
         model: &str,
     ) -> Result<Opened, Refusal> {
-        let opened = self.platform.open(Ask { reservation: Some(reservation), ..ask }).await;
+        // From here on the store sees to it.
+        drop(self.docket.take_charge());
+        let opened = self.ask_store(ask, reservation).await;
         let opened = if let Ok(opened) = opened {
             opened
         } else {
@@ -72,10 +78,34 @@ impl<P: Platform> Journey<'_, P> {
             self.platform.open_locally(Ask { reservation: Some(reservation), ..ask })
         };
         self.left = opened.left;
+        self.note_opened(reservation, &opened);
         match opened.denied {
             Some(denied) => Err(Refusal::Limited { model: model.to_owned(), denied }),
             None => Ok(opened),
         }
+    }
+
+    /// Asks once more where calls are still counted that have ended: a client may have the last byte of an answer before
+    /// the store knows of it, and may call again at once. In this process nobody has more calls under way than
+    /// he may, so whoever does not keep to his limit elsewhere does not ask much more often for it.
+    async fn ask_store(&self, ask: Ask<'_>, reservation: &Reservation) -> Result<Opened, StoreLost> {
+        let mut ask = Ask { reservation: Some(reservation), ..ask };
+        let mut opened = self.platform.open(ask).await?;
+        for pause in SETTLING {
+            let Some(Denied { measure: Measure::Concurrent(most), .. }) = opened.denied else { break };
+            let is_own = |(scope, limits): &(Scope, Limits)| {
+                limits.concurrent == Some(most)
+                    && self.place.as_ref().is_some_and(|place| place.scope() == scope)
+            };
+            if !reservation.scopes.iter().any(is_own) {
+                break;
+            }
+            self.platform.sleep(pause).await;
+            // What was to be given back has been.
+            ask.anew = false;
+            opened = self.platform.open(ask).await?;
+        }
+        Ok(opened)
     }
 
     /// What is reserved in the process, as long as the store is lost; `None` where a limit says that nothing is
@@ -93,7 +123,7 @@ impl<P: Platform> Journey<'_, P> {
         Some(Reservation { want: reservation.want, scopes, held: Held::Locally })
     }
 
-    fn scope(&self, caller: &Caller) -> Scope {
+    pub(super) fn scope(&self, caller: &Caller) -> Scope {
         let by_name = || Scope::Caller { tenant: caller.tenant.clone(), name: caller.name.clone() };
         self.address.map_or_else(by_name, Scope::Address)
     }

@@ -22,7 +22,7 @@ use crate::ledger::{Ending, Record};
 use crate::plan::{self, Chance, Known, Plan, Resolved};
 use crate::platform::{Ask, Leased, Opened, Platform};
 use crate::refusal::Refusal;
-use crate::settlement::{Docket, Older, Trail};
+use crate::settlement::{Older, Trail};
 use crate::stream::Body;
 
 /// A request whose books are open, and all that is known of it.
@@ -45,7 +45,6 @@ impl<P: Platform> Journey<'_, P> {
         resolved: &Resolved,
         asked: Asked<'_, P::Upload>,
         mut record: Record,
-        docket: Docket<P>,
     ) -> Result<Response<Body<P>>, Refusal> {
         let route = &self.config.routes[resolved.route];
         model.clone_into(&mut record.model);
@@ -74,7 +73,7 @@ impl<P: Platform> Journey<'_, P> {
         let open = self.open_call(ask, &mut lookup, &mut reservation, (model, call)).await?;
         let Open { opened, mut found, listener } = open;
         (record.cache, self.cache) = (lookup.status, lookup.status);
-        let mut trail = self.admit(docket, record, reservation);
+        let mut trail = self.admit(record, reservation);
         trail.address = self.address;
         trail.prompt_bytes = call.map_or(0, |call| call.prompt_bytes);
         trail.on_disconnect = lookup.on_disconnect(on_disconnect);

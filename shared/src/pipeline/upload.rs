@@ -13,7 +13,7 @@ use super::attempt::Errand;
 use super::failure::Failure;
 use crate::breaker::Blame;
 use crate::config::Upstream;
-use crate::intake::SLOWEST_BYTES_PER_SECOND;
+use crate::intake::Pace;
 use crate::ledger::Ending;
 use crate::platform::{Payload, Platform, Progress, SendFault, Stage};
 use crate::refusal::Refusal;
@@ -22,8 +22,9 @@ use crate::time::Instant;
 /// How long each side may take.
 #[derive(Clone, Copy, Debug)]
 struct Patience {
-    /// For the client: without a byte, and in all beside what its bytes allow for.
+    /// For the client: without a byte, and in all.
     body: Duration,
+    pace: Pace,
     /// For the upstream to take what is here.
     idle: Duration,
     first_byte: Duration,
@@ -71,7 +72,7 @@ impl Watch {
         let (allowed, late) = match stage {
             Stage::Awaited => {
                 // The slowest client that is waited for, as with any other body.
-                let earned = patience.body + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND);
+                let earned = patience.pace.allows(bytes);
                 (patience.body.min(earned.saturating_sub(self.awaited)), Late::Client)
             }
             Stage::Broken => (Duration::ZERO, Late::Client),
@@ -102,6 +103,7 @@ impl<P: Platform> Errand<'_, P> {
     ) -> Result<Response<P::Download>, Failure> {
         let patience = Patience {
             body: self.config.server.body_timeout,
+            pace: Pace::of(&self.config.server),
             idle: upstream.timeouts.idle,
             first_byte: upstream.timeouts.whole,
             deadline: self.deadline,
@@ -165,7 +167,7 @@ mod tests {
 
     fn patience(total: u64) -> Patience {
         let [body, idle, first_byte] = [30, 60, 120].map(Duration::from_secs);
-        Patience { body, idle, first_byte, deadline: at(total) }
+        Patience { body, pace: Pace::new(body, 0), idle, first_byte, deadline: at(total) }
     }
 
     /// What comes of looking at each of these seconds.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::Refusal;
 use crate::account::{Denied, Measure};
+use crate::admission::Full;
 use crate::limit::Denial;
 use crate::time::go_duration;
 
@@ -87,6 +88,12 @@ impl Refusal {
             }
             Self::NoUpstream { .. } => "No upstream for this model is available at the moment.".into(),
             Self::Overloaded { .. } => "Too many requests at the same time; this one was not begun.".into(),
+            Self::BuffersFull { full: Full::Share } => "The request bodies that are under way for you hold as much \
+                memory as they may; this one was not read to its end."
+                .into(),
+            Self::BuffersFull { full: Full::Process } => "The request bodies that are under way hold as much memory \
+                as they may; this one was not read to its end."
+                .into(),
             Self::StoreLost => {
                 "Limits cannot be checked at the moment, so nothing is let through; try again shortly.".into()
             }

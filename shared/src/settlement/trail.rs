@@ -8,7 +8,8 @@ use futures_channel::oneshot;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{StatusCode, response};
 
-use super::{Docket, Held, Left, Rest, Settlement, Task, docket, entry};
+use super::{Docket, Held, Left, Rest, Settlement, Task, entry, hand_over};
+use crate::admission::Place;
 use crate::breaker::{FaultScope, Outcome, Policies};
 use crate::cache::{Entry, Form, Status};
 use crate::caller::Caller;
@@ -45,6 +46,8 @@ pub(crate) struct Trail<P: Platform> {
     pub(crate) witness: Option<Listener>,
     /// Its place among the calls of the process.
     pub(crate) slot: Option<Slot>,
+    /// Its place among the calls of its caller.
+    pub(crate) place: Option<Place>,
     /// Where the client is, at a gateway that everybody may use.
     pub(crate) address: Option<IpAddr>,
 }
@@ -98,7 +101,7 @@ impl Learned {
 impl<P: Platform> Docket<P> {
     /// The request is admitted.
     pub(crate) fn admit(
-        self,
+        &mut self,
         platform: &P,
         record: Record,
         reservation: Reservation,
@@ -108,7 +111,7 @@ impl<P: Platform> Docket<P> {
             platform: platform.clone(),
             reservation,
             learned: Learned::default(),
-            hand_over: Some((self.0, Box::new(record))),
+            hand_over: self.send.take().map(|send| (send, Box::new(record))),
             started,
             prompt_bytes: 0,
             on_disconnect: OnDisconnect::Cancel,
@@ -117,6 +120,7 @@ impl<P: Platform> Docket<P> {
             older: Older::None,
             witness: None,
             slot: None,
+            place: None,
             address: None,
         }
     }
@@ -201,7 +205,7 @@ impl<P: Platform> Trail<P> {
     /// The call is made by the settlement, and its books are closed behind it.
     pub(crate) fn lead(mut self, lead: impl FnOnce(Self, Settlement<P>) -> Lead<P>) {
         let Some((send, record)) = self.hand_over.take() else { return };
-        let (Docket(inner), books) = docket(&self.platform);
+        let (inner, books) = hand_over(&self.platform);
         self.hand_over = Some((inner, record));
         // If nobody runs it, whoever listens hears of an error.
         let _ = send.send(Task::Lead(Box::new(lead(self, books))));
@@ -211,7 +215,7 @@ impl<P: Platform> Trail<P> {
     /// the calls of the process; how long it does says nothing of other calls.
     pub(crate) fn open(mut self, mut open: Box<Open<P>>) {
         let Some((send, record)) = self.hand_over.take() else { return };
-        let (Docket(inner), books) = docket(&self.platform);
+        let (inner, books) = hand_over(&self.platform);
         self.hand_over = Some((inner, record));
         self.slot.iter_mut().chain(&mut open.slot).for_each(Slot::lasts);
         let platform = self.platform.clone();
@@ -223,7 +227,7 @@ impl<P: Platform> Trail<P> {
     /// closed.
     pub(crate) fn hold(&mut self, lease: Lease) {
         let Some((send, record)) = self.hand_over.take() else { return };
-        let (Docket(inner), books) = docket(&self.platform);
+        let (inner, books) = hand_over(&self.platform);
         self.hand_over = Some((inner, record));
         self.keeping.lease = Some((lease, Release::Spent));
         // If nobody runs it, the lease ends by itself.
@@ -234,7 +238,7 @@ impl<P: Platform> Trail<P> {
     /// The settlement tells here what a call elsewhere says.
     pub(crate) fn relay(&mut self, relay: Relay<P>) {
         let Some((send, record)) = self.hand_over.take() else { return };
-        let (Docket(inner), books) = docket(&self.platform);
+        let (inner, books) = hand_over(&self.platform);
         self.hand_over = Some((inner, record));
         // If nobody runs it, whoever listens hears of an error.
         let _ = send.send(Task::Relay(Box::new(relay), books));
@@ -360,6 +364,8 @@ impl<P: Platform> Trail<P> {
             *release = Release::Free;
         }
         let left = Left { record: *record, reservation, learned, started, prompt_bytes, keeping, rest };
+        // Free before the client reads the end of its answer, so that it may call again at once.
+        self.place = None;
         // A settlement that nobody runs has no reader, and then nobody keeps books.
         let _ = send.send(Task::Close(Box::new(left)));
     }

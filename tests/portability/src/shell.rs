@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream as _;
 use weir::Platform;
+use weir::admission::Admission;
 use weir::breaker::Report;
 use weir::config::Upstream;
 use weir::control::{Entry, Listing, Order, Unheeded};
@@ -52,6 +53,7 @@ struct Inside {
     flights: Flights,
     usage_refusals: UsageRefusals,
     limiters: Limiters,
+    admission: Admission,
     scripts: Rc<RefCell<BTreeMap<String, VecDeque<Act>>>>,
     opened: Cell<usize>,
     renewed: Cell<usize>,
@@ -94,6 +96,7 @@ impl Default for Shell {
             flights: Flights::default(),
             usage_refusals: UsageRefusals::default(),
             limiters: Limiters::default(),
+            admission: Admission::default(),
             clock,
             rolls: Cell::new(Rolls::Always(0)),
             scripts: Rc::default(),
@@ -129,6 +132,7 @@ impl Shell {
             shares: Cell::new(kind == Kind::Process),
             flights: Flights::default(),
             usage_refusals: UsageRefusals::default(),
+            admission: Admission::default(),
             limiters: Limiters::default(),
             scripts: Rc::clone(&first.scripts),
             opened: Cell::new(0),
@@ -266,7 +270,8 @@ impl Platform for Shell {
         if self.0.is_store_lost.get() {
             return Err(StoreLost);
         }
-        if ask.reservation.is_some() {
+        // What is held no longer than now is a charge for a request that was refused, or never came.
+        if ask.reservation.is_some_and(|reservation| reservation.want.expires > self.now()) {
             self.0.opened.set(self.0.opened.get() + 1);
         }
         Ok(self.0.store.borrow_mut().open(ask, self.now()))
@@ -412,6 +417,10 @@ impl Platform for Shell {
 
     fn flights(&self) -> Option<&Flights> {
         self.0.shares.get().then_some(&self.0.flights)
+    }
+
+    fn admission(&self) -> &Admission {
+        &self.0.admission
     }
 
     fn limiters(&self) -> Option<&Limiters> {

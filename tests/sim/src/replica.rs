@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream as _;
 use weir::Platform;
+use weir::admission::Admission;
 use weir::config::Upstream;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::flight::Flights;
@@ -42,6 +43,7 @@ struct Inside {
     local: Counter,
     flights: Flights,
     limiters: Limiters,
+    admission: Admission,
     /// Calls at each upstream, as it was told of them.
     in_flight: RefCell<BTreeMap<String, i64>>,
 }
@@ -55,6 +57,7 @@ impl Replica {
             life,
             flights: Flights::default(),
             limiters: Limiters::default(),
+            admission: Admission::default(),
             in_flight: RefCell::default(),
         }))
     }
@@ -271,6 +274,10 @@ impl Platform for Replica {
 
     fn flights(&self) -> Option<&Flights> {
         (self.kind() == Kind::Server).then_some(&self.0.flights)
+    }
+
+    fn admission(&self) -> &Admission {
+        &self.0.admission
     }
 
     fn limiters(&self) -> Option<&Limiters> {

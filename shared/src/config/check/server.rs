@@ -14,6 +14,9 @@ use crate::overload::{Bound, Concurrency};
 const CONCURRENCY: Concurrency =
     Concurrency { bound: Bound::Fixed(10_000), queue: 1000, wait: concurrency::WAIT };
 
+/// Of bodies, where the document says nothing and takes none that is large.
+const MAX_BUFFERED: u64 = 256 << 20;
+
 /// No answer is kept for longer to be given again: seven days.
 const LONGEST_IDEMPOTENCY: Duration = Duration::from_hours(7 * 24);
 
@@ -45,6 +48,15 @@ pub(super) fn server(raw: &raw::Server, auth: Auth, report: &mut Report<'_>) -> 
     if !(1..=1 << 30).contains(&max_body) {
         report.fault(&path.key("max_body"), "must be at least 1 byte and at most 1GiB");
     }
+    let max_buffered = raw.max_buffered.map_or(MAX_BUFFERED.max(max_body.saturating_mul(8)), |size| size.0);
+    if !(max_body.saturating_mul(4)..=1 << 40).contains(&max_buffered) {
+        report
+            .fault(&path.key("max_buffered"), "must be at least four times `max_body`, and at most 1024GiB");
+    }
+    let min_upload_rate = raw.min_upload_rate.map_or(1024, |size| size.0);
+    if min_upload_rate > 64 << 10 {
+        report.fault(&path.key("min_upload_rate"), "must be at most 64KiB");
+    }
     let concurrency = match &raw.concurrency {
         None => Some(CONCURRENCY),
         Some(raw) => concurrency::concurrency(raw, CONCURRENCY.queue, &path.key("concurrency"), report),
@@ -59,6 +71,8 @@ pub(super) fn server(raw: &raw::Server, auth: Auth, report: &mut Report<'_>) -> 
     }
     Server {
         max_body,
+        max_buffered,
+        min_upload_rate,
         max_depth,
         max_n,
         header_timeout,

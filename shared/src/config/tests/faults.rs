@@ -194,6 +194,14 @@ fn single_faults_are_told_and_nothing_else() {
         (format!("passthrough.models = []{LEAST}"), "1: passthrough.models: names no model; leave it out"),
         (format!("passthrough.models = [\"\"]{LEAST}"), "1: passthrough.models[0]: a model needs a name"),
         (format!("server.max_depth = 1000{LEAST}"), "1: server.max_depth: must be 1 to 128"),
+        (
+            format!("server.max_buffered = \"127MiB\"{LEAST}"),
+            "1: server.max_buffered: must be at least four times",
+        ),
+        (
+            format!("server.min_upload_rate = \"1MiB\"{LEAST}"),
+            "1: server.min_upload_rate: must be at most 64KiB",
+        ),
         (format!("server.max_body = 0{LEAST}"), "1: server.max_body: must be at least"),
         (
             more("[upstream.one.timeout]\nconnect = \"700s\""),
