@@ -6,6 +6,7 @@ pub(crate) mod accounts;
 pub(crate) mod answers;
 pub(crate) mod breakers;
 pub(crate) mod leases;
+mod shares;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -128,7 +129,8 @@ impl Store {
         self.accounts.undo(scopes, Want { tokens: Tokens(0), ..*want }, now);
         let repeat = repeat.map(|repeat| (*repeat, Duration::ZERO));
         let keeping = Keeping { repeat, ..Keeping::default() };
-        self.answers.keep(&keeping, want.id, now);
+        // Nothing is kept: its key is free again.
+        self.answers.keep("", &keeping, want.id, now);
     }
 
     /// How the upstreams of these names stand.
@@ -201,7 +203,7 @@ impl Store {
         let Reservation { want, scopes, .. } = &closing.reservation;
         self.accounts.settle(scopes, *want, closing.used, now);
         let id = closing.reservation.want.id;
-        self.answers.keep(&closing.keeping, id, now);
+        self.answers.keep(&closing.record.caller.tenant, &closing.keeping, id, now);
         if let Some((lease, release)) = &closing.keeping.lease {
             self.leases.release(lease, *release, id, now);
         }

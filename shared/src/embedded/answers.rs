@@ -1,32 +1,25 @@
-//! Answers in one process: the cache, and what was answered to an `Idempotency-Key`. Both are bounded by bytes.
+//! Answers in one process: the cache, and what was answered to an `Idempotency-Key`. Both are bounded by bytes, and in both
+//! whoever keeps the most makes room.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quick_cache::Weighter;
-use quick_cache::unsync::{Cache, DefaultLifecycle};
-
+use super::shares::Shares;
 use crate::cache::{Entry, Freshness};
 use crate::fingerprint::Fingerprint;
 use crate::pack::packed;
 use crate::platform::{Keeping, Recall, Recalled, Repeat, Repeated};
 use crate::time::Instant;
 
-/// What an entry is expected to weigh; only how much is set aside at first depends on it.
-const USUAL_WEIGHT: u64 = 4096;
-
 /// While somebody fetches a new answer, nobody else does, unless it takes longer than this.
 pub(crate) const REFRESH_LEASE: Duration = Duration::from_mins(1);
-
-type Kept = Cache<Fingerprint, Stored, Bytes, Prefix, DefaultLifecycle<Fingerprint, Stored>>;
 
 /// The answers of an embedded store. The steps are synchronous; whoever shares it locks it.
 #[derive(Debug)]
 pub(crate) struct Answers {
-    cache: Kept,
-    repeats: Kept,
+    cache: Shares,
+    repeats: Shares,
     /// Calls under way whose key must not be used twice; as many as there are calls, and each ends by itself.
     running: BTreeMap<Fingerprint, Running>,
 }
@@ -73,14 +66,12 @@ impl Key {
 impl Answers {
     /// Holds at most `most` bytes of the cache, and at most `repeats` of what was answered to a key.
     pub(crate) fn new(most: u64, repeats: u64) -> Self {
-        Self { cache: kept(most), repeats: kept(repeats), running: BTreeMap::new() }
+        Self { cache: Shares::new(most), repeats: Shares::new(repeats), running: BTreeMap::new() }
     }
 
     /// Holds at most `most` bytes from now on.
     pub(crate) fn resize(&mut self, most: u64) {
-        if self.cache.capacity() != most {
-            self.cache.set_capacity(most);
-        }
+        self.cache.resize(most);
     }
 
     pub(crate) fn weight(&self) -> u64 {
@@ -100,7 +91,7 @@ impl Answers {
 
     /// Somebody fetches a new answer; nobody else does meanwhile.
     pub(crate) fn lease_refresh(&mut self, key: &Fingerprint, now: Instant) {
-        if let Some(mut stored) = self.cache.get_mut(key) {
+        if let Some(stored) = self.cache.get_mut(key) {
             stored.refreshing = Some(now.after(REFRESH_LEASE));
         }
     }
@@ -130,7 +121,8 @@ impl Answers {
         let Key { running, answered } = known;
         self.running.extend(running.map(|running| (key, running)));
         if let Some(stored) = answered {
-            self.repeats.insert(key, stored);
+            // What comes back was kept by an object of one tenant.
+            self.repeats.insert("", key, stored);
         }
     }
 
@@ -140,16 +132,16 @@ impl Answers {
         self.running.insert(repeat.key, Running { request: repeat.request, id, until });
     }
 
-    /// The call `id` is over: what it was answered is kept, or its keys are free again.
-    pub(crate) fn keep(&mut self, keeping: &Keeping, id: u64, now: Instant) {
+    /// The call `id` of a tenant is over: what it was answered is kept, or its keys are free again.
+    pub(crate) fn keep(&mut self, tenant: &str, keeping: &Keeping, id: u64, now: Instant) {
         let entry = keeping.entry.as_ref();
         if let Some((key, life)) = keeping.cache {
             match entry {
                 Some(entry) => {
-                    self.cache.insert(key, Stored::new(key, entry, now, life));
+                    self.cache.insert(tenant, key, Stored::new(key, entry, now, life));
                 }
                 None => {
-                    if let Some(mut stored) = self.cache.get_mut(&key) {
+                    if let Some(stored) = self.cache.get_mut(&key) {
                         stored.refreshing = None;
                     }
                 }
@@ -163,54 +155,18 @@ impl Answers {
             self.running.remove(&repeat.key);
         }
         if let Some(entry) = entry.filter(|_| is_own) {
-            self.repeats.insert(repeat.key, Stored::new(repeat.request, entry, now, life));
+            self.repeats.insert(tenant, repeat.key, Stored::new(repeat.request, entry, now, life));
         }
     }
 }
 
 impl Stored {
-    fn new(request: Fingerprint, entry: &Arc<Entry>, now: Instant, life: Duration) -> Self {
+    pub(super) fn new(request: Fingerprint, entry: &Arc<Entry>, now: Instant, life: Duration) -> Self {
         Self { request, entry: Arc::clone(entry), since: now, until: now.after(life), refreshing: None }
     }
-}
 
-fn kept(most: u64) -> Kept {
-    let items = usize::try_from(most / USUAL_WEIGHT).unwrap_or(usize::MAX).clamp(64, 65_536);
-    Cache::with(items, most, Bytes, Prefix(0), DefaultLifecycle::default())
-}
-
-/// An entry weighs what it takes.
-#[derive(Clone, Copy, Debug)]
-struct Bytes;
-
-impl Weighter<Fingerprint, Stored> for Bytes {
-    fn weight(&self, _: &Fingerprint, stored: &Stored) -> u64 {
-        stored.entry.weight()
-    }
-}
-
-/// A fingerprint is a hash already: nobody can choose where an entry comes to stand.
-#[derive(Clone, Copy, Debug, Default)]
-struct Prefix(u64);
-
-impl BuildHasher for Prefix {
-    type Hasher = Self;
-
-    fn build_hasher(&self) -> Self {
-        Self(0)
-    }
-}
-
-impl Hasher for Prefix {
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let word = chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-            self.0 = self.0.rotate_left(23) ^ word;
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
+    pub(super) fn weight(&self) -> u64 {
+        self.entry.weight()
     }
 }
 
@@ -257,10 +213,10 @@ mod tests {
     fn what_is_kept_is_bounded_by_bytes() {
         let mut answers = Answers::new(1 << 20, 1 << 20);
         for name in 0..10_000 {
-            answers.keep(&cached(name, 1000), name, at(1));
+            answers.keep("t", &cached(name, 1000), name, at(1));
         }
         assert!(answers.weight() <= 1 << 20, "{}", answers.weight());
-        answers.keep(&cached(10_001, 2 << 20), 0, at(1));
+        answers.keep("t", &cached(10_001, 2 << 20), 0, at(1));
         assert!(answers.recall(&recall(10_001), at(1)).is_none(), "larger than all there is");
         answers.resize(0);
         assert_eq!(answers.weight(), 0);
@@ -271,7 +227,7 @@ mod tests {
         let mut answers = Answers::new(1 << 20, 1 << 20);
         let mut keeping = cached(1, 10);
         keeping.cache = Some((key(1), Duration::from_mins(6)));
-        answers.keep(&keeping, 1, at(0));
+        answers.keep("t", &keeping, 1, at(0));
         let freshness = |answers: &Answers, second| {
             answers
                 .recall(&recall(1), at(second))
@@ -286,11 +242,11 @@ mod tests {
         assert!(!refreshes(&answers, 299) && refreshes(&answers, 300));
         answers.lease_refresh(&key(1), at(300));
         assert!(!refreshes(&answers, 301));
-        answers.keep(&Keeping { entry: None, ..keeping.clone() }, 2, at(302));
+        answers.keep("t", &Keeping { entry: None, ..keeping.clone() }, 2, at(302));
         assert!(refreshes(&answers, 303), "it came to nothing, so another may try");
         answers.lease_refresh(&key(1), at(290));
         assert!(refreshes(&answers, 350), "it was never heard of again");
-        answers.keep(&keeping, 3, at(364));
+        answers.keep("t", &keeping, 3, at(364));
         assert_eq!(freshness(&answers, 365), Some((Freshness::Fresh, 1)));
     }
 
@@ -309,15 +265,15 @@ mod tests {
         assert_eq!(answers.repeated(&first, at(1)), Repeated::Running);
         assert_eq!(answers.repeated(&other, at(1)), Repeated::Conflict);
         assert_eq!(answers.repeated(&first, at(60)), Repeated::First, "nobody settled it");
-        answers.keep(&Keeping { entry: None, ..keeping.clone() }, 7, at(2));
+        answers.keep("t", &Keeping { entry: None, ..keeping.clone() }, 7, at(2));
         assert_eq!(answers.repeated(&other, at(3)), Repeated::First, "without an answer the key is free");
         answers.begin(&first, 8, at(60), at(4));
-        answers.keep(&keeping, 7, at(5));
+        answers.keep("t", &keeping, 7, at(5));
         assert_eq!(answers.repeated(&first, at(5)), Repeated::Running, "it was another call's");
-        answers.keep(&keeping, 8, at(60));
+        answers.keep("t", &keeping, 8, at(60));
         assert_eq!(answers.repeated(&other, at(60)), Repeated::First, "its lease had run out");
         answers.begin(&first, 8, at(120), at(60));
-        answers.keep(&keeping, 8, at(66));
+        answers.keep("t", &keeping, 8, at(66));
         assert!(
             matches!(answers.repeated(&first, at(67)), Repeated::Answered { age, .. } if age.as_secs() == 1)
         );

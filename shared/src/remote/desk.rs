@@ -293,7 +293,8 @@ impl Desk {
     }
 
     fn keep(&mut self, keeping: &Keeping, id: u64, now: Instant) {
-        self.answers.keep(keeping, id, now);
+        // An object keeps the answers of one tenant.
+        self.answers.keep("", keeping, id, now);
         if let Some((repeat, _)) = keeping.repeat {
             self.shelf.touch(Name::Key(repeat.key), now);
         }

@@ -397,3 +397,21 @@ fn an_answer_that_is_too_long_is_passed_on_and_not_kept() {
         }
     }
 }
+
+/// Whoever keeps the most makes room: what one tenant keeps pushes out nothing of another's.
+#[test]
+fn a_flood_of_answers_pushes_out_none_of_another_tenants() {
+    let long = WHOLE_CHAT.answer.replacen('{', &format!("{{\"x\":\"{}\",", "x".repeat(3 << 20)), 1);
+    let (shell, toml) = (shell([whole()]), toml("true"));
+    assert_eq!(chat(&shell, &toml, "two").header("x-cache"), "MISS");
+    shell.script("a", (0..12).map(|_| Answer::json(long.clone())));
+    for n in 0..12 {
+        let question = question(&format!("flood {n}"), false);
+        let reply = exchange(&shell, &config(&toml), ask(&shell, "one", WHOLE_CHAT.path, &question));
+        assert_eq!((reply.status, reply.header("x-cache")), (200, "MISS"));
+    }
+    assert_eq!(chat(&shell, &toml, "two").header("x-cache"), "HIT");
+    let last =
+        exchange(&shell, &config(&toml), ask(&shell, "one", WHOLE_CHAT.path, &question("flood 11", false)));
+    assert_eq!(last.header("x-cache"), "HIT", "it has what the other leaves");
+}
