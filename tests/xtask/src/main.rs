@@ -23,6 +23,7 @@ mod purity;
 mod python;
 mod recorded;
 mod setup;
+mod soak;
 mod step;
 mod suite;
 mod toolchain;
@@ -89,6 +90,11 @@ enum Task {
     Recorded { folder: PathBuf },
     /// What the autoscalers of k8s/ do in a flood: the table of its README.
     Hpa,
+    /// Ten tenants while an eleventh attacks: `cargo xtask soak [--minutes 10] [--on native]`. No part of `ci`.
+    Soak {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Measure: `cargo xtask bench [ARGS…]` hands ARGS on to weir-bench.
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -149,6 +155,10 @@ impl Task {
                 vec![Step::new("recorded", move |workspace| recorded::run(workspace, &folder))]
             }
             Self::Hpa => vec![Step::new("hpa", hpa::run)],
+            Self::Soak { args } => {
+                let args = args.clone();
+                vec![Step::new("soak", move |workspace| soak::run(workspace, &args))]
+            }
             Self::Bench { args } => {
                 let args = args.clone();
                 vec![Step::new("bench", move |workspace| bench::run(workspace, &args))]
