@@ -156,7 +156,8 @@ impl<'a, U> Asked<'a, U> {
         'a: 'r,
     {
         let (suffix, query) = (self.address.suffix.as_str(), self.head.uri.query());
-        Request { operation, suffix, query, headers: &self.head.headers, allowed }
+        let deployment = self.address.deployment.as_deref();
+        Request { operation, deployment, suffix, query, headers: &self.head.headers, allowed }
     }
 
     /// As it goes upstream for `caller`, with what of the client's headers is `allowed`.

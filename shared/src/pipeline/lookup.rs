@@ -52,6 +52,8 @@ pub(super) struct Lookup {
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub(super) operation: Operation,
+    /// The model of an Azure-style path.
+    pub(super) deployment: Option<&'a str>,
     pub(super) suffix: &'a str,
     pub(super) query: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
@@ -137,11 +139,17 @@ impl Lookup {
         // It is the client's own request that may not change; a default may, while its key is kept.
         let Some(body) = fingerprint::of_object(call.text(), &[]) else { return };
         let key = tenants_own(caller, key);
-        let fingerprint = Framed::new("weir repeated request 1")
+        // Whatever decides where a call goes is part of it: the path's model stands in no body.
+        let mut framed = Framed::new("weir repeated request 2")
             .field("path", request.suffix.as_bytes())
             .field("query", request.query.unwrap_or_default().as_bytes())
-            .field("body", body.as_bytes())
-            .finish();
+            .field("model", call.model.as_bytes());
+        if let Some(deployment) = request.deployment {
+            framed = framed.field("deployment", deployment.as_bytes());
+        }
+        let headers = request.allowed.key();
+        let fingerprint =
+            framed.field("headers", headers.as_bytes()).field("body", body.as_bytes()).finish();
         let repeat = Repeat { key, request: fingerprint };
         self.repeat = Some(repeat);
         // It wants an answer to keep, and what is listened to is kept by somebody else.
