@@ -116,6 +116,7 @@ mod tests {
             tls: None,
             forward_headers: HeaderNames::default(),
             return_headers: HeaderNames::default(),
+            tenant: None,
         }
     }
 

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::config::Limits;
+use crate::endpoint::{PassedPath, PathPattern};
 use crate::overload::Priority;
 use crate::pack::packed;
 use crate::pattern::Pattern;
@@ -19,17 +20,23 @@ pub struct Caller {
     pub tenant: String,
     /// What it may call; a name or what an alias makes of it must match one. Empty means nothing.
     pub models: Vec<Pattern>,
+    /// What it may use of the paths that are passed through.
+    pub passthrough: Vec<PathPattern>,
     pub limits: Limits,
     pub priority: Priority,
 }
 
 impl Caller {
+    /// Everyone's tenant where no key is asked for.
+    pub const OPEN_TENANT: &str = "default";
+
     /// Everyone, at a gateway with `auth = "open"`; the limits are each client address's.
     pub fn anyone(limits: Limits) -> Self {
         Self {
             name: "anyone".into(),
-            tenant: "default".into(),
+            tenant: Self::OPEN_TENANT.into(),
             models: vec![Pattern::new("*")],
+            passthrough: vec![PathPattern::all()],
             limits,
             priority: Priority::default(),
         }
@@ -38,6 +45,11 @@ impl Caller {
     /// Whether it may call the model it `asked` for, which is `resolved` behind the aliases.
     pub fn may_call(&self, asked: &str, resolved: &str) -> bool {
         self.models.iter().any(|pattern| pattern.matches(asked) || pattern.matches(resolved))
+    }
+
+    /// Whether it may use a path that is passed through.
+    pub fn may_pass(&self, path: &PassedPath) -> bool {
+        self.passthrough.iter().any(|granted| granted.grants(path))
     }
 
     /// Whether it may call whatever `models` matches. A pattern that matches another pattern's text matches all that

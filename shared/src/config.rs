@@ -24,6 +24,7 @@ pub use self::fault::{Fault, Faults};
 pub(crate) use self::raw::duration;
 pub use self::raw::schema;
 pub use self::source::{Document, Format, Surroundings};
+use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -32,7 +33,7 @@ use crate::cache;
 use crate::caller::{Caller, KeyHash, Keyring};
 use crate::cors::Cors;
 use crate::defaults::Defaults;
-use crate::endpoint::PathPattern;
+use crate::endpoint::{PassedPath, PathPattern, Reached};
 pub use crate::headers::HeaderNames;
 use crate::limit::Rate;
 use crate::overload::Concurrency;
@@ -84,18 +85,51 @@ pub struct Public {
     pub ready: bool,
 }
 
-/// What becomes of calls that pass through.
+/// What is passed on without being understood; nothing where no rule says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passthrough {
-    /// Where a call goes that names no model (`GET /v1/files`); `None`: such calls are refused.
-    pub upstream: Option<UpstreamId>,
-    /// Paths that are passed through beside the documented ones.
+    /// The first that takes a call has it.
+    pub rules: Vec<PassthroughRule>,
+    /// The paths of all rules.
     pub paths: Vec<PathPattern>,
+}
+
+/// What is opened at one upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassthroughRule {
+    pub upstream: UpstreamId,
+    /// Empty: all that `OpenAI` documents.
+    pub paths: Vec<PathPattern>,
+    /// Empty: all; HEAD comes with GET.
+    pub methods: Vec<String>,
     /// Models that a call may reach which names none: its caller may use them all. `None`: nobody is asked.
     pub models: Option<Vec<Pattern>>,
 }
 
 impl Passthrough {
+    pub fn new(rules: Vec<PassthroughRule>) -> Self {
+        let paths = rules.iter().flat_map(|rule| rule.paths.iter().cloned()).collect();
+        Self { rules, paths }
+    }
+}
+
+impl PassthroughRule {
+    /// Whether it opens `path` to calls with `method`.
+    pub fn takes(&self, method: &Method, path: &PassedPath) -> bool {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        let is_listed = || match self.paths.as_slice() {
+            [] => path.is_documented(),
+            paths => paths.iter().any(|listed| listed.opens(path)),
+        };
+        (self.methods.is_empty() || self.methods.iter().any(|listed| listed == method.as_str()))
+            && is_listed()
+    }
+
+    /// What `method` on `path` reaches of the upstream's account.
+    pub fn reached(&self, method: &Method, path: &PassedPath) -> Reached {
+        path.reached(method, self.paths.iter().find(|listed| listed.opens(path)))
+    }
+
     /// Whether `caller` may send a call that names no model, where `models` says what that reaches at least.
     pub fn admits(&self, caller: &Caller, models: Unlisted) -> bool {
         match (&self.models, models) {
@@ -257,6 +291,8 @@ pub struct Upstream {
     pub forward_headers: HeaderNames,
     /// Response headers that its clients get beside the documented ones. Default: none.
     pub return_headers: HeaderNames,
+    /// Whose account it is; `None`: an account of all.
+    pub tenant: Option<String>,
 }
 
 /// Whether a stream of chat or completions that is complete ends in `data: [DONE]`.

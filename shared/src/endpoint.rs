@@ -7,6 +7,7 @@
 mod documented;
 mod opened;
 mod path;
+mod reach;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use http::Method;
 pub use self::opened::PathPattern;
 use self::path::Segments;
 pub use self::path::decode;
+pub use self::reach::{Reach, Reached};
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +91,69 @@ pub struct Address {
     pub deployment: Option<String>,
     /// The path behind `/v1` as it goes to an upstream, with its leading slash: decoded, normalised and encoded again.
     pub suffix: String,
+    /// The segments of a path that passes through.
+    pub passed: PassedPath,
+}
+
+/// What stands behind `/v1` in a path that passes through, decoded; empty for all others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassedPath {
+    /// As a reader sees it that takes an escaped slash for a slash.
+    flat: Vec<String>,
+    /// As another sees it.
+    kept: Vec<String>,
+}
+
+impl PassedPath {
+    fn new(flat: &[&str], kept: &[&str]) -> Self {
+        let owned = |segments: &[&str]| segments.iter().map(ToString::to_string).collect();
+        Self { flat: owned(flat), kept: owned(kept) }
+    }
+
+    /// An understood call's, which passes through where no route takes it.
+    pub fn of_call(suffix: &str) -> Self {
+        let segments: Vec<&str> = suffix.split('/').filter(|segment| !segment.is_empty()).collect();
+        Self::new(&segments, &segments)
+    }
+
+    fn views(&self) -> [Vec<&str>; 2] {
+        [&self.flat, &self.kept].map(|segments| segments.iter().map(String::as_str).collect())
+    }
+
+    /// Whether `OpenAI` documents it.
+    pub fn is_documented(&self) -> bool {
+        documented::bodies(&self.views()[0]).is_some()
+    }
+
+    /// What `method` reaches there, by the operator's own pattern where that is what opens it.
+    pub fn reached(&self, method: &Method, opened: Option<&PathPattern>) -> Reached {
+        let opened = opened.filter(|_| !self.is_documented());
+        let [flat, kept] = self.views().map(|path| reach::reached(method, &path, opened));
+        // The worse of two readings.
+        Reached { reach: flat.reach.max(kept.reach), id: flat.id.or(kept.id) }
+    }
+
+    /// Whether the answer to `method` there names an object that was made.
+    pub fn makes_object(&self, method: &Method, reached: Reached) -> bool {
+        *method == Method::POST && reach::makes_object(reached, &self.views()[0])
+    }
+
+    /// What names the object there: both readings, where they differ.
+    pub fn ids(&self, reached: Reached) -> Vec<&str> {
+        let Some(at) = reached.id else { return Vec::new() };
+        let mut ids: Vec<&str> =
+            [&self.flat, &self.kept].iter().filter_map(|path| path.get(at)).map(String::as_str).collect();
+        ids.dedup();
+        ids
+    }
+
+    /// The model that a path to models names.
+    pub fn model(&self) -> Option<String> {
+        match self.flat.as_slice() {
+            [models, id @ ..] if models == "models" && !id.is_empty() => Some(id.join("/")),
+            _ => None,
+        }
+    }
 }
 
 /// Methods that `OpenAI` documents anywhere; a browser's preflight (OPTIONS) is not worth a call upstream.
@@ -111,12 +176,14 @@ impl Address {
         let plain = PLAIN.iter().find(|(plain, _)| *method == Method::POST && path == *plain);
         if let Some((plain, operation)) = plain {
             let suffix = plain["/v1".len()..].to_owned();
-            return Self { endpoint: Endpoint::Call(*operation), deployment: None, suffix };
+            let passed = PassedPath::default();
+            return Self { endpoint: Endpoint::Call(*operation), deployment: None, suffix, passed };
         }
         Self::read(method, path, opened).unwrap_or(Self {
             endpoint: Endpoint::Unknown,
             deployment: None,
             suffix: String::new(),
+            passed: PassedPath::default(),
         })
     }
 
@@ -146,7 +213,15 @@ impl Address {
             | Endpoint::WrongMethod { .. } => path::spelled(flat),
             Endpoint::Unknown => return None,
         };
-        Some(Self { endpoint, deployment, suffix })
+        let passed = match &endpoint {
+            Endpoint::Passthrough(_) => PassedPath::new(flat, &segments.behind(root)),
+            Endpoint::Call(_)
+            | Endpoint::Models
+            | Endpoint::Model(_)
+            | Endpoint::WrongMethod { .. }
+            | Endpoint::Unknown => PassedPath::default(),
+        };
+        Some(Self { endpoint, deployment, suffix, passed })
     }
 }
 

@@ -102,7 +102,7 @@ fn form_boundary(content_type: &[u8]) -> Option<&[u8]> {
         (parameter, rest) = Parameter::read(rest)?;
         if parameter.is(b"boundary") {
             boundary = Some(parameter);
-        } else if parameter.is(b"charset") && !is_plain(parameter.value) {
+        } else if parameter.is(b"charset") && !is_plain_charset(parameter.value) {
             return None;
         }
     }
@@ -178,7 +178,9 @@ fn model_in(part: &[u8]) -> Result<Option<Range<usize>>, Unclear> {
     if content_type.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/")) {
         return Err(Unclear::Nested);
     }
-    if disposition.name.eq_ignore_ascii_case(b"_charset_") && !is_plain(part[value.clone()].trim_ascii()) {
+    if disposition.name.eq_ignore_ascii_case(b"_charset_")
+        && !is_plain_charset(part[value.clone()].trim_ascii())
+    {
         return Err(Unclear::Charset);
     }
     if disposition.name != MODEL.as_bytes() {
@@ -216,7 +218,7 @@ fn has_plain_charset(content_type: &[u8]) -> bool {
     while !rest.is_empty() {
         let Some((parameter, behind)) = Parameter::read(rest) else { return false };
         if parameter.key.to_ascii_lowercase().starts_with(b"charset")
-            && !(parameter.is(b"charset") && is_plain(parameter.value))
+            && !(parameter.is(b"charset") && is_plain_charset(parameter.value))
         {
             return false;
         }
@@ -225,7 +227,7 @@ fn has_plain_charset(content_type: &[u8]) -> bool {
     true
 }
 
-fn is_plain(charset: &[u8]) -> bool {
+pub(crate) fn is_plain_charset(charset: &[u8]) -> bool {
     let known: [&[u8]; 5] = [b"utf-8", b"utf8", b"us-ascii", b"ascii", b"iso-8859-1"];
     known.iter().any(|known| known.eq_ignore_ascii_case(charset))
 }

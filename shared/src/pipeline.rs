@@ -1,5 +1,6 @@
 //! The life of a request: bytes in, parse, identify, open, plan, attempt, reply, close.
 
+mod access;
 mod answer;
 mod arrival;
 mod attempt;

@@ -66,7 +66,18 @@ pub enum Refusal {
     ModelNotFound {
         model: String,
     },
+    /// Nothing opens it.
     NoPassthrough {
+        method: Method,
+        path: String,
+    },
+    /// Its key may not use this of what is passed through.
+    NotGranted {
+        path: String,
+    },
+    /// It lists, ends or administers what others may have made in an account of all.
+    SharedAccount {
+        method: Method,
         path: String,
     },
     /// What it names no model for may reach one that its key may not use.
@@ -195,6 +206,8 @@ impl Refusal {
             Self::ForeignHost { .. }
             | Self::ForeignOrigin { .. }
             | Self::ForOperators
+            | Self::NotGranted { .. }
+            | Self::SharedAccount { .. }
             | Self::NamesNoModel { .. } => StatusCode::FORBIDDEN,
             Self::NoWebSocket => StatusCode::NOT_IMPLEMENTED,
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
@@ -255,6 +268,8 @@ impl Refusal {
             | Self::ForeignHost { .. }
             | Self::ModelNotFound { .. }
             | Self::NoPassthrough { .. }
+            | Self::NotGranted { .. }
+            | Self::SharedAccount { .. }
             | Self::NamesNoModel { .. }
             | Self::ForeignOrigin { .. }
             | Self::ForOperators
@@ -282,6 +297,8 @@ impl Refusal {
             Self::ForeignHost { .. }
             | Self::ForeignOrigin { .. }
             | Self::ForOperators
+            | Self::NotGranted { .. }
+            | Self::SharedAccount { .. }
             | Self::NamesNoModel { .. } => Some("permission_denied"),
             Self::ModelNotFound { .. } => Some("model_not_found"),
             Self::NoBreaker { .. } => Some("breaker_not_found"),
@@ -492,7 +509,24 @@ mod tests {
                 "invalid_request_error",
                 Some("model_not_found"),
             ),
-            (Refusal::NoPassthrough { path: "/v1/files".into() }, 404, "invalid_request_error", None),
+            (
+                Refusal::NoPassthrough { method: get.clone(), path: "/v1/files".into() },
+                404,
+                "invalid_request_error",
+                None,
+            ),
+            (
+                Refusal::NotGranted { path: "/v1/files".into() },
+                403,
+                "invalid_request_error",
+                Some("permission_denied"),
+            ),
+            (
+                Refusal::SharedAccount { method: get.clone(), path: "/v1/files".into() },
+                403,
+                "invalid_request_error",
+                Some("permission_denied"),
+            ),
             (
                 Refusal::UnknownPath { method: get.clone(), path: "/v1/x".into() },
                 404,

@@ -6,7 +6,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::multipart::is_almost_model;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+
+use crate::multipart::{is_almost_model, is_plain_charset};
 use crate::refusal::Refusal;
 
 /// Names that stand for the model.
@@ -25,6 +28,21 @@ pub(crate) struct Named {
     pub(crate) span: Range<usize>,
 }
 
+/// Whether the `content-type` says of an urlencoded form nothing that two readers could take for different things: no
+/// parameter but a charset that spells ASCII as it is.
+pub(crate) fn is_plain(headers: &HeaderMap) -> bool {
+    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut parts = text.split(';').map(str::trim);
+    let is_form =
+        parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-www-form-urlencoded"));
+    is_form
+        && parts.filter(|part| !part.is_empty()).all(|part| {
+            part.split_once('=').is_some_and(|(name, value)| {
+                name.eq_ignore_ascii_case("charset") && is_plain_charset(value.trim_matches('"').as_bytes())
+            })
+        })
+}
+
 /// The model that `text` names; `None` where it names none.
 pub(crate) fn model(text: &str, names: Names) -> Result<Option<Named>, Refusal> {
     let mut found = None;
@@ -34,6 +52,9 @@ pub(crate) fn model(text: &str, names: Names) -> Result<Option<Named>, Refusal> 
         start += pair.len() + 1;
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decoded(name);
+        if name == "_charset_" && names == Names::OfForm && !is_plain_charset(decoded(value).as_bytes()) {
+            return Err(Refusal::Ambiguous { problem: "the form names a charset other than UTF-8" });
+        }
         if !names.has(&name) {
             // Some take a semicolon for the end of a pair.
             let parts = pair.split(';').map(|part| decoded(part.split('=').next().unwrap_or_default()));

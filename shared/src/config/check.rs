@@ -92,13 +92,14 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     let mut routes = route::routes(routes, &context, report);
     let all_known = written > 0 && routes.len() == written && report.is_whole(&root.key("route"));
     let aliases = alias::aliases(&raw.alias, all_known.then_some(routes.as_slice()), report);
-    let passthrough = passthrough::passthrough(raw.passthrough.unwrap_or_default(), &names, &routes, report);
+    let opened = passthrough::passthrough(raw.passthrough, &names, &upstreams, report);
     let limits = limits::of_callers(raw.limits, report);
     let keys = key::keys(raw.key, &limits, report);
     let admin = raw.admin.map(|raw| key::admin(&raw, auth, &keys, report)).unwrap_or_default();
     route::tell_unlisted(&routes, &aliases, report);
     cache::tell_shared(&routes, auth, &keys, report);
     defaults::tell_unfitting(&routes, &limits, &keys, report);
+    passthrough::tell_shared(&opened, &upstreams, auth, &keys, report);
 
     routes.sort_by_key(|route| route.pattern.precedence());
     let redactor = Upstream::redactor(&upstreams, surroundings);
@@ -110,7 +111,7 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
         upstreams,
         aliases,
         routes,
-        passthrough,
+        passthrough: opened.passthrough,
         keys: Keyring::new(keys),
         limits,
         store,

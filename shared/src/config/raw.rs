@@ -27,7 +27,7 @@ pub(super) use self::concurrency::{Adaptive, CallLimit, Concurrency, Concurrency
 pub(super) use self::connection::{Proxy, Tls};
 pub(super) use self::defaults::Defaults;
 pub(super) use self::keep_alive::KeepAlive;
-pub(super) use self::passthrough::Passthrough;
+pub(super) use self::passthrough::{Passthrough, PassthroughMethod, PassthroughTable};
 pub(super) use self::reference::{ApiKey, BaseUrl, FromEnv, Target, TargetTable};
 pub(super) use self::setting::{FromVariable, Setting};
 pub(super) use self::tree::parse;
@@ -56,9 +56,9 @@ pub(super) struct Gateway {
     /// `x-weir-explain: 1`, and why), `metrics` (`/metrics`), `ready` (the details of `/ready`). Default: nothing, or all
     /// of it with `auth = "open"` on loopback. Operators show the admin's key, or come to `admin.listen`.
     pub(super) public: Option<Vec<Public>>,
-    /// What becomes of calls that pass through: the upstream that gets those which name no model, such as
-    /// `GET /v1/files`, or a table that says more. Default: the first target of the route `*`, else the only
-    /// upstream there is, else such calls are refused.
+    /// What is passed on without being understood, such as `POST /v1/audio/speech` or `GET /v1/files/ID`: an upstream whose
+    /// documented paths are opened, a table that lists paths, or several tables. With `auth = "keys"` a key says too what it
+    /// may use of it. Default: nothing is.
     pub(super) passthrough: Option<Passthrough>,
     /// Bounds of the server in front.
     pub(super) server: Option<Server>,
@@ -249,6 +249,9 @@ pub(super) struct Upstream {
     /// Response headers that its clients get beside those that are documented: names, or how names begin. Default:
     /// none.
     pub(super) return_headers: Option<Vec<String>>,
+    /// The one tenant whose account this is: `passthrough` opens it to that tenant's keys alone, and lists, deletions and
+    /// administration with it. Default: an account of all.
+    pub(super) tenant: Option<String>,
 }
 
 /// How an upstream is spoken to.
@@ -384,6 +387,9 @@ pub(super) struct Key {
     pub(super) tenant: Option<String>,
     /// What it may call: names or patterns, before or behind an alias. Default `["*"]`.
     pub(super) models: Option<Vec<String>>,
+    /// What it may use of the paths that `passthrough` opens: `["audio/**", "files/**"]`, or `["**"]` for all of them.
+    /// Default: none.
+    pub(super) passthrough: Option<Vec<String>>,
     /// Its own limits, in place of `[limits.default]`.
     pub(super) limits: Option<Limits>,
     /// Whose calls go first when some have to wait, and are turned away last. Default `normal`.

@@ -43,7 +43,9 @@ fn the_default_document_holds_without_a_warning() {
     assert_eq!(models, ["sim-embedding", "sim-fallback", "sim-cached", "sim*"]);
     assert_eq!(config.aliases["gpt-4o"], "sim");
     assert_eq!(config.upstreams[0].base_url, "http://127.0.0.1:9/v1");
-    assert_eq!(config.passthrough.upstream, Some(UpstreamId(0)));
+    let [opened] = config.passthrough.rules.as_slice() else { panic!("{:?}", config.passthrough) };
+    assert_eq!((opened.upstream, opened.paths.len()), (UpstreamId(0), 0));
+    assert_eq!(config.upstreams[0].tenant.as_deref(), Some("default"), "it is nobody else's");
 }
 
 #[test]
@@ -62,7 +64,7 @@ fn the_least_document_gets_the_defaults() {
     let config = load(LEAST).unwrap().config;
     assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
     assert_eq!(config.public, Public { explain: true, metrics: true, ready: true });
-    assert_eq!(config.passthrough.upstream, Some(UpstreamId(0)));
+    assert_eq!(config.passthrough, Passthrough::default(), "nothing is opened that is not written");
     let seconds = Duration::from_secs;
     let server = Server {
         max_body: 32 << 20,
@@ -147,6 +149,7 @@ fn every_setting_arrives() {
         api_key = { file = "/run/key" }
         include_usage = false
         terminator = "optional"
+        tenant = "default"
         [[route]]
         model = "a*"
         to = ["two", { upstream = "one", model = "b", weight = 7 }]
@@ -176,7 +179,8 @@ fn every_setting_arrives() {
     assert_eq!(config.listen, "0.0.0.0:80".parse().unwrap());
     assert_eq!(config.auth, Auth::Open { on_any_address: true });
     assert_eq!(config.public, Public::default());
-    assert_eq!(config.passthrough.upstream, Some(UpstreamId(1)));
+    assert_eq!(config.passthrough.rules[0].upstream, UpstreamId(1));
+    assert_eq!(config.upstreams[1].tenant.as_deref(), Some("default"));
     let server = Server {
         max_body: 1000,
         max_buffered: 1 << 20,
@@ -311,24 +315,21 @@ fn the_admin_has_a_key_of_its_own_or_there_is_none() {
 }
 
 #[test]
-fn calls_without_a_model_go_where_everything_goes() {
-    let second = "[upstream.two]\ndialect = \"openai\"\nbase_url = \"https://two.example\"\n";
-    for (label, text, expected) in [
-        ("the only upstream", LEAST.replace("\"*\"", "\"gpt-*\""), Some(UpstreamId(0))),
-        ("one of two", LEAST.replace("\"*\"", "\"gpt-*\"") + second, None),
-        ("the route for all", LEAST.replace("[\"one\"]", "[\"two\"]") + second, Some(UpstreamId(1))),
-    ] {
-        assert_eq!(load(&text).unwrap().config.passthrough.upstream, expected, "{label}");
-    }
-}
-
-#[test]
-fn passthrough_is_an_upstream_or_a_table_that_says_more() {
-    let table = "passthrough = { paths = [\"/v1/rerank\", \"/v1/x/**\"], models = [\"m-*\"] }\n";
+fn passthrough_is_an_upstream_or_tables_that_say_more() {
+    let named = load(&format!("passthrough = \"one\"\n{LEAST}")).unwrap().config.passthrough;
+    let rule = |paths: &[&str]| PassthroughRule {
+        upstream: UpstreamId(0),
+        paths: paths.iter().map(|path| PathPattern::parse(path).unwrap()).collect(),
+        methods: Vec::new(),
+        models: None,
+    };
+    assert_eq!(named, Passthrough::new(vec![rule(&[])]));
+    let table = "passthrough = { upstream = \"one\", paths = [\"/v1/rerank\", \"x/**\"], methods = [\"GET\"], \
+                 models = [\"m-*\"] }\n";
     let passthrough = load(&(table.to_owned() + LEAST)).unwrap().config.passthrough;
     let paths: Vec<_> = passthrough.paths.iter().map(PathPattern::to_text).collect();
-    assert_eq!(passthrough.upstream, Some(UpstreamId(0)), "as if nothing were said of it");
     assert_eq!(paths, ["/v1/rerank", "/v1/x/**"]);
+    assert_eq!(passthrough.rules[0].methods, ["GET"]);
     let caller = |models: &[&str]| Caller {
         models: models.iter().copied().map(Pattern::new).collect(),
         ..Caller::anyone(Limits::default())
@@ -336,12 +337,74 @@ fn passthrough_is_an_upstream_or_a_table_that_says_more() {
     for (models, is_admitted) in
         [(&["m-*"][..], true), (&["*"], true), (&["x", "m*"], true), (&["m-1"], false), (&[], false)]
     {
-        assert_eq!(passthrough.admits(&caller(models), Unlisted::Nothing), is_admitted, "{models:?}");
+        let rule = &passthrough.rules[0];
+        assert_eq!(rule.admits(&caller(models), Unlisted::Nothing), is_admitted, "{models:?}");
     }
-    let unlisted = load(LEAST).unwrap().config.passthrough;
-    assert!(unlisted.admits(&caller(&["m"]), Unlisted::Nothing));
-    assert!(!unlisted.admits(&caller(&["m"]), Unlisted::AnyModel));
-    assert!(unlisted.admits(&caller(&["*"]), Unlisted::AnyModel));
+    assert!(rule(&[]).admits(&caller(&["m"]), Unlisted::Nothing));
+    assert!(!rule(&[]).admits(&caller(&["m"]), Unlisted::AnyModel));
+    assert!(rule(&[]).admits(&caller(&["*"]), Unlisted::AnyModel));
+    let list =
+        "[[passthrough]]\nupstream = \"one\"\npaths = [\"/v1/files\"]\n[[passthrough]]\nupstream = \"one\"\n";
+    let listed = load(&(LEAST.to_owned() + list)).unwrap().config.passthrough;
+    assert_eq!(listed, Passthrough::new(vec![rule(&["/v1/files"]), rule(&[])]));
+}
+
+#[test]
+fn a_key_says_what_it_may_use_of_what_is_opened() {
+    let text = LEAST.replace("\"open\"", "\"keys\"")
+        + "[key.a]\nhash = \"sha256:"
+        + &"a".repeat(64)
+        + "\"\npassthrough = [\"audio/**\", \"/v1/files/*\"]\n[key.b]\nhash = \"sha256:"
+        + &"b".repeat(64)
+        + "\"";
+    let keys = load(&text).unwrap().config.keys;
+    for (name, path, expected) in [
+        ("a", "/audio/speech", true),
+        ("a", "/audio", true),
+        ("a", "/files/f", true),
+        ("a", "/files", false),
+        ("a", "/files/f/content", false),
+        ("b", "/files/f", false),
+    ] {
+        let caller = keys.callers().find(|caller| caller.name == name).unwrap();
+        assert_eq!(caller.may_pass(&PassedPath::of_call(path)), expected, "{name} {path}");
+    }
+    assert!(Caller::anyone(Limits::default()).may_pass(&PassedPath::of_call("/files")));
+}
+
+#[test]
+fn tenants_that_share_an_account_through_passthrough_are_told_of() {
+    let key = |name: &str, tenant: &str, granted: &str| {
+        let hash = name.repeat(64);
+        format!("[key.{name}]\nhash = \"sha256:{hash}\"\ntenant = \"{tenant}\"\npassthrough = {granted}\n")
+    };
+    let own = "https://one.example/v1\"\ntenant = \"t\"";
+    for (label, from, to, keys, expected) in [
+        (
+            "two tenants",
+            "",
+            "",
+            key("a", "t", "[\"**\"]") + &key("b", "u", "[\"**\"]"),
+            Some("2 tenants share"),
+        ),
+        ("one of them", "", "", key("a", "t", "[\"**\"]") + &key("b", "u", "[]"), None),
+        ("one tenant", "", "", key("a", "t", "[\"**\"]") + &key("b", "t", "[\"**\"]"), None),
+        (
+            "its own",
+            "https://one.example/v1\"",
+            own,
+            key("a", "t", "[\"**\"]") + &key("b", "u", "[\"**\"]"),
+            None,
+        ),
+        ("nobody's", "https://one.example/v1\"", own, key("b", "u", "[]"), Some("no key is of this tenant")),
+    ] {
+        let text =
+            format!("passthrough = \"one\"{}{keys}", LEAST.replace("\"open\"", "\"keys\"").replace(from, to));
+        let warnings = apart_from_the_list(load(&text).unwrap().warnings);
+        let told: Vec<_> = warnings.iter().map(|warning| warning.problem.as_str()).collect();
+        assert_eq!(told.len(), usize::from(expected.is_some()), "{label}: {told:?}");
+        assert!(told.first().unwrap_or(&"").starts_with(expected.unwrap_or_default()), "{label}: {told:?}");
+    }
 }
 
 #[test]

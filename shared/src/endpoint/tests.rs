@@ -126,8 +126,9 @@ fn an_azure_path_names_its_deployment() {
         ("/openai/openai/responses", Endpoint::Unknown, None, ""),
     ] {
         let deployment = deployment.map(ToOwned::to_owned);
-        let expected = Address { endpoint, deployment, suffix: suffix.into() };
-        assert_eq!(parse("POST", path), expected, "{path}");
+        let expected = Address { endpoint, deployment, suffix: suffix.into(), passed: PassedPath::default() };
+        let found = Address { passed: PassedPath::default(), ..parse("POST", path) };
+        assert_eq!(found, expected, "{path}");
     }
     assert_eq!(parse("GET", "/openai/models").endpoint, Endpoint::Models);
 }
@@ -158,7 +159,7 @@ fn an_operators_paths_are_read_or_told_what_is_wrong() {
         ("/v1/Rerank", ""),
         ("/v1/audio/new", ""),
         ("/v1/chat/jobs", ""),
-        ("rerank", "begins with"),
+        ("rerank/*", ""),
         ("/v2/rerank", "begins with"),
         ("/v1/", "empty"),
         ("/v1/x/", "empty"),
@@ -176,10 +177,84 @@ fn an_operators_paths_are_read_or_told_what_is_wrong() {
         match PathPattern::parse(text) {
             Ok(path) => {
                 assert_eq!(problem, "", "{text}");
-                assert_eq!(path.to_text(), text);
+                assert_eq!(path.to_text(), format!("/v1/{}", text.trim_start_matches("/v1/")));
             }
             Err(found) => assert!(!problem.is_empty() && found.contains(problem), "{text}: {found}"),
         }
+    }
+}
+
+#[test]
+fn what_a_path_reaches_of_an_account_is_known_by_its_method_and_shape() {
+    use Reach::{Administration, Creation, Ending, Listing, Object, Work};
+    for (method, path, reach, id) in [
+        ("POST", "/v1/audio/speech", Work, None),
+        ("POST", "/v1/images/edits", Work, None),
+        ("POST", "/v1/responses/compact", Work, None),
+        ("GET", "/v1/realtime", Work, None),
+        ("POST", "/v1/files", Creation, None),
+        ("GET", "/v1/files", Listing, None),
+        ("HEAD", "/v1/files/", Listing, None),
+        ("GET", "/v1/files/f", Object, Some("f")),
+        ("GET", "/v1/files/f/content", Object, Some("f")),
+        ("DELETE", "/v1/files/f", Ending, Some("f")),
+        ("DELETE", "/v1/files", Ending, None),
+        ("GET", "/v1/chat/completions", Listing, None),
+        ("GET", "/v1/chat/completions/c/messages", Object, Some("c")),
+        ("POST", "/v1/responses/r/cancel", Ending, Some("r")),
+        ("POST", "/v1/fine_tuning/jobs", Creation, None),
+        ("GET", "/v1/fine_tuning/jobs", Listing, None),
+        ("POST", "/v1/fine_tuning/jobs/j/pause", Ending, Some("j")),
+        ("GET", "/v1/fine_tuning/checkpoints/c/permissions", Administration, None),
+        ("POST", "/v1/threads/runs", Creation, None),
+        ("POST", "/v1/threads/t/runs/r/Cancel", Ending, Some("t")),
+        ("POST", "/v1/threads/t/messages", Object, Some("t")),
+        ("POST", "/v1/evals/e/runs/r", Ending, Some("e")),
+        ("GET", "/v1/audio/voices", Listing, None),
+        ("GET", "/v1/audio/voices/v", Object, Some("v")),
+        ("POST", "/v1/videos/v/remix", Object, Some("v")),
+        ("GET", "/v1/organization/admin_api_keys", Administration, None),
+        ("GET", "/v1/projects", Administration, None),
+        ("POST", "/v1/realtime/client_secrets", Administration, None),
+        ("POST", "/v1/realtime/translations/client_secrets", Administration, None),
+        ("POST", "/v1/realtime/sessions", Administration, None),
+        ("POST", "/v1/live/client_secrets", Administration, None),
+        ("POST", "/v1/realtime/calls/c/hangup", Ending, Some("c")),
+        ("DELETE", "/v1/models/m", Ending, Some("m")),
+        ("POST", "/v1/rerank", Creation, None),
+        ("GET", "/v1/rerank", Work, None),
+        ("DELETE", "/v1/rerank", Ending, None),
+        ("GET", "/v1/x/1", Object, Some("1")),
+        ("POST", "/v1/y/1/z", Object, Some("1")),
+        ("POST", "/v1/x/1/cancel", Ending, Some("1")),
+        // One reader sees a word behind a slash, and the other none.
+        ("POST", "/v1/batches/b%2Fcancel", Ending, Some("b")),
+        ("GET", "/v1/fine_tuning/jobs%2Fj", Listing, Some("j")),
+    ] {
+        let address = parse(method, path);
+        let opened = ["/v1/rerank", "/v1/x/**", "/v1/y/*/z"].map(|path| PathPattern::parse(path).unwrap());
+        let opening = opened.iter().find(|opened| opened.opens(&address.passed));
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let reached = address.passed.reached(&method, opening);
+        assert_eq!(reached.reach, reach, "{method} {path}");
+        assert_eq!(address.passed.ids(reached).first().copied(), id, "{method} {path}");
+    }
+}
+
+#[test]
+fn a_pattern_covers_what_opens_no_more_than_it_does() {
+    let pattern = |text| PathPattern::parse(text).unwrap();
+    for (wide, narrow, expected) in [
+        ("x/**", "x/*", true),
+        ("x/**", "x/a/b", true),
+        ("x/**", "x/a/**", true),
+        ("x/*", "x/*", true),
+        ("x/*", "x/**", false),
+        ("x/a", "x/*", false),
+        ("x/**", "x", false),
+        ("x", "x", true),
+    ] {
+        assert_eq!(pattern(wide).covers(&pattern(narrow)), expected, "{wide} {narrow}");
     }
 }
 

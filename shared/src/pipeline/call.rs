@@ -14,8 +14,8 @@ use super::lookup::{self, IDEMPOTENCY_KEY};
 use crate::breaker::{Gate, Policies};
 use crate::call::{self, Bounds, Call, Estimate};
 use crate::caller::Caller;
-use crate::config::{Retry, Unlisted};
-use crate::endpoint::{Address, Operation, PassthroughKind};
+use crate::config::{Config, PassthroughRule, Retry, Unlisted, UpstreamId};
+use crate::endpoint::{Address, Operation, PassedPath, PassthroughKind};
 use crate::headers::AllowedHeaders;
 use crate::ledger::Record;
 use crate::plan::{self, Candidate, Plan, Resolved, Role};
@@ -53,8 +53,13 @@ impl<P: Platform> Journey<'_, P> {
         record.streamed = call.stream;
         let resolved = if model.is_empty() {
             let Some(resolved) = plan::resolve_unnamed(self.config, &caller) else {
+                let path = PassedPath::of_call(&address.suffix);
+                let access = self.opened(head, &path, &caller).map_err(|_| call::no_model())?;
+                if !access.rule.admits(&caller, Unlisted::AnyModel) {
+                    return Err(call::no_model());
+                }
                 let asked = Asked { head, address, cargo: Cargo::Call { operation, call } };
-                return self.ask_passthrough(Unlisted::AnyModel, asked, record).await;
+                return self.ask_passthrough(access.rule, None, asked, record).await;
             };
             resolved
         } else {
@@ -68,7 +73,7 @@ impl<P: Platform> Journey<'_, P> {
         self.route(&model, &resolved, asked, record).await
     }
 
-    /// A path that is not understood: routed by the model it names, if it names one.
+    /// A path that is not understood and is opened: routed by the model it names, if nothing that stays is made there.
     pub(super) async fn pass_through(
         &mut self,
         kind: PassthroughKind,
@@ -77,6 +82,7 @@ impl<P: Platform> Journey<'_, P> {
         caller: Arc<Caller>,
         upload: P::Upload,
     ) -> Result<Response<Body<P>>, Refusal> {
+        let access = self.opened(head, &address.passed, &caller)?;
         let is_websocket = websocket::is_relayed(head, address);
         if is_websocket {
             self.check_websocket(head)?;
@@ -88,9 +94,16 @@ impl<P: Platform> Journey<'_, P> {
         let Some(model) = model else {
             // Behind its handshake a session may name any.
             let unlisted = if is_websocket { Unlisted::AnyModel } else { Unlisted::Nothing };
-            return self.ask_passthrough(unlisted, asked, record).await;
+            if !access.rule.admits(&caller, unlisted) {
+                return Err(Refusal::NamesNoModel { path: head.uri.path().to_owned() });
+            }
+            return self.ask_passthrough(access.rule, None, asked, record).await;
         };
         let resolved = self.resolve(&caller, &model)?;
+        if access.is_bound {
+            return self.ask_passthrough(access.rule, Some((&model, &resolved)), asked, record).await;
+        }
+        self.check_tenant(&resolved, head, &caller)?;
         self.route(&model, &resolved, asked, record).await
     }
 
@@ -108,15 +121,15 @@ impl<P: Platform> Journey<'_, P> {
         if websocket::is_relayed(asked.head, asked.address) { total + session } else { total }
     }
 
-    /// What names no model, and belongs to no route.
+    /// What goes to the upstream that `rule` opens: it names no model, or the model that it names does not lead elsewhere.
     async fn ask_passthrough(
         &mut self,
-        unlisted: Unlisted,
+        rule: &PassthroughRule,
+        named: Option<(&str, &Resolved)>,
         asked: Asked<'_, P::Upload>,
-        record: Record,
+        mut record: Record,
     ) -> Result<Response<Body<P>>, Refusal> {
         let (head, operation) = (asked.head, asked.cargo.operation());
-        let path = || head.uri.path().to_owned();
         let caller = Arc::clone(&record.caller);
         let (estimate, prompt_bytes) = match &asked.cargo {
             Cargo::Call { operation, call } => (call.estimate(*operation), call.prompt_bytes),
@@ -126,16 +139,17 @@ impl<P: Platform> Journey<'_, P> {
             | Cargo::Whole(_)
             | Cargo::Stream(..) => (NOTHING, 0),
         };
-        let passthrough = &self.config.passthrough;
-        let upstream = match (passthrough.upstream, operation) {
-            (Some(upstream), _) if passthrough.admits(&caller, unlisted) => upstream,
-            (Some(_), None) => return Err(Refusal::NamesNoModel { path: path() }),
-            (None, None) => return Err(Refusal::NoPassthrough { path: path() }),
-            (_, Some(_)) => return Err(call::no_model()),
-        };
+        let (upstream, route) =
+            (rule.upstream, named.map(|(_, resolved)| &self.config.routes[resolved.route]));
+        let model =
+            named.map(|(_, resolved)| upstream_model(self.config, upstream, resolved)).unwrap_or_default();
         let config = self.config.upstream(upstream);
         let mut reservation =
-            self.reservation(&caller, None, estimate, self.longest(&asked, config.timeouts.total));
+            self.reservation(&caller, route, estimate, self.longest(&asked, config.timeouts.total));
+        if let (Some((model, _)), Some(route)) = (named, route) {
+            model.clone_into(&mut record.model);
+            record.route = route.pattern.to_string();
+        }
         let breaker = config.name.clone();
         let ask = Ask { tenant: &caller.tenant, breakers: std::slice::from_ref(&breaker), ..Ask::default() };
         let opened = self.open(ask, &mut reservation, head.uri.path()).await?;
@@ -150,7 +164,7 @@ impl<P: Platform> Journey<'_, P> {
         };
         let candidate = Candidate {
             upstream,
-            model: String::new(),
+            model,
             role: Role::Target,
             breaker,
             policies: Policies::alone(config.breaker),
@@ -209,6 +223,13 @@ impl<P: Platform> Journey<'_, P> {
     pub(super) fn bounds(&self) -> Bounds {
         Bounds { max_depth: self.config.server.max_depth, max_n: self.config.server.max_n }
     }
+}
+
+/// What the model is called at the upstream that a rule opens: as its route has it, where that leads there.
+fn upstream_model(config: &Config, upstream: UpstreamId, resolved: &Resolved) -> String {
+    let route = &config.routes[resolved.route];
+    let target = route.to.iter().chain(&route.fallback).find(|target| target.upstream == upstream);
+    target.and_then(|target| target.model.clone()).unwrap_or_else(|| resolved.model.clone())
 }
 
 /// What is not understood is counted as a request and not in tokens.

@@ -209,6 +209,8 @@ impl<P: Platform> Journey<'_, P> {
         upload: P::Upload,
     ) -> Result<(Option<String>, Cargo<P::Upload>), Refusal> {
         let queried = queried(head)?.map(|named| named.model);
+        // A model that a path ends or changes is one that its caller may use.
+        self.check_nested(Some(address.passed.model().into_iter().collect()), caller)?;
         let (model, cargo) = self.read_body(bodies, address, head, caller, upload).await?;
         match (model, queried) {
             (Some(model), Some(queried)) if model != queried => Err(names_two()),
@@ -250,6 +252,7 @@ impl<P: Platform> Journey<'_, P> {
             (Some(Readable::Form), Some(boundary)) => self.read_form(body, boundary, deployment, caller),
             // A multipart body of another kind has no boundary that is read.
             (Some(Readable::Form), None) => Err(unreadable()),
+            (Some(Readable::Pairs), _) if !urlencoded::is_plain(&head.headers) => Err(unreadable()),
             (Some(Readable::Pairs), _) => read_pairs(body, deployment),
             (Some(Readable::Json), _) => self.read_json(body, deployment, caller),
             (None, _) => match guess(&body) {
@@ -348,7 +351,8 @@ enum Readable {
 
 impl Readable {
     fn of(media_type: &str) -> Option<Self> {
-        if media_type == "application/x-www-form-urlencoded" {
+        // Some look for the word alone.
+        if media_type.contains("form-urlencoded") {
             Some(Self::Pairs)
         } else if media_type.contains("multipart/") {
             Some(Self::Form)

@@ -40,8 +40,12 @@ impl Refusal {
             Self::ModelNotFound { model } => {
                 format!("The model `{model}` does not exist or you do not have access to it.")
             }
-            Self::NoPassthrough { path } => format!(
-                "No upstream is set for {path}: it names no model, and the configuration has no `passthrough`."
+            Self::NoPassthrough { method, path } => format!(
+                "Not allowed to {method} {path} here: the configuration's `passthrough` does not open it."
+            ),
+            Self::NotGranted { path } => format!("Your key may not use {path}."),
+            Self::SharedAccount { method, path } => format!(
+                "Not allowed to {method} {path} here: it reaches what others have made in an account that tenants share."
             ),
             Self::NamesNoModel { path } => {
                 format!("Your key may not use {path} without naming a model.")

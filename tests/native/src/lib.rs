@@ -46,6 +46,7 @@ passthrough = "simulated"
 
 [upstream.simulated]
 dialect = "simulated"
+tenant = "default"
 
 [[route]]
 model = "sim*"

@@ -104,7 +104,7 @@ impl Upstream {
         let base = self.base();
         let auth = if tables.contains("[key.") { "keys" } else { "open" };
         format!(
-            "auth = \"{auth}\"\n\n[[route]]\nmodel = \"*\"\nto = [\"up\"]\n{route}\n\n\
+            "auth = \"{auth}\"\npassthrough = \"up\"\n\n[[route]]\nmodel = \"*\"\nto = [\"up\"]\n{route}\n\n\
              [upstream.up]\ndialect = \"openai\"\nbase_url = \"{base}\"\n\
              breaker = {{ consecutive = 100000, minimum = 100000 }}\n{upstream}\n\n{tables}\n"
         )

@@ -17,6 +17,7 @@ fn one() -> Arc<Config> {
         auth = "open"
         passthrough = "a"
         [upstream.a]
+        tenant = "default"
         dialect = "openai"
         base_url = "https://a.example/v1"
         [[route]]

@@ -23,6 +23,7 @@ fn toml(timeout: &str, route: &str) -> String {
     format!(
         r#"
         auth = "open"
+        passthrough = "a"
         [upstream.a]
         dialect = "openai"
         base_url = "https://a.example/v1"

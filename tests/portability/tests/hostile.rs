@@ -10,7 +10,9 @@ use weir_portability::{Answer, Beat, End, Flow, Reply, Rolls, Shell, config, exc
 
 const TOML: &str = r#"
 auth = "open"
+passthrough = "a"
 [upstream.a]
+tenant = "default"
 dialect = "openai"
 base_url = "https://a.example/v1"
 api_key = { env = "KEY_A" }

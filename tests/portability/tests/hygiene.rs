@@ -11,7 +11,9 @@ fn toml() -> String {
     let hash = KeyHash::of("sk-caller-canary-1234").to_text();
     format!(
         r#"
+        passthrough = "a"
         [upstream.a]
+        tenant = "one"
         dialect = "openai"
         base_url = "https://a.example/v1"
         api_key = {{ env = "KEY_A" }}
@@ -29,6 +31,7 @@ fn toml() -> String {
         to = ["a"]
         fallback = ["b"]
         [key.one]
+        passthrough = ["**"]
         hash = "{hash}"
         "#
     )

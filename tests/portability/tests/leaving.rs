@@ -16,6 +16,7 @@ fn two(on_disconnect: &str) -> Arc<Config> {
     config(&format!(
         r#"
         auth = "open"
+        passthrough = "a"
         [upstream.a]
         dialect = "openai"
         base_url = "https://a.example/v1"

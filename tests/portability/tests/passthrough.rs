@@ -22,6 +22,7 @@ fn two() -> Arc<Config> {
         dialect = "openai"
         base_url = "https://b.example/v1"
         api_key = { env = "KEY_B" }
+        tenant = "default"
         [[route]]
         model = "whisper"
         to = [{ upstream = "a", model = "whisper-large-v3" }]
@@ -61,7 +62,7 @@ fn requests_go_on_as_they_came_and_answers_come_back_so() {
             r#"{ "prompt":"x", "model" : "dall-e" }"#,
             "a",
         ),
-        ("stored completions of a model", "GET", "/v1/chat/completions?model=dall-e", "", "a"),
+        ("stored completions of a model", "GET", "/v1/chat/completions?model=dall-e", "", "b"),
         ("a fine-tuned model", "DELETE", "/v1/models/ft:gpt", "", "b"),
         ("an encoded path", "GET", "/v1/files/a%2Fb", "", "b"),
         ("no query", "POST", "/v1/moderations?", r#"{"input":"x"}"#, "b"),
@@ -233,6 +234,7 @@ fn an_answer_that_breaks_off_is_cut_off() {
 fn what_has_no_upstream_is_not_found() {
     let toml = r#"
     auth = "open"
+    passthrough = { upstream = "a", paths = ["images/**"] }
     [upstream.a]
     dialect = "openai"
     base_url = "https://a.example/v1"

@@ -16,7 +16,9 @@ use weir_portability::{Act, Answer, End, Reply, Rolls, Shell, config, exchange, 
 
 const ALONE: &str = r#"
 auth = "open"
+passthrough = "a"
 [upstream.a]
+tenant = "default"
 dialect = "openai"
 base_url = "https://a.example/v1"
 api_key = { env = "KEY_A" }
@@ -27,7 +29,9 @@ to = ["a"]
 
 const TWO: &str = r#"
 auth = "open"
+passthrough = "a"
 [upstream.a]
+tenant = "default"
 dialect = "openai"
 base_url = "https://a.example/v1"
 api_key = { env = "KEY_A" }

@@ -23,6 +23,7 @@ fn document() -> Arc<Config> {
     config(
         r#"
         auth = "open"
+        passthrough = "a"
         [upstream.a]
         dialect = "openai"
         base_url = "https://a.example/v1"

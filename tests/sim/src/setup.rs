@@ -103,9 +103,12 @@ fn vary(config: &mut Config, profile: Profile, dice: &Dice) {
         let is_limited = at < LIMITED && profile != Profile::RetryStorm;
         let limits = if is_limited { limits(dice, loss) } else { Limits::default() };
         let priority = dice.pick(&[Priority::Low, Priority::Normal, Priority::High]);
-        let models = vec![Pattern::new("*")];
+        let (models, passthrough) = (vec![Pattern::new("*")], Vec::new());
         let (name, tenant) = ((*name).to_owned(), (*tenant).to_owned());
-        (KeyHash::of(&secret(&name)), Arc::new(Caller { name, tenant, models, limits, priority }))
+        (
+            KeyHash::of(&secret(&name)),
+            Arc::new(Caller { name, tenant, models, passthrough, limits, priority }),
+        )
     });
     config.keys = Keyring::new(keys.collect());
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use super::{check_model, check_name, limits, may_listen, open_to_others, socket};
+use super::{check_model, check_name, limits, may_listen, open_to_others, passthrough, socket};
 use crate::caller::{Caller, KeyHash};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
 use crate::config::{Admin, Auth, Limits, raw};
+use crate::endpoint::PathPattern;
 use crate::pattern::Pattern;
 
 /// Each hash once.
@@ -75,6 +76,9 @@ fn key(
     for (at, model) in models.iter().enumerate() {
         check_model(model, &path.key("models").index(at), report);
     }
+    let granted = raw.passthrough.unwrap_or_default();
+    let passthrough =
+        passthrough::patterns(&granted, PathPattern::parse_grant, &path.key("passthrough"), report);
     let limits = raw.limits.map(|limits| limits::limits(limits, &path.key("limits"), report));
     let hash = hash(raw.hash.as_deref(), &path.key("hash"), report)?;
     let tenant = tenant.unwrap_or_else(|| name.clone());
@@ -85,6 +89,7 @@ fn key(
             name,
             tenant,
             models,
+            passthrough,
             limits: limits.unwrap_or_else(|| default.clone()),
             priority: raw.priority.unwrap_or_default(),
         },

@@ -29,6 +29,7 @@ use crate::config::{
     Admin, Auth, Config, Credential, Dialect, HeaderNames, Limits, Passthrough, Public, Route, Server,
     Terminator, Timeouts, Upstream, UpstreamId,
 };
+use crate::endpoint::PathPattern;
 use crate::overload::Concurrency;
 use crate::pack::{self, Garbled};
 use crate::time::Instant;
@@ -101,6 +102,7 @@ struct UpstreamDraft {
     proxy: Option<raw::Proxy>,
     forward_headers: HeaderNames,
     return_headers: HeaderNames,
+    tenant: Option<String>,
 }
 
 /// Surroundings in which everything that is referred to is there.
@@ -295,7 +297,7 @@ fn variable(reference: Option<&BaseUrl>) -> Option<&str> {
 /// `None` where it has no address, which is a fault that was told.
 fn draft(upstream: Upstream, references: References) -> Option<UpstreamDraft> {
     let Upstream { name, dialect, timeouts, breaker, breaker_per_model, .. } = upstream;
-    let Upstream { concurrency, include_usage, terminator, forward_headers, return_headers, .. } = upstream;
+    let Upstream { concurrency, include_usage, terminator, forward_headers, return_headers, tenant, .. } = upstream;
     let References { base_url, api_key, proxy } = references;
     let base_url = base_url?;
     // Certificates are for a place that reads the document itself; here they are a fault, which was told.
@@ -313,6 +315,7 @@ fn draft(upstream: Upstream, references: References) -> Option<UpstreamDraft> {
         proxy,
         forward_headers,
         return_headers,
+        tenant,
     })
 }
 
@@ -325,7 +328,7 @@ fn furnished(
     let UpstreamDraft { name, dialect, base_url, api_key, timeouts, .. } = draft;
     let UpstreamDraft { breaker, breaker_per_model, concurrency, include_usage, terminator, proxy, .. } =
         draft;
-    let UpstreamDraft { forward_headers, return_headers, .. } = draft;
+    let UpstreamDraft { forward_headers, return_headers, tenant, .. } = draft;
     let references = (&base_url, api_key.as_ref());
     let base_url = upstream::address(references, &path.key("base_url"), surroundings, report)?;
     let credential = match &api_key {
@@ -348,6 +351,7 @@ fn furnished(
         tls: None,
         forward_headers,
         return_headers,
+        tenant,
     })
 }
 
@@ -384,8 +388,10 @@ impl Draft {
     /// Every upstream that is named is there: no place in a list is out of it.
     fn is_sound(&self) -> bool {
         let targets = self.routes.iter().flat_map(|route| route.to.iter().chain(&route.fallback));
-        let mut named = targets.map(|target| target.upstream).chain(self.passthrough.upstream);
-        named.all(|UpstreamId(at)| at < self.upstreams.len())
+        let opened = self.passthrough.rules.iter().map(|rule| rule.upstream);
+        let mut named = targets.map(|target| target.upstream).chain(opened);
+        let is_opening = |pattern: &PathPattern| PathPattern::parse(&pattern.to_text()).is_ok();
+        self.passthrough.paths.iter().all(is_opening) && named.all(|UpstreamId(at)| at < self.upstreams.len())
     }
 }
 

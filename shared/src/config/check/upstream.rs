@@ -32,11 +32,6 @@ impl Names {
         }
         found.ok().map(UpstreamId)
     }
-
-    /// The only one there is.
-    pub(super) fn only(&self) -> Option<UpstreamId> {
-        (self.0.len() == 1).then_some(UpstreamId(0))
-    }
 }
 
 /// In the order of their names.
@@ -91,6 +86,7 @@ fn upstream(
     );
     let return_headers =
         headers::names(raw.return_headers.as_deref(), &NEVER_RETURNED, &path.key("return_headers"), report);
+    let tenant = raw.tenant.clone().inspect(|tenant| check_name(tenant, &path.key("tenant"), report));
     let dialect = dialect?;
     Some(Upstream {
         name,
@@ -107,6 +103,7 @@ fn upstream(
         tls,
         forward_headers,
         return_headers,
+        tenant,
         dialect,
     })
 }

@@ -1,46 +1,58 @@
-//! What becomes of calls that pass through, in two forms.
+//! What is passed on without being understood, in three forms.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::MapAccess;
-use serde::de::value::MapAccessDeserializer;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess};
 
 use super::spelled::{Spelled, spelled};
 
-/// The upstream of calls that name no model, or a table that also opens paths and says who may send such calls.
+/// The upstream whose documented paths are opened, a table that lists what is, or several.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 pub(in crate::config) enum Passthrough {
-    /// An upstream's name.
+    /// An upstream's name: the paths that `OpenAI` documents are opened there.
     Upstream(String),
-    /// An upstream, paths that are opened, models.
+    /// An upstream, and what is opened there.
     Table(PassthroughTable),
+    /// Several of them; the first that lists a path takes it.
+    List(Vec<PassthroughTable>),
 }
 
-/// An upstream, paths that are opened, models.
+/// An upstream, and what is opened there.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct PassthroughTable {
-    /// The upstream that gets calls which name no model. Default: the first target of the route `*`, else the only
-    /// upstream there is, else such calls are refused.
+    /// The upstream that gets these calls. What names a model and makes nothing that stays, such as
+    /// `POST /v1/audio/speech`, goes by the model's route.
+    #[schemars(required)]
     pub(in crate::config) upstream: Option<String>,
-    /// Paths that are passed through beside those that `OpenAI` documents: `/v1/rerank`, `/v1/jobs/*` (one segment),
-    /// `/v1/jobs/**` (all beneath). Default: none.
+    /// The paths that are opened: `/v1/files`, `/v1/jobs/*` (one segment), `/v1/jobs/**` (all beneath); the `/v1/` may be
+    /// left out. Default: all that `OpenAI` documents.
     pub(in crate::config) paths: Option<Vec<String>>,
+    /// The methods that are opened there; `HEAD` comes with `GET`. Default: all.
+    pub(in crate::config) methods: Option<Vec<PassthroughMethod>>,
     /// Models that a call may reach which names none, such as an upstream's default: only callers that may use them
     /// all send such calls, `["*"]` for those that may use every model. Default: nobody is asked for any, but for
     /// understood calls, which want `["*"]`.
     pub(in crate::config) models: Option<Vec<String>>,
 }
 
-impl Default for Passthrough {
-    fn default() -> Self {
-        Self::Table(PassthroughTable::default())
-    }
+/// A method that can be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(in crate::config) enum PassthroughMethod {
+    /// Reads, and `HEAD`.
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
 }
 
 impl<'de> Spelled<'de> for Passthrough {
-    const EXPECTED: &'static str = "an upstream's name or { upstream = \"NAME\", paths = [\"/v1/rerank\"] }";
+    const EXPECTED: &'static str =
+        "an upstream's name, { upstream = \"NAME\", paths = [\"/v1/rerank\"] }, or a list of such tables";
 
     fn from_text(text: &str) -> Result<Self, &'static str> {
         Ok(Self::Upstream(text.to_owned()))
@@ -48,6 +60,10 @@ impl<'de> Spelled<'de> for Passthrough {
 
     fn from_table<A: MapAccess<'de>>(table: A) -> Result<Self, A::Error> {
         PassthroughTable::deserialize(MapAccessDeserializer::new(table)).map(Self::Table)
+    }
+
+    fn from_list<A: SeqAccess<'de>>(list: A) -> Result<Self, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(list)).map(Self::List)
     }
 }
 

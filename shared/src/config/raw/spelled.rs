@@ -4,9 +4,9 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserializer;
-use serde::de::{Error, MapAccess, Unexpected, Visitor};
+use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
-/// What can be read from a text, a number, a switch or a table; each that is not overridden is refused.
+/// What can be read from a text, a number, a switch, a table or a list; each that is not overridden is refused.
 ///
 /// A refusal says what is wrong and never what was written: it may have been a credential.
 pub(super) trait Spelled<'de>: Sized {
@@ -29,6 +29,10 @@ pub(super) trait Spelled<'de>: Sized {
 
     fn from_table<A: MapAccess<'de>>(_table: A) -> Result<Self, A::Error> {
         Err(A::Error::invalid_type(Unexpected::Map, &Self::EXPECTED))
+    }
+
+    fn from_list<A: SeqAccess<'de>>(_list: A) -> Result<Self, A::Error> {
+        Err(A::Error::invalid_type(Unexpected::Seq, &Self::EXPECTED))
     }
 }
 
@@ -65,6 +69,10 @@ impl<'de, T: Spelled<'de>> Visitor<'de> for Reader<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<T, A::Error> {
         T::from_table(table)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<T, A::Error> {
+        T::from_list(list)
     }
 }
 

@@ -181,18 +181,61 @@ fn single_faults_are_told_and_nothing_else() {
             "1: passthrough.upstream: unknown upstream \"on\"; did you mean \"one\"?",
         ),
         (
-            format!("passthrough = {{ path = [] }}{LEAST}"),
+            format!("passthrough = {{ upstream = \"one\", path = [] }}{LEAST}"),
             "1: passthrough.path: unknown key \"path\"; did you mean \"paths\"?",
         ),
         (format!("passthrough = 7{LEAST}"), "1: passthrough: expected an upstream's name or {"),
+        (format!("passthrough.paths = [\"/v1/a\"]{LEAST}"), "1: passthrough.upstream: missing; name"),
         (
-            format!("passthrough.paths = [\"/v1/a\", \"rerank\"]{LEAST}"),
+            format!("passthrough = {{ upstream = \"one\", paths = [\"/v1/a\", \"//rerank\"] }}{LEAST}"),
             "1: passthrough.paths[1]: a path begins",
         ),
-        (format!("passthrough.paths = [\"/v1/**\"]{LEAST}"), "1: passthrough.paths[0]: opens every path"),
-        (format!("passthrough.paths = [\"/v1/responses\"]{LEAST}"), "1: passthrough.paths[0]: is understood"),
-        (format!("passthrough.models = []{LEAST}"), "1: passthrough.models: names no model; leave it out"),
-        (format!("passthrough.models = [\"\"]{LEAST}"), "1: passthrough.models[0]: a model needs a name"),
+        (
+            format!("passthrough = {{ upstream = \"one\", paths = [] }}{LEAST}"),
+            "1: passthrough.paths: opens no path",
+        ),
+        (
+            format!("passthrough = {{ upstream = \"one\", methods = [\"get\"] }}{LEAST}"),
+            "1: passthrough.methods[0]: unknown",
+        ),
+        (
+            more("[[passthrough]]\nupstream = \"one\"\n[[passthrough]]\nupstream = \"on\""),
+            "12: passthrough[1].upstream: unknown upstream",
+        ),
+        (
+            more(
+                "[[passthrough]]\nupstream = \"one\"\n[[passthrough]]\nupstream = \"one\"\npaths = [\"audio/**\"]",
+            ),
+            "13: passthrough[1].paths[0]: is never reached",
+        ),
+        (
+            more(
+                "[[passthrough]]\nupstream = \"one\"\npaths = [\"x/**\"]\n[[passthrough]]\nupstream = \"one\"\npaths = [\"x/*/y\"]",
+            ),
+            "14: passthrough[1].paths[0]: is never reached",
+        ),
+        (
+            more(
+                "[[passthrough]]\nupstream = \"one\"\n[[passthrough]]\nupstream = \"one\"\nmethods = [\"GET\"]",
+            ),
+            "11: passthrough[1]: is never reached",
+        ),
+        (
+            format!("passthrough = {{ upstream = \"one\", paths = [\"/v1/**\"] }}{LEAST}"),
+            "1: passthrough.paths[0]: opens every path",
+        ),
+        (
+            format!("passthrough = {{ upstream = \"one\", paths = [\"/v1/responses\"] }}{LEAST}"),
+            "1: passthrough.paths[0]: is understood",
+        ),
+        (
+            format!("passthrough = {{ upstream = \"one\", models = [] }}{LEAST}"),
+            "1: passthrough.models: names no model; leave it out",
+        ),
+        (
+            format!("passthrough = {{ upstream = \"one\", models = [\"\"] }}{LEAST}"),
+            "1: passthrough.models[0]: a model needs a name",
+        ),
         (format!("server.max_depth = 1000{LEAST}"), "1: server.max_depth: must be 1 to 128"),
         (
             format!("server.max_buffered = \"127MiB\"{LEAST}"),

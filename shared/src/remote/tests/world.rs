@@ -456,6 +456,7 @@ pub(super) fn closing(tenant: &str, reservation: Reservation, used: Tokens) -> C
         name: String::new(),
         tenant: tenant.to_owned(),
         models: Vec::new(),
+        passthrough: Vec::new(),
         limits: Limits::default(),
         priority: Priority::default(),
     };

@@ -31,8 +31,8 @@ const call = (key, extra) => ({ method: "POST",
 
 async fn gateway(server: &str) -> Gateway {
     Gateway::start(format!(
-        "passthrough = \"simulated\"\n[server]\n{server}\n[upstream.simulated]\ndialect = \"simulated\"\n\
-         [[route]]\nmodel = \"sim*\"\nto = [\"simulated\"]\n[key.page]\nhash = \"{}\"\nmodels = [\"*\"]\n",
+        "passthrough = \"simulated\"\n[server]\n{server}\n[upstream.simulated]\ndialect = \"simulated\"\ntenant = \"page\"\n\
+         [[route]]\nmodel = \"sim*\"\nto = [\"simulated\"]\n[key.page]\nhash = \"{}\"\nmodels = [\"*\"]\npassthrough = [\"**\"]\n",
         hash("right")
     ))
     .await

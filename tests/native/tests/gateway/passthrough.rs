@@ -125,7 +125,7 @@ async fn an_answer_without_a_body_is_complete() {
         ("GET", "HTTP/1.1 304 Not Modified\r\n\r\n"),
     ] {
         let upstream = Upstream::start(move |_| vec![Act::Send(answer.into())]).await;
-        let gateway = Gateway::start(upstream.document("")).await;
+        let gateway = Gateway::start(upstream.document("tenant = \"default\"")).await;
         let request = Request::builder().method(method).uri("/v1/files/1").body(whole("")).unwrap();
         let status = gateway.send(request).await.status;
         assert_eq!(status.to_string(), answer[9..12]);
@@ -137,7 +137,7 @@ async fn an_answer_without_a_body_is_complete() {
 #[tokio::test]
 async fn a_json_call_is_routed_by_its_model_and_keeps_its_bytes() {
     let upstream = Upstream::start(|_| vec![reply::json("200 OK", &json!({"data": []}))]).await;
-    let gateway = Gateway::start(upstream.document("")).await;
+    let gateway = Gateway::start(upstream.document("tenant = \"default\"")).await;
     let body = "{ \"prompt\" : \"a river\",\n \"model\":\"dall-e-3\", \"n\": 1.0e0 }";
     let answer =
         gateway.send(request("POST", "/v1/images/generations", "application/json", whole(body))).await;
@@ -152,7 +152,7 @@ async fn an_answer_that_breaks_off_is_cut_off() {
     for (framing, end) in [("content-length: 100", Act::Reset), ("transfer-encoding: chunked", Act::Close)] {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\n{framing}\r\n\r\n5\r\nhello\r\n");
         let upstream = Upstream::start(move |_| vec![Act::Send(head.clone().into()), end.clone()]).await;
-        let gateway = Gateway::start(upstream.document("")).await;
+        let gateway = Gateway::start(upstream.document("tenant = \"default\"")).await;
         let mut raw = Raw::connect(gateway.address).await;
         raw.send("GET /v1/files/x/content HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").await;
         let answer = raw.to_end().await;

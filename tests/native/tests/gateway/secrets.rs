@@ -46,7 +46,7 @@ fn quote(seen: &Seen) -> Vec<Act> {
 
 async fn guarded() -> (Upstream, Gateway) {
     let upstream = Upstream::start(quote).await;
-    let key = format!("[key.team]\nhash = \"{}\"\n", hash(KEY));
+    let key = format!("[key.team]\nhash = \"{}\"\npassthrough = [\"**\"]\n", hash(KEY));
     let document = upstream.document("api_key = { env = \"UP_KEY\" }").replace("\"open\"", "\"keys\"") + &key;
     let launch = Launch::of(document).env("UP_KEY", CREDENTIAL).arg("--log-level").arg("debug");
     (upstream, launch.start().await)

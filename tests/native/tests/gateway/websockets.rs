@@ -52,9 +52,9 @@ fn document(upstream: &Upstream, other: Option<&Upstream>, server: &str, key: &s
     });
     let fallback = if other.is_empty() { "" } else { "fallback = [\"two\"]\n" };
     format!(
-        "{server}\n[upstream.one]\ndialect = \"openai\"\nbase_url = \"{}\"\napi_key = {{ env = \"ONE_KEY\" }}\n\
+        "passthrough = \"one\"\n{server}\n[upstream.one]\ndialect = \"openai\"\nbase_url = \"{}\"\napi_key = {{ env = \"ONE_KEY\" }}\n\
          {other}[[route]]\nmodel = \"rt-*\"\nto = [{{ upstream = \"one\", model = \"up\" }}]\n{fallback}\
-         [key.me]\nhash = \"{}\"\nmodels = [\"rt-a\"]\n{key}",
+         [key.me]\nhash = \"{}\"\nmodels = [\"rt-a\"]\npassthrough = [\"realtime\"]\n{key}",
         upstream.base(),
         hash("right")
     )

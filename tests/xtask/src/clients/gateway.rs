@@ -125,6 +125,7 @@ passthrough = "simulated"
 # Both suites ask for the same faults again and again: nothing but the fault itself may answer.
 [upstream.simulated]
 dialect = "simulated"
+tenant = "tests"
 breaker = {{ consecutive = 1000000, minimum = 1000000, on_rate_limit = "ignore" }}
 
 [limits.default]
@@ -159,6 +160,7 @@ model = "narrow"
 to = [{{ upstream = "narrow", model = "sim-latency-500ms" }}]
 
 [key.all-models]
+passthrough = ["**"]
 hash = "{}"
 tenant = "tests"
 models = ["*"]

@@ -8,7 +8,7 @@ use crate::cache::{self, Sharing};
 use crate::caller::Caller;
 use crate::config::raw::{self, ApiKey, BaseUrl, FromEnv, FromVariable, Setting, Share, Size, Time};
 use crate::config::{
-    Admin, Auth, Condition, Dialect, OnDisconnect, Passthrough, Pick, Public, Retry, Route, Server, Sticky,
+    Admin, Auth, Condition, Dialect, OnDisconnect, Passthrough, PassthroughRule, Pick, Public, Retry, Route, Server, Sticky,
     Target, Terminator, Timeouts, UpstreamId, WebSocket,
 };
 use crate::endpoint::PathPattern;
@@ -23,7 +23,7 @@ packed!(struct Draft {
 // The simulated provider has no address, so nothing is written that speaks to it.
 packed!(struct UpstreamDraft {
     name, dialect, base_url, api_key, timeouts, breaker, breaker_per_model, concurrency, include_usage,
-    terminator, proxy, forward_headers, return_headers,
+    terminator, proxy, forward_headers, return_headers, tenant,
 } if |upstream| !matches!(upstream.dialect, Dialect::Simulated));
 packed!(struct Server {
     max_body, max_buffered, min_upload_rate, max_depth, max_n, header_timeout, body_timeout, grace, workers, trusted_proxies, max_connections,
@@ -36,7 +36,8 @@ packed!(struct Route {
     pattern, to, fallback, fallback_on, pick, sticky, on_disconnect, retry, advertise, limits, breaker, cache,
     hold_back, keep_alive,
 } found { defaults });
-packed!(struct Passthrough { upstream, paths, models });
+packed!(struct Passthrough { rules, paths });
+packed!(struct PassthroughRule { upstream, paths, methods, models });
 packed!(struct DefaultsDraft { gateway, by_route });
 packed!(struct raw::Defaults { max_tokens, max_completion_tokens, temperature });
 packed!(struct FromVariable { env, default });
@@ -50,7 +51,7 @@ packed!(struct cache::Policy {
 packed!(struct Concurrency { bound, queue, wait });
 packed!(struct Target { upstream, model, weight });
 packed!(struct Retry { attempts, backoff, max_wait });
-packed!(struct Caller { name, tenant, models, limits, priority });
+packed!(struct Caller { name, tenant, models, passthrough, limits, priority });
 packed!(struct UpstreamId(at));
 packed!(struct Time(span));
 packed!(struct Size(bytes));
@@ -91,7 +92,7 @@ impl Pack for PathPattern {
     }
 
     fn unpack(from: &mut Unpacker<'_>) -> Result<Self, Garbled> {
-        Self::parse(&String::unpack(from)?).map_err(|_| Garbled)
+        Self::parse_grant(&String::unpack(from)?).map_err(|_| Garbled)
     }
 }
 

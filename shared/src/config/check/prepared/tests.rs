@@ -17,7 +17,7 @@ const FULL: &str = r#"
 listen = "127.0.0.1:8081"
 auth = "open"
 public = []
-passthrough = { upstream = "a", paths = ["/v1/rerank", "/v1/x/*/y", "/v1/z/**"], models = ["m-*"] }
+passthrough = [{ upstream = "a", paths = ["/v1/rerank", "/v1/x/*/y", "z/**"], methods = ["GET", "POST"], models = ["m-*"] }, { upstream = "b.c" }]
 [server]
 cors = { origins = ["https://app.example", "http://localhost:*"] }
 websocket = { total = "5m" }
@@ -47,6 +47,7 @@ terminator = "optional"
 proxy = "none"
 forward_headers = ["x-title", "x-team-*"]
 return_headers = ["x-model-region"]
+tenant = "default"
 [upstream."b.c"]
 dialect = "azure"
 api_version = "2024-10-21"
@@ -210,7 +211,7 @@ fn what_no_document_could_have_said_is_refused() {
     type Change = fn(&mut Draft);
     let changes: [(&str, Change); 4] = [
         ("a target without its upstream", |draft| draft.routes[0].to[0].upstream = UpstreamId(2)),
-        ("a passthrough without its upstream", |draft| draft.passthrough.upstream = Some(UpstreamId(2))),
+        ("a passthrough without its upstream", |draft| draft.passthrough.rules[0].upstream = UpstreamId(2)),
         ("a provider that has no address", |draft| draft.upstreams[0].dialect = Dialect::Simulated),
         ("a rate of nothing", |draft| {
             draft.limits.requests = vec![Rate { count: 0, per: Duration::from_secs(1) }];
@@ -231,7 +232,7 @@ fn what_is_wrong_with_a_document_is_told_when_it_is_prepared() {
     let simulated =
         FULL.replace("dialect = \"openai\"\nbase_url = { env = \"ADDRESS\" }", "dialect = \"simulated\"");
     for (text, expected) in [
-        (FULL.replace("to = [\"a\"]", "to = [\"z\"]"), "weir:59: route[1].to[0]"),
+        (FULL.replace("to = [\"a\"]", "to = [\"z\"]"), "weir:60: route[1].to[0]"),
         (simulated.replace("api_key = { file = \"/run/key\" }\n", ""), "there is no simulated provider here"),
     ] {
         let told = Config::prepare(&document(&text)).unwrap_err().to_string();
