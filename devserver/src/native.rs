@@ -17,8 +17,8 @@ use weir::flight::Flights;
 use weir::metrics::Exposition;
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Payload, Piece, Renewed, SendFault,
-    StoreLost,
+    Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Ownership, Payload, Piece, Renewed,
+    SendFault, StoreLost,
 };
 use weir::reading::Readings;
 use weir::redis::Moment;
@@ -329,6 +329,16 @@ impl Platform for Native {
         match &self.shared {
             None => Ok(self.process.store().overhear(&lease, id, from, self.now())),
             Some(shared) => shared.overhear(&lease, id, from, self.moment()).await,
+        }
+    }
+
+    async fn own(&self, ownership: Ownership<'_>) -> Result<bool, StoreLost> {
+        if store_is_lost() {
+            return Err(StoreLost);
+        }
+        match &self.shared {
+            None => Ok(self.process.store().own(ownership, self.now())),
+            Some(shared) => shared.own(ownership, self.moment()).await,
         }
     }
 

@@ -14,7 +14,7 @@ use rustls::ClientConfig;
 use tokio::runtime::Handle;
 use weir::config;
 use weir::control::{Entry, Listing, Order, Unheeded};
-use weir::platform::{Ask, Closing, Finding, Lease, Opened, Overheard, Piece, Renewed, StoreLost};
+use weir::platform::{Ask, Closing, Finding, Lease, Opened, Overheard, Ownership, Piece, Renewed, StoreLost};
 use weir::redis::{Clock, Codec, Command, Moment};
 
 use self::asked::Asked;
@@ -130,6 +130,11 @@ impl Shared {
     ) -> Result<Renewed, StoreLost> {
         let command = self.codec.renew(lease, id, piece, moment);
         self.link.run(&command, |value| self.codec.renewed(&command, value)).await
+    }
+
+    pub(crate) async fn own(&self, ownership: Ownership<'_>, moment: Moment) -> Result<bool, StoreLost> {
+        let command = self.codec.own(ownership, moment);
+        self.link.run(&command, |value| self.codec.owned(&command, value)).await
     }
 
     pub(crate) async fn overhear(

@@ -2,6 +2,7 @@
 
 mod given;
 mod nested;
+mod objects;
 
 use std::ops::Range;
 
@@ -10,6 +11,7 @@ use bytes::Bytes;
 pub use self::given::Given;
 use self::given::Said;
 pub(crate) use self::nested::{models as nested_models, models_of_part};
+pub(crate) use self::objects::{NamedObjects, is_object_field, made_by_stream, made_objects, named_objects};
 use crate::cache::Form;
 use crate::defaults;
 use crate::endpoint::Operation;

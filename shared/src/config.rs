@@ -104,12 +104,23 @@ pub struct PassthroughRule {
     pub methods: Vec<String>,
     /// Models that a call may reach which names none: its caller may use them all. `None`: nobody is asked.
     pub models: Option<Vec<Pattern>>,
+    /// Whether it is remembered whose the objects are, and what holds where the store that does is lost: `Closed` or
+    /// `Open`.
+    pub owners: Option<OnStoreLoss>,
 }
 
 impl Passthrough {
     pub fn new(rules: Vec<PassthroughRule>) -> Self {
         let paths = rules.iter().flat_map(|rule| rule.paths.iter().cloned()).collect();
         Self { rules, paths }
+    }
+
+    /// Whether any rule remembers owners, and the strictest of what holds without the store.
+    pub fn owners(&self) -> Option<OnStoreLoss> {
+        let mut policies = self.rules.iter().filter_map(|rule| rule.owners);
+        let first = policies.next()?;
+        let is_open = first == OnStoreLoss::Open && policies.all(|policy| policy == OnStoreLoss::Open);
+        Some(if is_open { OnStoreLoss::Open } else { OnStoreLoss::Closed })
     }
 }
 

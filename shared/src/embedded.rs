@@ -6,6 +6,7 @@ pub(crate) mod accounts;
 pub(crate) mod answers;
 pub(crate) mod breakers;
 pub(crate) mod leases;
+pub(crate) mod owners;
 mod shares;
 
 use std::collections::BTreeMap;
@@ -15,14 +16,15 @@ use self::accounts::{Accounts, Refused};
 use self::answers::Answers;
 use self::breakers::Breakers;
 use self::leases::Leases;
+use self::owners::Owners;
 use crate::account::{Denied, Want};
 use crate::breaker::{Gate, Report};
 use crate::cache::Freshness;
 use crate::config::UpstreamId;
 use crate::control::{Entry, Full, Listing, Order, Overrides};
 use crate::platform::{
-    Ask, Closing, ConnectFault, Finding, Keeping, Lease, Leased, Opened, Overheard, Piece, Recalled, Renewed,
-    Repeat, Repeated, Reservation,
+    Ask, Closing, ConnectFault, Finding, Keeping, Lease, Leased, Opened, Overheard, Ownership, Piece,
+    Recalled, Renewed, Repeat, Repeated, Reservation,
 };
 use crate::retry::RetryBudget;
 use crate::standing::Standing;
@@ -52,6 +54,7 @@ pub struct Store {
     breakers: Breakers,
     answers: Answers,
     leases: Leases,
+    owners: Owners,
 }
 
 impl Store {
@@ -64,6 +67,7 @@ impl Store {
             breakers: Breakers::new(MOST_BREAKERS, Overrides::new(MOST_OVERRIDES)),
             answers: Answers::new(cache, MOST_REPEATS),
             leases: Leases::default(),
+            owners: Owners::default(),
         }
     }
 
@@ -160,6 +164,11 @@ impl Store {
     /// What the call `id` has said so far, from this byte on.
     pub fn overhear(&mut self, lease: &Lease, id: u64, from: u64, now: Instant) -> Overheard {
         self.leases.overhear(lease, id, from, now)
+    }
+
+    /// Whether all objects that are named are the tenant's; if so, those that were made are from now on.
+    pub fn own(&mut self, ownership: Ownership<'_>, now: Instant) -> bool {
+        self.owners.own(ownership, now).is_own
     }
 
     /// Reserves what the call needs: no tokens where its answer is here already or on its way to somebody else.

@@ -66,6 +66,11 @@ pub fn of_tenant(name: &str) -> Fingerprint {
     Framed::new("weir tenant 1").field("name", name.as_bytes()).finish()
 }
 
+/// What an object is known by that a provider calls `id`.
+pub fn of_provider_object(id: &str) -> Fingerprint {
+    Framed::new("weir provider object 1").field("id", id.as_bytes()).finish()
+}
+
 /// Fields one after another, each framed by its name and both lengths: no two different lists hash alike.
 #[derive(Clone, Debug)]
 pub struct Framed(Sha256);

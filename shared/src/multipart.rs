@@ -154,6 +154,24 @@ pub(crate) fn objects<'a>(body: &'a [u8], boundary: &str) -> Vec<&'a [u8]> {
     parts.filter_map(object_in).collect()
 }
 
+/// The fields of a form that are no files, by name; a form that [`model`] refuses has none.
+pub(crate) fn fields<'a>(body: &'a [u8], boundary: &str) -> Vec<(String, &'a [u8])> {
+    let delimiter = format!("--{boundary}");
+    let starts = memmem::find_iter(body, &delimiter).map(|at| at + delimiter.len());
+    let ends = memmem::find_iter(body, &delimiter).skip(1);
+    let parts = starts.zip(ends).filter_map(|(start, end)| body.get(start..end));
+    parts.filter_map(field_in).collect()
+}
+
+fn field_in(part: &[u8]) -> Option<(String, &[u8])> {
+    let part = trim_start(part).strip_prefix(b"\r\n")?.strip_suffix(b"\r\n")?;
+    let end = memmem::find(part, b"\r\n\r\n")?;
+    let head = Head::read(&part[..end + 2]).ok()?;
+    let disposition = Disposition::read(head.disposition?).ok()?;
+    let name = String::from_utf8_lossy(disposition.name).into_owned();
+    (!disposition.is_file).then_some((name, &part[end + 4..]))
+}
+
 fn object_in(part: &[u8]) -> Option<&[u8]> {
     let part = trim_start(part).strip_prefix(b"\r\n")?.strip_suffix(b"\r\n")?;
     let end = memmem::find(part, b"\r\n\r\n")?;

@@ -13,6 +13,7 @@ mod failure;
 mod handshake;
 mod lead;
 mod lookup;
+mod ownership;
 mod relay;
 mod reserve;
 mod route;

@@ -133,6 +133,10 @@ pub trait Platform: Clone + Unpin + 'static {
     /// What the call `id` has said so far, from this byte on. Asked only where [`Self::flights`] are.
     async fn overhear(&self, lease: Lease, id: u64, from: u64) -> Result<Overheard, StoreLost>;
 
+    /// Whether all objects that are named are the tenant's; if so, those that were made are from now on. Where the store is
+    /// lost nothing is known, and what the process keeps by itself says nothing of it.
+    async fn own(&self, ownership: Ownership<'_>) -> Result<bool, StoreLost>;
+
     /// Calls that identical ones may share. `None` where one request cannot wake another.
     fn flights(&self) -> Option<&Flights>;
 
@@ -186,6 +190,17 @@ pub struct Ask<'a> {
     /// Whether the call was opened before to be answered from what is kept, and could not be: what was reserved
     /// then is given back first, as if it had never been counted.
     pub anew: bool,
+}
+
+/// Objects at a provider, and whose they are or are to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Ownership<'a> {
+    /// By [`crate::fingerprint::of_tenant`].
+    pub tenant: Fingerprint,
+    /// What a call names.
+    pub named: &'a [Fingerprint],
+    /// What its answer says was made.
+    pub made: &'a [Fingerprint],
 }
 
 /// Which answer is asked for, and how old it may be.

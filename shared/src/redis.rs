@@ -20,6 +20,7 @@ mod entry;
 mod keys;
 mod lease;
 mod open;
+mod owners;
 mod packed;
 mod reply;
 mod script;

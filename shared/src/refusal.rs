@@ -71,6 +71,13 @@ pub enum Refusal {
         method: Method,
         path: String,
     },
+    /// It names an object that its tenant has not: another's, or none.
+    NoSuchObject {
+        /// `None` where it names several.
+        id: Option<String>,
+    },
+    /// Whose the objects are that it names cannot be found out.
+    OwnersUnknown,
     /// Its key may not use this of what is passed through.
     NotGranted {
         path: String,
@@ -213,6 +220,7 @@ impl Refusal {
             Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::ModelNotFound { .. }
             | Self::NoPassthrough { .. }
+            | Self::NoSuchObject { .. }
             | Self::UnknownPath { .. }
             | Self::NoBreaker { .. } => StatusCode::NOT_FOUND,
             Self::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -229,6 +237,7 @@ impl Refusal {
             | Self::Overloaded { .. }
             | Self::BuffersFull { full: Full::Process }
             | Self::StoreLost
+            | Self::OwnersUnknown
             | Self::Unconfigured => StatusCode::SERVICE_UNAVAILABLE,
             Self::IdempotencyConflict | Self::StillRunning | Self::TooManyOverrides { .. } => {
                 StatusCode::CONFLICT
@@ -253,6 +262,7 @@ impl Refusal {
             | Self::Overloaded { .. }
             | Self::BuffersFull { full: Full::Process }
             | Self::StoreLost
+            | Self::OwnersUnknown
             | Self::Unconfigured => "server_error",
             Self::DeadlinePassed { .. } | Self::Stalled { .. } => "timeout_error",
             Self::InvalidJson { .. }
@@ -268,6 +278,7 @@ impl Refusal {
             | Self::ForeignHost { .. }
             | Self::ModelNotFound { .. }
             | Self::NoPassthrough { .. }
+            | Self::NoSuchObject { .. }
             | Self::NotGranted { .. }
             | Self::SharedAccount { .. }
             | Self::NamesNoModel { .. }
@@ -311,7 +322,7 @@ impl Refusal {
             Self::AnswerTooLarge { .. } => Some("answer_too_large"),
             Self::NoUpstream { .. } => Some("circuit_open"),
             Self::Overloaded { .. } | Self::BuffersFull { full: Full::Process } => Some("overloaded"),
-            Self::StoreLost => Some("store_unavailable"),
+            Self::StoreLost | Self::OwnersUnknown => Some("store_unavailable"),
             Self::Unconfigured => Some("not_configured"),
             Self::NotCached => Some("not_cached"),
             Self::IdempotencyConflict => Some("idempotency_conflict"),
@@ -321,6 +332,7 @@ impl Refusal {
             | Self::NoKey
             | Self::KeyInQuery { .. }
             | Self::NoPassthrough { .. }
+            | Self::NoSuchObject { .. }
             | Self::UnknownPath { .. }
             | Self::WrongMethod { .. }
             | Self::BrokenWebSocket { .. }
@@ -334,6 +346,7 @@ impl Refusal {
         match self {
             Self::InvalidParameter { param, .. } => Some(param),
             Self::ModelNotFound { .. } => Some("model"),
+            Self::NoSuchObject { .. } => Some("id"),
             Self::Rejected(told) | Self::RateLimited { told: Some(told), .. } => told.param.as_deref(),
             _ => None,
         }
@@ -416,9 +429,11 @@ impl Refusal {
             },
             Self::RateLimited { retry_after, .. } => *retry_after,
             Self::NoUpstream { retry_after } | Self::Overloaded { retry_after } => Some(*retry_after),
-            Self::BuffersFull { .. } | Self::StoreLost | Self::Unconfigured | Self::StillRunning => {
-                Some(SHORTLY)
-            }
+            Self::BuffersFull { .. }
+            | Self::StoreLost
+            | Self::OwnersUnknown
+            | Self::Unconfigured
+            | Self::StillRunning => Some(SHORTLY),
             _ => None,
         }
     }
@@ -515,6 +530,8 @@ mod tests {
                 "invalid_request_error",
                 None,
             ),
+            (Refusal::NoSuchObject { id: Some("file-1".into()) }, 404, "invalid_request_error", None),
+            (Refusal::OwnersUnknown, 503, "server_error", Some("store_unavailable")),
             (
                 Refusal::NotGranted { path: "/v1/files".into() },
                 403,

@@ -42,7 +42,7 @@ mod tests;
 
 pub use self::beliefs::Beliefs;
 pub use self::between::{
-    control, done, granted, lease_probe, listed, listing, obeyed, renew, renewed, report_probe,
+    control, done, granted, lease_probe, listed, listing, obeyed, own, renew, renewed, report_probe,
     withdraw_retry,
 };
 pub use self::close::{close, give_back};

@@ -19,8 +19,8 @@ use weir::flight::Flights;
 use weir::metrics::{self, Exposition};
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Event, Finding, Held, Keeping, Lease, Opened, Overheard, Payload, Peer, Piece, Platform,
-    Renewed, SendFault, StoreLost,
+    Ask, Closing, Event, Finding, Held, Keeping, Lease, Opened, Overheard, Ownership, Payload, Peer, Piece,
+    Platform, Renewed, SendFault, StoreLost,
 };
 use weir::reading::Readings;
 use weir::remote::{self, Asked};
@@ -242,6 +242,11 @@ impl Platform for Edge {
 
     async fn overhear(&self, _: Lease, _: u64, _: u64) -> Result<Overheard, StoreLost> {
         Ok(Overheard::Nothing)
+    }
+
+    async fn own(&self, ownership: Ownership<'_>) -> Result<bool, StoreLost> {
+        let answer = self.objects().ask_one(&remote::own(ownership, now())).await?;
+        remote::granted(&answer, now())
     }
 
     fn usage_refusals(&self) -> Option<&UsageRefusals> {

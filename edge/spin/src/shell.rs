@@ -15,8 +15,8 @@ use weir::flight::Flights;
 use weir::metrics::{self, Exposition, Tally};
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Payload, Piece, Renewed, SendFault,
-    StoreLost,
+    Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Ownership, Payload, Piece, Renewed,
+    SendFault, StoreLost,
 };
 use weir::redis::Moment;
 use weir::time::{Instant, UnixMillis};
@@ -153,6 +153,10 @@ impl Platform for Shell {
 
     async fn overhear(&self, lease: Lease, id: u64, from: u64) -> Result<Overheard, StoreLost> {
         self.0.store.overhear(&lease, id, from, self.moment())
+    }
+
+    async fn own(&self, ownership: Ownership<'_>) -> Result<bool, StoreLost> {
+        self.0.store.own(ownership, self.moment())
     }
 
     fn flights(&self) -> Option<&Flights> {

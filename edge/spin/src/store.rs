@@ -9,7 +9,7 @@ use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 use weir::config;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::metrics::{Exposition, Tally};
-use weir::platform::{Ask, Closing, Finding, Lease, Opened, Overheard, Piece, Renewed, StoreLost};
+use weir::platform::{Ask, Closing, Finding, Lease, Opened, Overheard, Ownership, Piece, Renewed, StoreLost};
 use weir::redis::{Clock, Codec, Command, Garbled, Moment, Told, Value};
 
 use crate::address::address;
@@ -62,6 +62,11 @@ impl Store {
     ) -> Result<Renewed, StoreLost> {
         let command = self.codec.renew(lease, id, piece, moment);
         self.run(&command, |value| self.codec.renewed(&command, value))
+    }
+
+    pub(crate) fn own(&self, ownership: Ownership<'_>, moment: Moment) -> Result<bool, StoreLost> {
+        let command = self.codec.own(ownership, moment);
+        self.run(&command, |value| self.codec.owned(&command, value))
     }
 
     pub(crate) fn overhear(

@@ -99,6 +99,7 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     route::tell_unlisted(&routes, &aliases, report);
     cache::tell_shared(&routes, auth, &keys, report);
     defaults::tell_unfitting(&routes, &limits, &keys, report);
+    passthrough::tell_forgetful(&opened, &store, report);
     passthrough::tell_shared(&opened, &upstreams, auth, &keys, report);
 
     routes.sort_by_key(|route| route.pattern.precedence());

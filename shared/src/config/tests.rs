@@ -322,6 +322,7 @@ fn passthrough_is_an_upstream_or_tables_that_say_more() {
         paths: paths.iter().map(|path| PathPattern::parse(path).unwrap()).collect(),
         methods: Vec::new(),
         models: None,
+        owners: None,
     };
     assert_eq!(named, Passthrough::new(vec![rule(&[])]));
     let table = "passthrough = { upstream = \"one\", paths = [\"/v1/rerank\", \"x/**\"], methods = [\"GET\"], \

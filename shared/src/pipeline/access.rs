@@ -8,7 +8,7 @@ use http::request::Parts;
 use super::Journey;
 use crate::caller::Caller;
 use crate::config::{PassthroughRule, UpstreamId};
-use crate::endpoint::{PassedPath, Reach};
+use crate::endpoint::{PassedPath, Reach, Reached};
 use crate::plan::Resolved;
 use crate::platform::Platform;
 use crate::refusal::Refusal;
@@ -18,6 +18,7 @@ pub(super) struct Access<'c> {
     pub(super) rule: &'c PassthroughRule,
     /// Its calls go to the rule's upstream, whatever model they name: what they make stays there.
     pub(super) is_bound: bool,
+    pub(super) reached: Reached,
 }
 
 impl<'c, P: Platform> Journey<'c, P> {
@@ -45,13 +46,15 @@ impl<'c, P: Platform> Journey<'c, P> {
         match reached.reach {
             Reach::Work | Reach::Creation | Reach::Object => {}
             Reach::Ending | Reach::Listing | Reach::Administration if is_own => {}
+            // Of its own objects a tenant may end what it likes.
+            Reach::Ending if rule.owners.is_some() && reached.id.is_some() && path.model().is_none() => {}
             Reach::Ending | Reach::Listing | Reach::Administration => {
                 return Err(Refusal::SharedAccount { method: head.method.clone(), path: written() });
             }
         }
         // Of a path that nobody documents it is not known that anything is made there.
-        let is_bound = reached.reach != Reach::Work && path.is_documented();
-        Ok(Access { rule, is_bound })
+        let is_bound = reached.reach != Reach::Work && (path.is_documented() || rule.owners.is_some());
+        Ok(Access { rule, is_bound, reached })
     }
 
     /// Refuses what a route would take to another tenant's account.

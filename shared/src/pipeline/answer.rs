@@ -38,6 +38,8 @@ pub(super) struct Wanted<'a, S> {
     /// Ends when a stream is held back no longer.
     pub(super) hold_back: S,
     pub(super) returned: Returned<'a>,
+    /// Its first event is waited for however long it takes: it names what was made.
+    pub(super) waits_for_first: bool,
 }
 
 /// Reads as much of an answer as has to be known before it goes to the client. `course` reads bytes.
@@ -55,7 +57,7 @@ pub(super) async fn receive<P: Platform>(
             Some(kind) if is_json(kind) => Opening::Json,
             Some(_) | None => Opening::Other,
         }
-    } else if wanted.is_stream && is_labelled_events {
+    } else if wanted.is_stream && is_labelled_events && !wanted.waits_for_first {
         match select(poll_fn(|cx| course.poll_opening(cx)), &mut wanted.hold_back).await {
             Either::Left((opening, _)) => {
                 opening.map_err(|ending| Failure::ended(&head, ending, &mut course))?
@@ -104,6 +106,19 @@ async fn begin_stream<P: Platform>(
     }
     let (mut held, mut size) = (VecDeque::new(), 0);
     loop {
+        if wanted.waits_for_first && size == 0 {
+            match poll_fn(|cx| course.poll_step(cx)).await {
+                Step::Bytes { bytes, is_content } => {
+                    size += bytes.len();
+                    held.push_back(bytes);
+                    if is_content || size > HELD_BACK {
+                        return Ok(flowing(head, held, course, wanted.returned));
+                    }
+                }
+                Step::End { ending, .. } => return Err(Failure::ended(&head, ending, &mut course)),
+            }
+            continue;
+        }
         match select(poll_fn(|cx| course.poll_step(cx)), &mut wanted.hold_back).await {
             Either::Left((Step::Bytes { bytes, is_content }, _)) => {
                 size += bytes.len();

@@ -17,6 +17,7 @@ use super::cargo::{Cargo, Sent};
 use super::error_body::ErrorBody;
 use super::failure::Failure;
 use super::handshake::SWITCHED;
+use super::ownership::Makes;
 use crate::breaker::{Blame, Outcome};
 use crate::call::UsageRequest;
 use crate::config::{Condition, Config, Upstream};
@@ -241,12 +242,16 @@ impl<P: Platform> Errand<'_, P> {
                 let course = course(reading, of_error()).unpacked(coding);
                 return Ok(pass_error(head, course, self.returned(upstream)).await?);
             }
+            let owner = self.sent.owner.filter(|owner| owner.reads(&head));
             let framing = framing(&head).filter(|_| self.sent.usage == ReportedUsage::OfCall);
             // Nobody asked for a coding, and in one the credential cannot be seen.
             let coding = coding::take(&mut head.headers);
             let mut course = Box::new(course(reading, waits).unpacked(coding));
             if let Some(framing) = framing {
                 course.read_usage(framing);
+            }
+            if let Some(owner) = owner {
+                return Ok(owner.read(self.platform, head, course, returned).await?);
             }
             return Ok(Answer::Flowing { head: dressed(head, returned), held: VecDeque::new(), course });
         };
@@ -275,9 +280,15 @@ impl<P: Platform> Errand<'_, P> {
             most_kept: if head.status == StatusCode::OK { most_kept } else { 0 },
             hold_back: self.platform.sleep(self.hold_back),
             returned,
+            waits_for_first: self.sent.owner.is_some_and(|owner| owner.makes != Makes::Nothing),
         };
         let answer = receive(head, course(Reading::Bytes { operation }, waits), wanted).await;
-        Ok(answer.map_err(|failure| failure.about(&call.model, None))?)
+        let answer = answer.map_err(|failure| failure.about(&call.model, None))?;
+        if let Some(owner) = self.sent.owner {
+            let made = owner.made_by(&answer);
+            owner.note(self.platform, made).await;
+        }
+        Ok(answer)
     }
 
     /// How an upstream's headers go to the client.

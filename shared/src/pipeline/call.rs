@@ -11,11 +11,12 @@ use super::attempts::{Rules, Unanswered};
 use super::cargo::{self, Asked, Cargo, Sent};
 use super::delivery::deliver;
 use super::lookup::{self, IDEMPOTENCY_KEY};
+use super::ownership;
 use crate::breaker::{Gate, Policies};
 use crate::call::{self, Bounds, Call, Estimate};
 use crate::caller::Caller;
 use crate::config::{Config, PassthroughRule, Retry, Unlisted, UpstreamId};
-use crate::endpoint::{Address, Operation, PassedPath, PassthroughKind};
+use crate::endpoint::{Address, Bodies, Operation, PassedPath, PassthroughKind};
 use crate::headers::AllowedHeaders;
 use crate::ledger::Record;
 use crate::plan::{self, Candidate, Plan, Resolved, Role};
@@ -49,6 +50,7 @@ impl<P: Platform> Journey<'_, P> {
             return Err(cargo::names_two());
         }
         self.wait_for_turn(caller.priority).await?;
+        let owner = self.own_called(operation, &call, &caller).await?;
         let mut record = self.record(operation.name(), caller.clone());
         record.streamed = call.stream;
         let resolved = if model.is_empty() {
@@ -58,7 +60,7 @@ impl<P: Platform> Journey<'_, P> {
                 if !access.rule.admits(&caller, Unlisted::AnyModel) {
                     return Err(call::no_model());
                 }
-                let asked = Asked { head, address, cargo: Cargo::Call { operation, call } };
+                let asked = Asked { head, address, cargo: Cargo::Call { operation, call }, owner };
                 return self.ask_passthrough(access.rule, None, asked, record).await;
             };
             resolved
@@ -69,7 +71,7 @@ impl<P: Platform> Journey<'_, P> {
         if let Some(explanation) = &mut self.explanation {
             explanation.filled(call.given());
         }
-        let asked = Asked { head, address, cargo: Cargo::Call { operation, call } };
+        let asked = Asked { head, address, cargo: Cargo::Call { operation, call }, owner };
         self.route(&model, &resolved, asked, record).await
     }
 
@@ -87,10 +89,17 @@ impl<P: Platform> Journey<'_, P> {
         if is_websocket {
             self.check_websocket(head)?;
         }
-        let (model, cargo) = self.read_passthrough(kind.bodies, address, head, &caller, upload).await?;
+        // A form that names an object of this account is read, whatever files are in it.
+        let bodies = match kind.bodies {
+            Bodies::Files if access.rule.owners.is_some() && access.reached.id.is_some() => Bodies::Readable,
+            bodies @ (Bodies::Json | Bodies::Readable | Bodies::Files) => bodies,
+        };
+        let (model, cargo) = self.read_passthrough(bodies, address, head, &caller, upload).await?;
+        let named = ownership::named_by(&access, (head, address), &cargo)?;
+        let owner = self.own_passed(&access, (head, address), named, &caller).await?;
         self.wait_for_turn(caller.priority).await?;
         let record = self.record(if is_websocket { "realtime" } else { "passthrough" }, caller.clone());
-        let asked = Asked { head, address, cargo };
+        let asked = Asked { head, address, cargo, owner };
         let Some(model) = model else {
             // Behind its handshake a session may name any.
             let unlisted = if is_websocket { Unlisted::AnyModel } else { Unlisted::Nothing };

@@ -11,6 +11,7 @@ use http::{HeaderMap, Method, header};
 use super::Journey;
 use super::handshake::Handshake;
 use super::lookup::{self, IDEMPOTENCY_KEY, Request};
+use super::ownership::Owner;
 use crate::call::{self, Call, UsageRequest};
 use crate::caller::Caller;
 use crate::endpoint::{Address, Bodies, Endpoint, Operation, ReportedUsage};
@@ -116,6 +117,8 @@ pub(super) struct Sent<U> {
     pub(super) cargo: Cargo<U>,
     /// It asks for a websocket.
     pub(super) handshake: Option<Handshake>,
+    /// Whose what it makes is, where that is remembered.
+    pub(super) owner: Option<Owner>,
 }
 
 impl<U> Sent<U> {
@@ -147,6 +150,8 @@ pub(super) struct Asked<'a, U> {
     pub(super) head: &'a Parts,
     pub(super) address: &'a Address,
     pub(super) cargo: Cargo<U>,
+    /// Whose what it makes is, where that is remembered.
+    pub(super) owner: Option<Owner>,
 }
 
 impl<'a, U> Asked<'a, U> {
@@ -162,7 +167,7 @@ impl<'a, U> Asked<'a, U> {
 
     /// As it goes upstream for `caller`, with what of the client's headers is `allowed`.
     pub(super) fn sent(self, caller: &Caller, allowed: AllowedHeaders) -> Sent<U> {
-        let Self { head, address, cargo } = self;
+        let Self { head, address, cargo, owner } = self;
         let written = if cargo.operation().is_some() { Written::Anew } else { Written::AsSent };
         let mut headers = headers::own(&head.headers, written);
         if let Cargo::Stream(..) = cargo {
@@ -194,7 +199,7 @@ impl<'a, U> Asked<'a, U> {
             headers::tell_handshake(&head.headers, &mut headers);
             Handshake { client: head.extensions.clone(), model: named.unwrap_or_default() }
         });
-        Sent { method, suffix, query, queried, usage, headers, allowed, cargo, handshake }
+        Sent { method, suffix, query, queried, usage, headers, allowed, cargo, handshake, owner }
     }
 }
 

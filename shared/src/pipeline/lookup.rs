@@ -148,8 +148,7 @@ impl Lookup {
             framed = framed.field("deployment", deployment.as_bytes());
         }
         let headers = request.allowed.key();
-        let fingerprint =
-            framed.field("headers", headers.as_bytes()).field("body", body.as_bytes()).finish();
+        let fingerprint = framed.field("headers", headers.as_bytes()).field("body", body.as_bytes()).finish();
         let repeat = Repeat { key, request: fingerprint };
         self.repeat = Some(repeat);
         // It wants an answer to keep, and what is listened to is kept by somebody else.

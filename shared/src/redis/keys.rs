@@ -46,6 +46,11 @@ impl Keys {
         self.hashed("holds", name)
     }
 
+    /// Objects of a tenant.
+    pub(super) fn owned(&self, tenant: Fingerprint) -> Key<'_> {
+        self.hashed("owned", tenant)
+    }
+
     pub(super) fn breaker(&self, name: &str) -> Key<'_> {
         self.hashed("breaker", Framed::new("weir breaker 1").field("name", name.as_bytes()).finish())
     }

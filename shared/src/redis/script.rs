@@ -122,9 +122,10 @@ script!(
     ["base.lua", "lease.lua", "overhear.lua"],
     "2486bd7d2052f8597f62945ff7b65cf5d15a0aa7"
 );
+script!(OWN, "own", ["base.lua", "own.lua"], "769240bb3b061fff583d34366f369d5991d581d4");
 script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "d60db0a46b569d0033c143d6b18d4d54d77a5131");
 script!(SUMS, "sums", ["base.lua", "sums.lua"], "5dd20f9b5da0815b0098a544fc796541cd1a75d1");
 
 #[cfg(test)]
-pub(super) const ALL: [&Script; 11] =
-    [OPEN, CLOSE, WITHDRAW, PROBE, RENEW, OVERHEAR, CONTROL, NAMES, LISTING, TELL, SUMS];
+pub(super) const ALL: [&Script; 12] =
+    [OPEN, CLOSE, WITHDRAW, PROBE, RENEW, OVERHEAR, OWN, CONTROL, NAMES, LISTING, TELL, SUMS];

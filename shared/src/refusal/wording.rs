@@ -9,6 +9,7 @@ use crate::limit::Denial;
 use crate::time::go_duration;
 
 impl Refusal {
+    #[expect(clippy::too_many_lines, reason = "one sentence for each refusal")]
     pub fn message(&self) -> String {
         match self {
             Self::InvalidJson { problem } => {
@@ -43,6 +44,11 @@ impl Refusal {
             Self::NoPassthrough { method, path } => format!(
                 "Not allowed to {method} {path} here: the configuration's `passthrough` does not open it."
             ),
+            Self::NoSuchObject { id: Some(id) } => format!("No such object: {id}."),
+            Self::NoSuchObject { id: None } => "No such object: one of those that your request names.".into(),
+            Self::OwnersUnknown => {
+                "Whose the objects are that your request names cannot be found out at the moment; try again shortly.".into()
+            }
             Self::NotGranted { path } => format!("Your key may not use {path}."),
             Self::SharedAccount { method, path } => format!(
                 "Not allowed to {method} {path} here: it reaches what others have made in an account that tenants share."

@@ -7,7 +7,7 @@ use super::{Asked, Object};
 use crate::breaker::Gate;
 use crate::control::{Entry, Full, Listing, Order};
 use crate::embedded::MOST_LISTED;
-use crate::platform::{Finding, Lease, Renewed, StoreLost};
+use crate::platform::{Finding, Lease, Ownership, Renewed, StoreLost};
 use crate::time::Instant;
 
 /// Asks for one retry of the budget of the breaker's upstream; answered by [`granted`].
@@ -35,6 +35,12 @@ pub fn renew(lease: &Lease, id: u64, now: Instant) -> Asked {
     Question::Renew { lease: *lease, id }.to(Object::Tenant(lease.tenant), now)
 }
 
+/// Asks whether all objects that are named are the tenant's, and tells what was made; answered by [`granted`].
+pub fn own(ownership: Ownership<'_>, now: Instant) -> Asked {
+    let Ownership { tenant, named, made } = ownership;
+    Question::Own { tenant, named: named.to_vec(), made: made.to_vec() }.to(Object::Tenant(tenant), now)
+}
+
 /// Asks for the breakers of these names, and every one of these upstreams what else there is; answered by [`listed`].
 pub fn listing<'a>(
     names: &[String],
@@ -49,7 +55,7 @@ pub fn listing<'a>(
     by_object.into_iter().map(|(object, names)| Question::Listing { names }.to(object, now)).collect()
 }
 
-/// What [`withdraw_retry`] and [`lease_probe`] are answered.
+/// What [`withdraw_retry`], [`lease_probe`] and [`own`] are answered.
 pub fn granted(answer: &[u8], now: Instant) -> Result<bool, StoreLost> {
     let Answer::Granted(is_granted) = Answer::read(answer, now)? else { return Err(StoreLost) };
     Ok(is_granted)

@@ -9,7 +9,7 @@
 //! What is written, and when: see [`Desk::changes`]. An object that ends without a last flush forgets what has changed
 //! since the one before, a second's worth at most as long as the storage takes what it is given: requests and tokens
 //! that were counted, calls that were in flight, keys that were taken or answered, findings of breakers, retries.
-//! Never an order of an operator: it is written before it is confirmed. Leases are not written at all: they last for
+//! Never an order of an operator or the owner of an object: it is written before it is confirmed. Leases are not written at all: they last for
 //! seconds, and without them a call is made twice at worst, within the limits.
 
 mod record;
@@ -34,9 +34,10 @@ use crate::embedded::accounts::{Accounts, Refused};
 use crate::embedded::answers::Answers;
 use crate::embedded::breakers::Breakers;
 use crate::embedded::leases::Leases;
+use crate::embedded::owners::Owners;
 use crate::embedded::{MOST_ACCOUNTS, MOST_BREAKERS, MOST_OVERRIDES};
 use crate::pack::Garbled;
-use crate::platform::{Keeping, Leased, Release, Repeat, Repeated};
+use crate::platform::{Keeping, Leased, Ownership, Release, Repeat, Repeated};
 use crate::retry::RetryBudget;
 use crate::time::Instant;
 use crate::usage::Tokens;
@@ -50,6 +51,7 @@ pub struct Desk {
     accounts: Accounts,
     answers: Answers,
     leases: Leases,
+    owners: Owners,
     refreshes: Refreshes,
     breakers: Breakers,
     retries: RetryBudget,
@@ -80,6 +82,7 @@ impl Desk {
             accounts: Accounts::new(MOST_ACCOUNTS),
             answers: Answers::new(0, MOST_REPEATS),
             leases: Leases::default(),
+            owners: Owners::default(),
             refreshes: Refreshes::default(),
             breakers: Breakers::new(MOST_BREAKERS, Overrides::new(MOST_OVERRIDES)),
             retries: RetryBudget::new(now),
@@ -137,6 +140,17 @@ impl Desk {
                 Answer::Obeyed(outcome)
             }
             Ok(Question::Listing { names }) => Answer::Listed(self.breakers.listing(&names, now)),
+            Ok(Question::Own { tenant, named, made }) => {
+                let owned = self.owners.own(Ownership { tenant, named: &named, made: &made }, now);
+                for object in owned.changed {
+                    self.shelf.touch(Name::Object { tenant, object }, now);
+                }
+                // Whoever is told that an object is made finds it again, whatever becomes of this one.
+                if !made.is_empty() {
+                    flush = Flush::First;
+                }
+                Answer::Granted(owned.is_own)
+            }
             Ok(Question::Renew { lease, id }) => Answer::Renewed(self.leases.renew(&lease, id, None, now)),
         };
         Answered { answer: answer.write(now), flush }

@@ -43,6 +43,12 @@ pub(super) enum Question {
         lease: Lease,
         id: u64,
     },
+    /// Whether all objects that are named are the tenant's, and what was made.
+    Own {
+        tenant: Fingerprint,
+        named: Vec<Fingerprint>,
+        made: Vec<Fingerprint>,
+    },
     /// Another question, written as it would be by itself, behind what happened before it.
     Behind {
         tally: Tally,
@@ -61,6 +67,7 @@ packed!(enum Question {
     7 => Listing { names },
     8 => Renew { lease, id },
     9 => Behind { tally, question },
+    10 => Own { tenant, named, made },
 });
 
 /// What an object says.

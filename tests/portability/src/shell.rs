@@ -20,8 +20,8 @@ use weir::flight::Flights;
 use weir::ledger::Record;
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Event, Finding, Fresh, Held, Lease, Opened, Overheard, Payload, Piece, Renewed, SendFault,
-    StoreLost,
+    Ask, Closing, Event, Finding, Fresh, Held, Lease, Opened, Overheard, Ownership, Payload, Piece, Renewed,
+    SendFault, StoreLost,
 };
 use weir::roll;
 use weir::time::{Instant, UnixMillis};
@@ -409,6 +409,14 @@ impl Platform for Shell {
             return Err(StoreLost);
         }
         Ok(self.0.store.borrow_mut().overhear(&lease, id, from, self.now()))
+    }
+
+    async fn own(&self, ownership: Ownership<'_>) -> Result<bool, StoreLost> {
+        away().await;
+        if self.0.is_store_lost.get() {
+            return Err(StoreLost);
+        }
+        Ok(self.0.store.borrow_mut().own(ownership, self.now()))
     }
 
     fn usage_refusals(&self) -> Option<&UsageRefusals> {

@@ -254,3 +254,88 @@ fn what_has_no_upstream_is_not_found() {
         assert_eq!((reply.status, shell.sent().len(), shell.records().len()), (404, 0, 0), "{label}");
     }
 }
+
+/// By path and by body; what names nothing goes on.
+#[test]
+fn without_the_store_nobody_is_given_an_object_unless_the_document_says_so() {
+    for (more, expected) in [("", 503), ("on_store_loss = \"open\"", 200)] {
+        let toml = format!(
+            "auth = \"open\"\n[limits.default]\nrequests = \"unlimited\"\n[[passthrough]]\nupstream = \"b\"\nowners = true\n{more}\n\
+             [upstream.b]\ndialect = \"openai\"\nbase_url = \"https://b.example/v1\"\n\
+             [[route]]\nmodel = \"*\"\nto = [\"b\"]\n"
+        );
+        let shell = shell();
+        shell.lose_store(true);
+        for (method, path, body) in [
+            ("GET", "/v1/files/file-1", ""),
+            ("POST", "/v1/batches", r#"{"input_file_id":"file-1"}"#),
+            ("POST", "/v1/threads", "{}"),
+        ] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let mut request = request(shell.clock(), method, path, body);
+            if !body.is_empty() {
+                request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+            }
+            let reply = exchange(&shell, &config(&toml), request);
+            assert_eq!(reply.status, expected, "{more} {path}: {}", reply.text());
+        }
+    }
+}
+
+#[test]
+fn no_path_is_open_to_a_key_that_says_nothing() {
+    let hash = weir::caller::KeyHash::of("sk-nothing").to_text();
+    let toml = format!(
+        "passthrough = \"b\"\n[upstream.b]\ndialect = \"openai\"\nbase_url = \"https://b.example/v1\"\n\
+         [[route]]\nmodel = \"*\"\nto = [\"b\"]\n[key.nothing]\nhash = \"{hash}\"\nmodels = []\n"
+    );
+    let config = config(&toml);
+    let kinds = [
+        "agents",
+        "assistants",
+        "audio",
+        "batches",
+        "chat/completions",
+        "chatkit",
+        "containers",
+        "content_provenance_checks",
+        "conversations",
+        "decisions",
+        "evals",
+        "files",
+        "fine_tuning",
+        "images",
+        "live",
+        "moderations",
+        "organization",
+        "projects",
+        "realtime",
+        "responses",
+        "safety",
+        "skills",
+        "threads",
+        "uploads",
+        "vaults",
+        "vector_stores",
+        "videos",
+        "webhook_endpoints",
+        "webhook_event_types",
+    ];
+    for kind in kinds {
+        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            for path in
+                [format!("/v1/{kind}/x"), format!("/v1/{kind}/x/y"), format!("/openai/{kind}/x?model=m")]
+            {
+                let shell = shell();
+                let mut request = request(shell.clock(), method.clone(), &path, "{}");
+                for (name, value) in
+                    [("authorization", "Bearer sk-nothing"), ("content-type", "application/json")]
+                {
+                    request.headers_mut().insert(name, HeaderValue::from_static(value));
+                }
+                let reply = exchange(&shell, &config, request);
+                assert_eq!((reply.status, shell.sent().len()), (403, 0), "{method} {path}: {}", reply.text());
+            }
+        }
+    }
+}

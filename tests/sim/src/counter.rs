@@ -10,8 +10,8 @@ use weir::cache::{Entry, Form, Freshness};
 use weir::control::{self, Full, Listing, Order};
 use weir::embedded::Store;
 use weir::platform::{
-    Ask, Closing, Finding, Held, Lease, Leased, Opened, Overheard, Piece, Recalled, Renewed, Repeated,
-    Reservation,
+    Ask, Closing, Finding, Held, Lease, Leased, Opened, Overheard, Ownership, Piece, Recalled, Renewed,
+    Repeated, Reservation,
 };
 use weir::time::Instant;
 
@@ -306,6 +306,10 @@ impl Counter {
 
     pub(crate) fn overhear(&self, world: &World, lease: &Lease, id: u64, from: u64) -> Overheard {
         self.store.borrow_mut().overhear(lease, id, from, world.now())
+    }
+
+    pub(crate) fn own(&self, world: &World, ownership: Ownership<'_>) -> bool {
+        self.store.borrow_mut().own(ownership, world.now())
     }
 
     pub(crate) fn lease_probe(&self, world: &World, breaker: &str, id: u64) -> bool {

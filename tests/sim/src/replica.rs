@@ -15,8 +15,8 @@ use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::flight::Flights;
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Payload, Piece, Renewed, SendFault,
-    StoreLost,
+    Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Ownership, Payload, Piece, Renewed,
+    SendFault, StoreLost,
 };
 use weir::time::{Instant, UnixMillis};
 use weir_portability::Sleep;
@@ -270,6 +270,11 @@ impl Platform for Replica {
     async fn overhear(&self, lease: Lease, id: u64, from: u64) -> Result<Overheard, StoreLost> {
         let world = &self.0.world;
         ask(world, |counter| counter.overhear(world, &lease, id, from)).await
+    }
+
+    async fn own(&self, ownership: Ownership<'_>) -> Result<bool, StoreLost> {
+        let world = &self.0.world;
+        ask(world, |counter| counter.own(world, ownership)).await
     }
 
     fn flights(&self) -> Option<&Flights> {

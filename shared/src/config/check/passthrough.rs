@@ -9,7 +9,9 @@ use crate::caller::{Caller, KeyHash};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
-use crate::config::{Auth, Passthrough, PassthroughRule, Upstream, UpstreamId, raw};
+use crate::config::{
+    Auth, OnStoreLoss, Passthrough, PassthroughRule, Store, StoreKind, Upstream, UpstreamId, raw,
+};
 use crate::endpoint::PathPattern;
 use crate::pattern::Pattern;
 
@@ -52,7 +54,7 @@ pub(super) fn passthrough(
 }
 
 fn of_documented(upstream: UpstreamId) -> PassthroughRule {
-    PassthroughRule { upstream, paths: Vec::new(), methods: Vec::new(), models: None }
+    PassthroughRule { upstream, paths: Vec::new(), methods: Vec::new(), models: None, owners: None }
 }
 
 fn rule(
@@ -75,7 +77,20 @@ fn rule(
     let paths = patterns(&table.paths.unwrap_or_default(), PathPattern::parse, &path.key("paths"), report);
     let methods = methods(table.methods, &path.key("methods"), report);
     let models = table.models.map(|models| self::models(models, &path.key("models"), report));
-    Some(PassthroughRule { upstream: upstream?, paths, methods, models })
+    let policy = table.on_store_loss;
+    let owners = table.owners.unwrap_or(false).then_some(policy.unwrap_or(OnStoreLoss::Closed));
+    let place = path.key("on_store_loss");
+    match policy {
+        Some(_) if owners.is_none() => report.fault(&place, "only with owners = true"),
+        Some(OnStoreLoss::Local) => {
+            report.fault(
+                &place,
+                Problem::new("no process knows by itself").hint("write \"closed\" or \"open\""),
+            );
+        }
+        Some(OnStoreLoss::Closed | OnStoreLoss::Open) | None => {}
+    }
+    Some(PassthroughRule { upstream: upstream?, paths, methods, models, owners })
 }
 
 /// Paths as `parse` reads them.
@@ -162,6 +177,18 @@ fn tell_unreachable(rules: &[(Path, PassthroughRule)], upstreams: &[Upstream], r
     }
 }
 
+/// Tells of owners that end with the process.
+pub(super) fn tell_forgetful(opened: &Opened, store: &Store, report: &mut Report<'_>) {
+    let remembering = |(_, rule): &(&Path, &PassthroughRule)| rule.owners.is_some();
+    let mut rules = opened.places.iter().zip(&opened.passthrough.rules);
+    if store.kind == StoreKind::Embedded
+        && let Some((path, _)) = rules.find(remembering)
+    {
+        let problem = Problem::new("owners end with the process, and nobody has what was made before");
+        report.warn(&path.key("owners"), problem.hint("a Redis keeps them, in [store]"));
+    }
+}
+
 /// Tells of accounts that several tenants reach through what is opened, and of tenants that nobody is.
 pub(super) fn tell_shared(
     opened: &Opened,
@@ -189,10 +216,14 @@ pub(super) fn tell_shared(
         return;
     }
     for (path, rule) in opened.places.iter().zip(&opened.passthrough.rules) {
-        let is_shared = upstreams.get(rule.upstream.0).is_some_and(|upstream| upstream.tenant.is_none());
+        let is_shared = rule.owners.is_none()
+            && upstreams.get(rule.upstream.0).is_some_and(|upstream| upstream.tenant.is_none());
         if is_shared {
             let problem = Problem::new(format!("{} tenants share this account", tenants.len()));
-            report.warn(path, problem.hint("give each an upstream of its own, with `tenant`"));
+            report.warn(
+                path,
+                problem.hint("owners = true tells them apart, or an upstream for each, with `tenant`"),
+            );
         }
     }
 }

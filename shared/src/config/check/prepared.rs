@@ -297,7 +297,8 @@ fn variable(reference: Option<&BaseUrl>) -> Option<&str> {
 /// `None` where it has no address, which is a fault that was told.
 fn draft(upstream: Upstream, references: References) -> Option<UpstreamDraft> {
     let Upstream { name, dialect, timeouts, breaker, breaker_per_model, .. } = upstream;
-    let Upstream { concurrency, include_usage, terminator, forward_headers, return_headers, tenant, .. } = upstream;
+    let Upstream { concurrency, include_usage, terminator, forward_headers, return_headers, tenant, .. } =
+        upstream;
     let References { base_url, api_key, proxy } = references;
     let base_url = base_url?;
     // Certificates are for a place that reads the document itself; here they are a fault, which was told.

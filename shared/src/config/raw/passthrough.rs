@@ -5,6 +5,8 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess};
 
+use crate::config::OnStoreLoss;
+
 use super::spelled::{Spelled, spelled};
 
 /// The upstream whose documented paths are opened, a table that lists what is, or several.
@@ -36,6 +38,13 @@ pub(in crate::config) struct PassthroughTable {
     /// all send such calls, `["*"]` for those that may use every model. Default: nobody is asked for any, but for
     /// understood calls, which want `["*"]`.
     pub(in crate::config) models: Option<Vec<String>>,
+    /// Whether it is remembered which tenant has made which object through the gateway: files, batches, responses, threads
+    /// …; others are told that there is none, and so is everybody of what was made elsewhere. Up to 10,000 objects of each
+    /// tenant, each for 30 days since it was named last. Default `false`.
+    pub(in crate::config) owners: Option<bool>,
+    /// With `owners = true`, what happens to calls that name an object while the store cannot be reached: `closed` refuses
+    /// them, `open` lets them through. Default `closed`.
+    pub(in crate::config) on_store_loss: Option<OnStoreLoss>,
 }
 
 /// A method that can be opened.

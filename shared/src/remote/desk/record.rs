@@ -23,9 +23,14 @@ pub(super) enum Name {
     /// What an operator says of the breaker of this name.
     Order(String),
     Retries,
+    /// Whose an object of a provider is.
+    Object {
+        tenant: Fingerprint,
+        object: Fingerprint,
+    },
 }
 
-packed!(enum Name { 0 => Account(scope), 1 => Key(key), 2 => Breaker(name), 3 => Order(name), 4 => Retries });
+packed!(enum Name { 0 => Account(scope), 1 => Key(key), 2 => Breaker(name), 3 => Order(name), 4 => Retries, 5 => Object { tenant, object } });
 
 #[derive(Debug)]
 pub(super) enum Record {
@@ -34,6 +39,7 @@ pub(super) enum Record {
     Breaker { name: String, breaker: Breaker },
     Order { name: String, held: Override },
     Retries { budget: RetryBudget },
+    Object { tenant: Fingerprint, object: Fingerprint, named: Instant },
 }
 
 packed!(enum Record {
@@ -42,6 +48,7 @@ packed!(enum Record {
     2 => Breaker { name, breaker },
     3 => Order { name, held },
     4 => Retries { budget },
+    5 => Object { tenant, object, named },
 });
 
 impl Name {
@@ -57,6 +64,7 @@ impl Name {
             Self::Breaker(_) => hashed("breaker"),
             Self::Order(_) => hashed("order"),
             Self::Retries => "retries".to_owned(),
+            Self::Object { .. } => hashed("object"),
         }
     }
 }
@@ -69,6 +77,7 @@ impl Record {
             Self::Breaker { name, .. } => Name::Breaker(name.clone()),
             Self::Order { name, .. } => Name::Order(name.clone()),
             Self::Retries { .. } => Name::Retries,
+            Self::Object { tenant, object, .. } => Name::Object { tenant: *tenant, object: *object },
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Desk;
 use super::record::{Name, Record};
 use super::shelf::{Changes, MOST_KEYS, MOST_VALUE, part_key, part_of};
+use crate::embedded::owners::LIFE;
 use crate::time::Instant;
 
 /// A closed breaker that nobody has said anything to for so long has nothing to remember, and a budget of retries
@@ -39,7 +40,7 @@ impl Desk {
     /// What is to be written now, as one; to be asked again until it is empty. A record that has not changed is not
     /// among it, and one that means nothing any more is deleted.
     pub fn changes(&mut self, now: Instant) -> Changes {
-        let Self { accounts, answers, breakers, retries, shelf, .. } = self;
+        let Self { accounts, answers, breakers, owners, retries, shelf, .. } = self;
         shelf.changes(now, |name| {
             let record = match name {
                 Name::Account(scope) => {
@@ -54,6 +55,10 @@ impl Desk {
                 }
                 Name::Order(name) => Record::Order { name: name.clone(), held: breakers.ordered(name, now)? },
                 Name::Retries => Record::Retries { budget: *retries },
+                Name::Object { tenant, object } => {
+                    let named = owners.find(tenant, object)?;
+                    Record::Object { tenant: *tenant, object: *object, named }
+                }
             };
             let bytes = record.write();
             // Longer ones are kept in memory alone.
@@ -79,6 +84,7 @@ impl Desk {
             Record::Breaker { name, breaker } => self.breakers.restore(name, breaker),
             Record::Order { name, held } => self.breakers.restore_order(name, held),
             Record::Retries { budget } => self.retries = budget,
+            Record::Object { tenant, object, named } => self.owners.restore(tenant, object, named),
         }
     }
 }
@@ -92,6 +98,7 @@ impl Record {
             Self::Breaker { breaker, .. } => breaker.ends().max(now.after(QUIET)),
             Self::Order { held, .. } => held.until.unwrap_or(Instant::from_micros(u64::MAX)),
             Self::Retries { .. } => now.after(QUIET),
+            Self::Object { named, .. } => named.after(LIFE),
         }
     }
 }

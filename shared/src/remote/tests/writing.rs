@@ -10,8 +10,9 @@ use crate::breaker::{FaultScope, Gate, Outcome, Policies};
 use crate::config::Limits;
 use crate::control::{Change, Forced, Order, Override};
 use crate::embedded::Store;
-use crate::platform::{Ask, Closing, Finding, Keeping, Opened, Repeat, Repeated, Reservation};
-use crate::remote::{self, Answered, Asked, Changes, Desk, Flush, Opening};
+use crate::fingerprint::{Fingerprint, of_tenant};
+use crate::platform::{Ask, Closing, Finding, Keeping, Opened, Ownership, Repeat, Repeated, Reservation};
+use crate::remote::{self, Answered, Asked, Changes, Desk, Flush, Object, Opening};
 use crate::time::Instant;
 use crate::usage::Tokens;
 
@@ -54,6 +55,27 @@ fn open(desk: &mut Desk, ask: Ask<'_>, now: Instant) -> Opened {
     let answers: Vec<_> = answers.collect();
     opening.hear(&answers, now);
     opening.join(&Store::new(now, 0), now).opened.unwrap()
+}
+
+#[test]
+fn whose_an_object_is_is_written_before_its_maker_hears_of_it_and_read_again() {
+    let (mut desk, mut storage, tenant) = (Desk::new(at(0)), Storage::new(), of_tenant("t"));
+    let (one, none) = ([key(1)], []);
+    let own = |desk: &mut Desk, named: &[Fingerprint], made: &[Fingerprint], now| {
+        let asked = remote::own(Ownership { tenant, named, made }, now);
+        assert_eq!(asked.object, Object::Tenant(tenant));
+        let Answered { answer, flush } = desk.answer(&asked.question, now, 0);
+        (remote::granted(&answer, now).unwrap(), flush)
+    };
+    assert_eq!(own(&mut desk, &one, &none, at(0)), (false, Flush::Later));
+    assert_eq!(own(&mut desk, &none, &one, at(0)), (true, Flush::First));
+    write(&mut desk, &mut storage, at(0));
+    let mut desk = Desk::restore(storage.clone(), at(SECOND));
+    assert_eq!(own(&mut desk, &one, &none, at(SECOND)), (true, Flush::Later));
+    let later = at(0).after(Duration::from_hours(24 * 31));
+    assert_eq!(own(&mut desk, &one, &none, later), (false, Flush::Later));
+    write(&mut desk, &mut storage, later);
+    assert!(storage.is_empty(), "what is forgotten is deleted: {:?}", storage.keys());
 }
 
 fn reserve(desk: &mut Desk, reservation: &Reservation, now: Instant) -> Opened {

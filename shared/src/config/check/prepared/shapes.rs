@@ -8,8 +8,8 @@ use crate::cache::{self, Sharing};
 use crate::caller::Caller;
 use crate::config::raw::{self, ApiKey, BaseUrl, FromEnv, FromVariable, Setting, Share, Size, Time};
 use crate::config::{
-    Admin, Auth, Condition, Dialect, OnDisconnect, Passthrough, PassthroughRule, Pick, Public, Retry, Route, Server, Sticky,
-    Target, Terminator, Timeouts, UpstreamId, WebSocket,
+    Admin, Auth, Condition, Dialect, OnDisconnect, Passthrough, PassthroughRule, Pick, Public, Retry, Route,
+    Server, Sticky, Target, Terminator, Timeouts, UpstreamId, WebSocket,
 };
 use crate::endpoint::PathPattern;
 use crate::overload::{Bound, Concurrency, Priority};
@@ -37,7 +37,7 @@ packed!(struct Route {
     hold_back, keep_alive,
 } found { defaults });
 packed!(struct Passthrough { rules, paths });
-packed!(struct PassthroughRule { upstream, paths, methods, models });
+packed!(struct PassthroughRule { upstream, paths, methods, models, owners });
 packed!(struct DefaultsDraft { gateway, by_route });
 packed!(struct raw::Defaults { max_tokens, max_completion_tokens, temperature });
 packed!(struct FromVariable { env, default });

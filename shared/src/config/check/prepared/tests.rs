@@ -17,7 +17,7 @@ const FULL: &str = r#"
 listen = "127.0.0.1:8081"
 auth = "open"
 public = []
-passthrough = [{ upstream = "a", paths = ["/v1/rerank", "/v1/x/*/y", "z/**"], methods = ["GET", "POST"], models = ["m-*"] }, { upstream = "b.c" }]
+passthrough = [{ upstream = "a", paths = ["/v1/rerank", "/v1/x/*/y", "z/**"], methods = ["GET", "POST"], models = ["m-*"] }, { upstream = "b.c", owners = true, on_store_loss = "open" }]
 [server]
 cors = { origins = ["https://app.example", "http://localhost:*"] }
 websocket = { total = "5m" }

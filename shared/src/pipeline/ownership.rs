@@ -1,0 +1,263 @@
+//! Whose the objects are that a call names, and those that its answer says were made.
+//!
+//! Where owners are remembered, a call that names an object of another tenant is told what it is told of one that nobody
+//! has. What was made is remembered before its maker hears of it.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, StatusCode, header, response};
+
+use super::Journey;
+use super::access::Access;
+use super::answer::{dressed, is_json};
+use super::attempt::Answer;
+use super::cargo::Cargo;
+use super::failure::Failure;
+use crate::call::{self, Call, NamedObjects};
+use crate::caller::Caller;
+use crate::config::OnStoreLoss;
+use crate::endpoint::{Address, Operation};
+use crate::fingerprint::{self, Fingerprint};
+use crate::headers::{self, Returned};
+use crate::ledger::Ending;
+use crate::multipart;
+use crate::platform::{Ownership, Platform, StoreLost};
+use crate::refusal::Refusal;
+use crate::stream::course::{Course, Step};
+
+/// Bytes of an answer that are read for what it says was made; a longer one goes on unread.
+const MOST_READ: usize = 1 << 20;
+
+/// Whose what a call makes is from then on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner {
+    tenant: Fingerprint,
+    pub(super) makes: Makes,
+    on_store_loss: OnStoreLoss,
+}
+
+/// What of an answer tells of objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Makes {
+    /// Nothing.
+    Nothing,
+    /// An object that was made.
+    Itself,
+    /// What was made beside the object that was named, such as the files of a batch.
+    Others,
+}
+
+impl<P: Platform> Journey<'_, P> {
+    /// Holds what passes through to its caller's own objects; `named` are those of [`named_by`].
+    pub(super) async fn own_passed(
+        &self,
+        access: &Access<'_>,
+        (head, address): (&Parts, &Address),
+        named: Vec<String>,
+        caller: &Caller,
+    ) -> Result<Option<Owner>, Refusal> {
+        let Some(on_store_loss) = access.rule.owners else { return Ok(None) };
+        let reached = access.reached;
+        self.hold_to_own(&named, caller, on_store_loss).await?;
+        let is_read = head.method == Method::GET || head.method == Method::POST;
+        let makes = if address.passed.makes_object(&head.method, reached) {
+            Makes::Itself
+        } else if is_read && reached.id.is_some() {
+            Makes::Others
+        } else {
+            Makes::Nothing
+        };
+        Ok(Some(Owner { tenant: fingerprint::of_tenant(&caller.tenant), makes, on_store_loss }))
+    }
+
+    /// The same of a call that is understood.
+    pub(super) async fn own_called(
+        &self,
+        operation: Operation,
+        call: &Call,
+        caller: &Caller,
+    ) -> Result<Option<Owner>, Refusal> {
+        let Some(on_store_loss) = self.config.passthrough.owners() else { return Ok(None) };
+        let NamedObjects { ids, stores } = call::named_objects(call.text()).ok_or(TOO_MANY)?;
+        self.hold_to_own(&ids, caller, on_store_loss).await?;
+        let stores = match operation {
+            Operation::Responses => stores.unwrap_or(true),
+            Operation::Chat => stores.unwrap_or(false),
+            Operation::Completions | Operation::Embeddings => false,
+        };
+        let makes = if stores { Makes::Itself } else { Makes::Nothing };
+        Ok(Some(Owner { tenant: fingerprint::of_tenant(&caller.tenant), makes, on_store_loss }))
+    }
+
+    async fn hold_to_own(
+        &self,
+        ids: &[String],
+        caller: &Caller,
+        on_store_loss: OnStoreLoss,
+    ) -> Result<(), Refusal> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<Fingerprint> = ids.iter().map(|id| fingerprint::of_provider_object(id)).collect();
+        let tenant = fingerprint::of_tenant(&caller.tenant);
+        match self.platform.own(Ownership { tenant, named: &named, made: &[] }).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal::NoSuchObject { id: only(ids) }),
+            Err(StoreLost) => match on_store_loss {
+                OnStoreLoss::Open => Ok(()),
+                OnStoreLoss::Closed | OnStoreLoss::Local => Err(Refusal::OwnersUnknown),
+            },
+        }
+    }
+}
+
+impl Owner {
+    /// Whether there is something to be read in an answer.
+    pub(super) fn reads(self, head: &response::Parts) -> bool {
+        self.makes != Makes::Nothing
+            && matches!(head.status, StatusCode::OK | StatusCode::CREATED)
+            && headers::media_type(&head.headers).is_some_and(|kind| is_json(&kind))
+    }
+
+    /// Reads what an answer that passes through says was made, and remembers it. `course` reads bytes, decoded.
+    pub(super) async fn read<P: Platform>(
+        self,
+        platform: &P,
+        head: response::Parts,
+        mut course: Box<Course<P>>,
+        returned: Returned<'_>,
+    ) -> Result<Answer<P>, Failure> {
+        let (mut held, mut size) = (VecDeque::new(), 0);
+        loop {
+            match poll_fn(|cx| course.poll_step(cx)).await {
+                Step::Bytes { bytes, .. } => {
+                    size += bytes.len();
+                    held.push_back(bytes);
+                    if size > MOST_READ {
+                        return Ok(Answer::Flowing { head: dressed(head, returned), held, course });
+                    }
+                }
+                Step::End { ending: Ending::Complete, .. } => break,
+                Step::End { ending, .. } => return Err(Failure::ended(&head, ending, &mut course)),
+            }
+        }
+        let bytes: Bytes = held.into_iter().collect::<Vec<_>>().concat().into();
+        let mut made = call::made_objects(&bytes);
+        if self.makes == Makes::Others && !made.is_empty() && names_itself(&bytes) {
+            made.remove(0);
+        }
+        if self.remember(platform, &made).await.is_err() && self.on_store_loss != OnStoreLoss::Open {
+            return Err(Failure::of_client(Refusal::OwnersUnknown, Ending::Rejected));
+        }
+        let mut head = dressed(head, returned);
+        head.headers.remove(header::CONTENT_LENGTH);
+        Ok(Answer::Whole { head, bytes, untold: None, course })
+    }
+
+    /// What the answer to a call that is understood says was made.
+    pub(super) fn made_by<P: Platform>(self, answer: &Answer<P>) -> Vec<String> {
+        match answer {
+            _ if self.makes == Makes::Nothing => Vec::new(),
+            Answer::Whole { bytes, untold, .. } => call::made_objects(untold.as_ref().unwrap_or(bytes)),
+            Answer::Flowing { held, .. } => {
+                let begun = held.iter().map(Bytes::as_ref).collect::<Vec<_>>().concat();
+                call::made_by_stream(&begun).unwrap_or_else(|| call::made_objects(&begun))
+            }
+            Answer::Switched { .. } => Vec::new(),
+        }
+    }
+
+    /// Remembers what was made by a call that is understood. Should the store be lost, its answer is given all the same:
+    /// it is its maker's, and what was made is nobody's from then on.
+    pub(super) async fn note<P: Platform>(self, platform: &P, made: Vec<String>) {
+        // What is not noted is nobody's.
+        let _ = self.remember(platform, &made).await;
+    }
+
+    async fn remember<P: Platform>(self, platform: &P, made: &[String]) -> Result<(), StoreLost> {
+        if made.is_empty() {
+            return Ok(());
+        }
+        let made: Vec<Fingerprint> = made.iter().map(|id| fingerprint::of_provider_object(id)).collect();
+        platform.own(Ownership { tenant: self.tenant, named: &[], made: &made }).await.map(drop)
+    }
+}
+
+/// The objects that a call names which passes through: in its path, its query and its body. None where owners are not
+/// remembered.
+pub(super) fn named_by<U>(
+    access: &Access<'_>,
+    (head, address): (&Parts, &Address),
+    cargo: &Cargo<U>,
+) -> Result<Vec<String>, Refusal> {
+    if access.rule.owners.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut ids: Vec<String> = address.passed.ids(access.reached).into_iter().map(str::to_owned).collect();
+    ids.extend(of_pairs(head.uri.query().unwrap_or_default().as_bytes()));
+    ids.extend(of_cargo(cargo, head)?);
+    Ok(ids)
+}
+
+const TOO_MANY: Refusal = Refusal::Ambiguous { problem: "it names too many objects" };
+
+/// The object that a refusal names.
+fn only(ids: &[String]) -> Option<String> {
+    match ids {
+        [id] => Some(id.chars().filter(|sign| !sign.is_control()).take(128).collect()),
+        _ => None,
+    }
+}
+
+fn names_itself(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(bytes).is_ok_and(|answer| answer["id"].is_string())
+}
+
+fn of_cargo<U>(cargo: &Cargo<U>, head: &Parts) -> Result<Vec<String>, Refusal> {
+    let of_json = |bytes: &[u8]| match str::from_utf8(bytes) {
+        Ok(text) => call::named_objects(text).map(|named| named.ids).ok_or(TOO_MANY),
+        Err(_) => Ok(Vec::new()),
+    };
+    match cargo {
+        Cargo::Call { call, .. } | Cargo::Named(call) => of_json(call.text().as_bytes()),
+        Cargo::Form { body, .. } => of_form(body, head),
+        Cargo::Pairs { body, .. } => Ok(of_pairs(body).collect()),
+        Cargo::Whole(body) => {
+            let kind = headers::media_type(&head.headers).unwrap_or_default();
+            if kind.contains("multipart/") {
+                of_form(body, head)
+            } else if kind.contains("form-urlencoded") {
+                Ok(of_pairs(body).collect())
+            } else {
+                of_json(body)
+            }
+        }
+        // Files, of which nothing is read.
+        Cargo::Stream(..) => Ok(Vec::new()),
+    }
+}
+
+fn of_form(body: &[u8], head: &Parts) -> Result<Vec<String>, Refusal> {
+    let Some(boundary) = multipart::boundary(&head.headers)? else { return Ok(Vec::new()) };
+    let mut ids = Vec::new();
+    for (name, value) in multipart::fields(body, boundary) {
+        if call::is_object_field(&name) {
+            ids.push(String::from_utf8_lossy(value).trim().to_owned());
+        }
+        if value.trim_ascii().starts_with(b"{") || value.trim_ascii().starts_with(b"[") {
+            let text = String::from_utf8_lossy(value);
+            ids.extend(call::named_objects(&text).ok_or(TOO_MANY)?.ids);
+        }
+    }
+    Ok(ids)
+}
+
+fn of_pairs(text: &[u8]) -> impl Iterator<Item = String> {
+    let pairs = form_urlencoded::parse(text);
+    pairs
+        .filter(|(name, value)| call::is_object_field(name) && !value.is_empty())
+        .map(|(_, id)| id.into_owned())
+}
