@@ -23,6 +23,7 @@ use weir::platform::{OperatorsAddress, Peer};
 
 use crate::crowd::Guest;
 use crate::flood::Counted;
+use crate::framing::Guarded;
 use crate::idle::{Held, Streams};
 use crate::linger::{self, Asking, Linger, Upload};
 
@@ -138,7 +139,9 @@ pub(crate) async fn serve(
             // A socket that cannot have Nagle's algorithm off is dead, and the first read says so.
             let _ = stream.set_nodelay(true);
             let server = server(header);
-            let io = TokioIo::new(Counted::new(Box::pin(patient(stream, write))));
+            let is_switched = Arc::new(AtomicBool::new(false));
+            let guarded = Guarded::new(Box::pin(patient(stream, write)), Arc::clone(&is_switched));
+            let io = TokioIo::new(Counted::new(guarded));
             let (came, streams) = (Arc::new(AtomicBool::new(false)), Arc::new(Streams::default()));
             let (router, first) = (TowerToHyperService::new(router), Arc::clone(&came));
             let counted = Arc::clone(&streams);
@@ -149,8 +152,12 @@ pub(crate) async fn serve(
                 let request = request.map(|body| Upload::new(body, version, &linger, asking.clone()));
                 let stream = (version == Version::HTTP_2).then(|| counted.begin());
                 let answer = router.call(request);
+                let is_switched = Arc::clone(&is_switched);
                 async move {
                     let mut answer = answer.await?;
+                    if answer.status() == http::StatusCode::SWITCHING_PROTOCOLS {
+                        is_switched.store(true, Ordering::Relaxed);
+                    }
                     if asking.is_some_and(|asking| asking.is_unheard()) {
                         linger::close(answer.headers_mut());
                     }

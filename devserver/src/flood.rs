@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use self::frames::{Frames, Kind};
 
 /// What an HTTP/2 connection begins with (RFC 9113, 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Control frames in a row.
 const BURST: u32 = 1000;

@@ -11,6 +11,7 @@ mod crowd;
 mod document;
 mod drain;
 mod flood;
+mod framing;
 #[cfg(feature = "wasm")]
 mod host;
 mod idle;

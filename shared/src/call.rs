@@ -1,5 +1,6 @@
 //! A call as the gateway understands it: the few fields that route and meter it, and the body as it came.
 
+mod fold;
 mod given;
 mod nested;
 mod objects;
@@ -8,6 +9,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use self::fold::Reading;
 pub use self::given::Given;
 use self::given::Said;
 pub(crate) use self::nested::{models as nested_models, models_of_part};
@@ -71,6 +73,9 @@ pub struct Estimate {
     pub wanted: Tokens,
 }
 
+/// What asks for usage in a stream.
+const INCLUDE_USAGE: &str = "include_usage";
+
 /// Tokens that are set aside for an answer whose length the client does not bound.
 const UNBOUNDED_OUTPUT: u64 = 1024;
 
@@ -96,7 +101,7 @@ impl Call {
         let fields = object(text, bounds)?;
         check_required(operation, &fields)?;
         check_count(&fields, "n", bounds.max_n)?;
-        let mut call = Self::from_fields(&fields, deployment)?;
+        let mut call = Self::from_fields(&fields, deployment, Reading::Call)?;
         if call.model.is_empty() {
             match operation {
                 // A stored prompt or an earlier response may name it.
@@ -115,16 +120,16 @@ impl Call {
     /// none.
     pub fn peek(deployment: Option<&str>, body: Bytes, bounds: Bounds) -> Result<Option<Self>, Refusal> {
         let text = utf8(&body)?;
-        let mut call = Self::from_fields(&object(text, bounds)?, deployment)?;
+        let mut call = Self::from_fields(&object(text, bounds)?, deployment, Reading::Passthrough)?;
         call.body = body;
         Ok(Some(call).filter(|call| !call.model.is_empty()))
     }
 
-    fn from_fields(fields: &Fields<'_>, deployment: Option<&str>) -> Result<Self, Refusal> {
+    fn from_fields(fields: &Fields<'_>, deployment: Option<&str>, reading: Reading) -> Result<Self, Refusal> {
         if let Some(key) = fields.duplicate() {
             return Err(invalid(key, "it is given twice"));
         }
-        if let Some(name) = fields.iter().find_map(|(key, _)| almost(key)) {
+        if let Some(name) = fields.iter().find_map(|(key, _)| fold::almost(key, reading)) {
             return Err(invalid(name, "a field's name is almost this one"));
         }
         let named = fields.find("model").filter(|value| !value.is_null());
@@ -176,8 +181,15 @@ impl Call {
         }
         let inner =
             Fields::parse(options.text()).map_err(|_| invalid("stream_options", "it must be an object"))?;
+        if inner.duplicate() == Some(INCLUDE_USAGE) {
+            return Err(invalid("stream_options.include_usage", "it is given twice"));
+        }
+        let is_almost = |key: &str| key != INCLUDE_USAGE && fold::is_same(key, INCLUDE_USAGE);
+        if inner.iter().any(|(key, _)| is_almost(key)) {
+            return Err(invalid("stream_options.include_usage", "a field's name is almost this one"));
+        }
         let base = options.span().start;
-        let Some(flag) = inner.find("include_usage") else {
+        let Some(flag) = inner.find(INCLUDE_USAGE) else {
             let at = base + inner.start();
             let text = if inner.is_empty() { r#""include_usage":true"# } else { r#""include_usage":true,"# };
             self.wants_usage = false;
@@ -199,6 +211,11 @@ impl Call {
     pub fn text(&self) -> &str {
         // It was read as UTF-8 by `parse`.
         str::from_utf8(&self.body).unwrap_or_default()
+    }
+
+    /// The models that it names beside its own; `None` where they are too many.
+    pub(crate) fn other_models(&self) -> Option<Vec<String>> {
+        nested::models_of_call(self.text())
     }
 
     /// The form in which the answer is wanted.
@@ -347,17 +364,6 @@ fn number(fields: &Fields<'_>, key: &str) -> Option<u64> {
 /// The model is missing where it has to be.
 pub(crate) fn no_model() -> Refusal {
     invalid("model", "you must provide a model")
-}
-
-/// The name of a field that is read here and that `key` is to a reader who ignores case, as Go's is.
-fn almost(key: &str) -> Option<&'static str> {
-    const READ: [&str; 6] =
-        ["model", "stream", "stream_options", "n", "previous_response_id", "conversation"];
-    if !key.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return None;
-    }
-    let mut read = READ.into_iter().chain(defaults::LONGEST);
-    read.find(|name| name.eq_ignore_ascii_case(key))
 }
 
 /// A name that can stand in a log line, a label and a path.

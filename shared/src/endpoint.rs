@@ -15,7 +15,7 @@ use http::Method;
 
 pub use self::opened::PathPattern;
 use self::path::Segments;
-pub use self::path::decode;
+pub use self::path::{decode, is_deceptive};
 pub use self::reach::{Reach, Reached};
 
 /// What is asked for.

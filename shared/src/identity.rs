@@ -21,6 +21,7 @@ const ADMIN_KEY: HeaderName = HeaderName::from_static("x-weir-admin-key");
 
 /// The caller, or why it is none.
 pub(crate) fn identify(config: &Config, head: &Parts) -> Result<Arc<Caller>, Refusal> {
+    check_alone(head)?;
     check_ways(head)?;
     match config.auth {
         Auth::Open { .. } => Ok(Arc::new(Caller::anyone(config.limits.clone()))),
@@ -62,6 +63,23 @@ fn check_ways(head: &Parts) -> Result<(), Refusal> {
     in_query.map_or(Ok(()), |param| Err(Refusal::KeyInQuery { param }))
 }
 
+/// Refuses keys of which two readers may take different ones.
+fn check_alone(head: &Parts) -> Result<(), Refusal> {
+    let ambiguous = |problem| Err(Refusal::Ambiguous { problem });
+    if let Some(problem) = twice(&head.headers) {
+        return ambiguous(problem);
+    }
+    let mut shown = credentials(&head.headers);
+    let Some(first) = shown.next() else { return Ok(()) };
+    if shown.any(|other| other != first) {
+        return ambiguous("it shows keys that differ");
+    }
+    if head.uri.query().and_then(key_parameter).is_some() {
+        return ambiguous("a key in its query, where it is exposed, beside another");
+    }
+    Ok(())
+}
+
 /// A key as it may be shown: what helps its owner to recognise it, and no more.
 fn mask(key: &str) -> String {
     let chars: Vec<char> = key.chars().filter(char::is_ascii_graphic).collect();
@@ -73,16 +91,35 @@ fn mask(key: &str) -> String {
 }
 
 fn key(headers: &HeaderMap) -> Option<&str> {
+    credentials(headers).next()
+}
+
+/// Every key that is shown, by whichever header.
+fn credentials(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim).filter(|key| !key.is_empty());
     let bearer = text(header::AUTHORIZATION.as_str()).map(|value| match value.split_once(' ') {
         Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => key.trim(),
         Some(_) | None => value,
     });
-    bearer
-        .or_else(|| text("api-key"))
-        .or_else(|| text("x-api-key"))
-        .or_else(|| text("x-goog-api-key"))
-        .or_else(|| websocket::key(headers))
+    let others = ["api-key", "x-api-key", "x-goog-api-key"].map(text);
+    bearer.into_iter().chain(others.into_iter().flatten()).chain(websocket::keys(headers))
+}
+
+/// What is wrong where a header with a key stands twice. Some runtimes join the two with a comma, which no key holds.
+fn twice(headers: &HeaderMap) -> Option<&'static str> {
+    let is_twice = |name: &str| {
+        let mut values = headers.get_all(name).iter();
+        let first = values.next().is_some_and(|value| value.as_bytes().contains(&b','));
+        first || values.next().is_some()
+    };
+    [
+        ("authorization", "more than one authorization"),
+        ("api-key", "more than one api-key"),
+        ("x-api-key", "more than one x-api-key"),
+        ("x-goog-api-key", "more than one x-goog-api-key"),
+    ]
+    .into_iter()
+    .find_map(|(name, problem)| is_twice(name).then_some(problem))
 }
 
 /// What stands behind `Bearer` in the only `authorization` there is.

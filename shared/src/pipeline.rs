@@ -46,7 +46,7 @@ use crate::stream::Body;
 use crate::time::{Instant, go_duration};
 use crate::trace::{Rolls, Trace, request_id};
 use crate::usage::Usage;
-use crate::{admin, client_address, cross_site, headers, identity, listing, metrics, readiness};
+use crate::{admin, client_address, cross_site, endpoint, headers, identity, listing, metrics, readiness};
 
 pub(crate) use self::lead::Lead;
 pub(crate) use self::relay::Relay;
@@ -222,6 +222,9 @@ impl<P: Platform> Journey<'_, P> {
         }
         let address = Address::parse(&head.method, head.uri.path(), &self.config.passthrough.paths);
         if address.endpoint == Endpoint::Unknown {
+            if endpoint::is_deceptive(head.uri.path()) {
+                return Err(Refusal::Ambiguous { problem: "its path can be read as another" });
+            }
             return Err(Refusal::UnknownPath { method: method(), path: path() });
         }
         let caller = identity::identify(self.config, head)?;

@@ -87,10 +87,10 @@ fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     words(headers, header::SEC_WEBSOCKET_PROTOCOL)
 }
 
-/// The key that a browser sends.
-pub(crate) fn key(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::SEC_WEBSOCKET_KEY)?;
-    protocols(headers).find_map(|protocol| protocol.strip_prefix(KEY)).filter(|key| !key.is_empty())
+/// The keys that a browser sends, which should be one.
+pub(crate) fn keys(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let protocols = protocols(headers).filter(|_| headers.contains_key(header::SEC_WEBSOCKET_KEY));
+    protocols.filter_map(|protocol| protocol.strip_prefix(KEY)).filter(|key| !key.is_empty())
 }
 
 /// Takes out of a handshake what ends here: keys and accounts among the subprotocols, and the offer to compress.
@@ -203,9 +203,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         let value = "realtime, openai-insecure-api-key.sk-1,openai-organization.o, openai-beta.realtime-v1";
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(value));
-        assert_eq!(key(&headers), None, "it is no websocket");
+        assert_eq!(keys(&headers).next(), None, "it is no websocket");
         headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_static("x"));
-        assert_eq!(key(&headers), Some("sk-1"));
+        assert_eq!(keys(&headers).collect::<Vec<_>>(), ["sk-1"]);
         take_private(&mut headers);
         assert_eq!(headers[header::SEC_WEBSOCKET_PROTOCOL], "realtime, openai-beta.realtime-v1");
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("openai-insecure-api-key.x"));

@@ -74,6 +74,13 @@ fn has_escape(text: &str) -> bool {
     )
 }
 
+/// Whether a path means a dot segment, or another path, to a reader that undoes an escape twice or leaves out the
+/// parameters of a segment (`..;x`).
+pub fn is_deceptive(path: &str) -> bool {
+    let has_dots = |part: &str| part.split_once(';').is_some_and(|(before, _)| matches!(before, "." | ".."));
+    path.split('/').filter_map(decode).any(|raw| has_escape(&raw) || raw.split('/').any(has_dots))
+}
+
 /// Percent-decodes; `None` when that is not UTF-8 or a `%` stands alone.
 pub fn decode(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());

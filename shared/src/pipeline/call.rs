@@ -44,6 +44,7 @@ impl<P: Platform> Journey<'_, P> {
         let body =
             intake::collect(self.platform, &self.config.server, &holder, &head.headers, upload).await?;
         let mut call = Call::parse(operation, address.deployment.as_deref(), body, self.bounds())?;
+        self.check_nested(|| call.other_models(), &caller)?;
         let model = call.model.clone();
         let queried = cargo::queried(head)?;
         if queried.is_some_and(|queried| queried.model != model) {

@@ -281,7 +281,8 @@ impl<P: Platform> Journey<'_, P> {
             return Ok((deployment.map(str::to_owned), Cargo::Whole(body)));
         }
         let call = Call::peek(deployment, body.clone(), self.bounds())?;
-        self.check_nested(call::nested_models(call::utf8(&body)?), caller)?;
+        let text = call::utf8(&body)?;
+        self.check_nested(|| call::nested_models(text), caller)?;
         Ok(match call {
             Some(call) => (Some(call.model.clone()), Cargo::Named(call)),
             None => (None, Cargo::Whole(body)),
@@ -297,8 +298,7 @@ impl<P: Platform> Journey<'_, P> {
     ) -> Result<(Option<String>, Cargo<P::Upload>), Refusal> {
         let span = multipart::model(&body, &boundary)?;
         for object in multipart::objects(&body, &boundary) {
-            let models = str::from_utf8(object).map(call::models_of_part);
-            self.check_nested(models.unwrap_or_default(), caller)?;
+            self.check_nested(|| call::models_of_part(str::from_utf8(object).ok()?), caller)?;
         }
         let named = match &span {
             None => None,
@@ -320,11 +320,15 @@ impl<P: Platform> Journey<'_, P> {
     }
 
     /// Holds models that are named further inside to the caller's own; `None` are too many of them.
-    fn check_nested(&self, models: Option<Vec<String>>, caller: &Caller) -> Result<(), Refusal> {
+    pub(super) fn check_nested(
+        &self,
+        models: impl FnOnce() -> Option<Vec<String>>,
+        caller: &Caller,
+    ) -> Result<(), Refusal> {
         if caller.may_call_all_of(&Pattern::new("*")) {
             return Ok(());
         }
-        let models = models.ok_or(Refusal::Ambiguous { problem: "it names too many models" })?;
+        let models = models().ok_or(Refusal::Ambiguous { problem: "it names too many models" })?;
         let aliases = &self.config.aliases;
         let forbidden = models.into_iter().find(|asked| {
             let resolved = aliases.get(asked).map_or(asked.as_str(), String::as_str);

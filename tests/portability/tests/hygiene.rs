@@ -50,9 +50,9 @@ const KEY: (&str, &str) = ("authorization", "Bearer sk-caller-canary-1234");
 fn what_a_client_says_to_the_gateway_alone_is_not_sent_on() {
     let headers = [
         KEY,
-        ("api-key", "canary"),
-        ("x-api-key", "canary"),
-        ("x-goog-api-key", "canary"),
+        ("api-key", "sk-caller-canary-1234"),
+        ("x-api-key", "sk-caller-canary-1234"),
+        ("x-goog-api-key", "sk-caller-canary-1234"),
         ("proxy-authorization", "Basic canary"),
         ("cookie", "session=canary"),
         ("x-forwarded-for", "canary"),
