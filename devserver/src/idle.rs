@@ -104,12 +104,12 @@ mod tests {
             }
         });
         let began = Instant::now();
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         let first = streams.begin();
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         let second = streams.begin();
         drop(first);
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         drop(second);
         assert_eq!(watch.await.unwrap().duration_since(began), Duration::from_secs(190));
     }

@@ -25,10 +25,9 @@ pub(crate) fn check(config: &Config, head: &Parts) -> Result<(), Refusal> {
         Auth::Open { on_any_address } => on_any_address,
     };
     // Whether it lives may be asked by any name.
-    if !on_any_address && head.uri.path() != "/health" {
-        if let Some(host) = foreign_host(head) {
-            return Err(Refusal::ForeignHost { host });
-        }
+    let answers_to_any = on_any_address || head.uri.path() == "/health";
+    if let Some(host) = foreign_host(head).filter(|_| !answers_to_any) {
+        return Err(Refusal::ForeignHost { host });
     }
     let may_call = |origin: &HeaderValue| config.server.cors.as_ref().is_some_and(|cors| cors.allows(origin));
     foreign_origin(head, may_call).map_or(Ok(()), |origin| Err(Refusal::ForeignOrigin { origin }))

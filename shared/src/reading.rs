@@ -9,9 +9,9 @@ use crate::platform::{Platform, StoreLost};
 use crate::time::Instant;
 
 /// Readings of the store that a process takes in a [`SPAN`]; whoever asks more often is told what was read last.
-const MOST: u32 = 10;
+const MOST: u32 = 50;
 
-const SPAN: Duration = Duration::from_secs(1);
+const SPAN: Duration = Duration::from_millis(100);
 
 /// Between two looks at whether a reading has come.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -87,9 +87,9 @@ mod tests {
     fn a_span_has_so_many_readings_and_no_more() {
         let mut recent = Recent::default();
         let at = |millis: u64| Instant::from_micros(millis * 1000);
-        let taken = |recent: &mut Recent, millis| (0..50).filter(|_| recent.take(at(millis))).count();
-        assert_eq!(taken(&mut recent, 5_000), 10);
-        assert_eq!(taken(&mut recent, 5_999), 0);
-        assert_eq!(taken(&mut recent, 6_000), 10);
+        let taken = |recent: &mut Recent, millis| (0..99).filter(|_| recent.take(at(millis))).count();
+        assert_eq!(taken(&mut recent, 5_000), 50);
+        assert_eq!(taken(&mut recent, 5_099), 0);
+        assert_eq!(taken(&mut recent, 5_100), 50);
     }
 }

@@ -215,7 +215,7 @@ impl<P: Platform> Journey<'_, P> {
     ) -> Result<(Option<String>, Cargo<P::Upload>), Refusal> {
         let queried = queried(head)?.map(|named| named.model);
         // A model that a path ends or changes is one that its caller may use.
-        self.check_nested(Some(address.passed.model().into_iter().collect()), caller)?;
+        self.check_nested(|| Some(address.passed.model().into_iter().collect()), caller)?;
         let (model, cargo) = self.read_body(bodies, address, head, caller, upload).await?;
         match (model, queried) {
             (Some(model), Some(queried)) if model != queried => Err(names_two()),

@@ -166,10 +166,10 @@ fn keys_that_open_nothing_are_told() {
             "{name}: {value}"
         );
     }
-    let in_query = "An API key must not be sent in the query ('key'): use the Authorization header. Treat the key as exposed and replace it.";
+    let in_query = "Your request is ambiguous: a key in its query, where it is exposed, beside another.";
     let (status, text, _) =
         answer(|shell| post(shell.clock(), "/v1/chat/completions?%6bey=sk-weir-one", GOOD));
-    assert_eq!((status, text), (401, body(in_query, "", "")));
+    assert_eq!((status, text), (400, body(in_query, "", "")));
 }
 
 #[test]

@@ -275,7 +275,9 @@ fn without_the_store_nobody_is_given_an_object_unless_the_document_says_so() {
             let mut request = request(shell.clock(), method, path, body);
             if !body.is_empty() {
                 request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+                request.headers_mut().insert("content-length", body.len().into());
             }
+            shell.script("b", [Answer::new(200, "application/json", r#"{"id":"made_1"}"#)]);
             let reply = exchange(&shell, &config(&toml), request);
             assert_eq!(reply.status, expected, "{more} {path}: {}", reply.text());
         }

@@ -86,7 +86,7 @@ async fn run(name: &str, span: Duration) -> Outcome {
     let gateway = runtime.start(&given).await.unwrap_or_else(|fault| panic!("{name}: {fault}"));
     let address = gateway.address();
 
-    let quiet = phase(address, span.div_f64(5.0).min(Duration::from_secs(60)), None).await;
+    let quiet = phase(address, span.div_f64(5.0).min(Duration::from_mins(1)), None).await;
     let mut resident = [resident::of_listener(address), 0, 0];
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let tried = attacks::begin(address, &stop, &tasks);

@@ -67,7 +67,7 @@ pub(crate) async fn call(address: SocketAddr, number: usize, mut next: u64, end:
             match said.unwrap_or_else(|_| Err("nothing in time".into())) {
                 Ok(said) if said == asked.prompt => {}
                 Ok(said) => {
-                    seen.faults.push(format!("tenant {number} asked {:?} and got {said:?}", asked.prompt))
+                    seen.faults.push(format!("tenant {number} asked {:?} and got {said:?}", asked.prompt));
                 }
                 Err(fault) => seen.faults.push(format!("tenant {number}, {:?}: {fault}", asked.prompt)),
             }

@@ -43,19 +43,13 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             json!({ "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
                 "choices": [{ "index": 0, "delta": delta, "finish_reason": finish }] })
         };
-        let mut text: String = said
-            .as_bytes()
-            .chunks(8)
-            .map(|part| {
-                format!(
-                    "data: {}\n\n",
-                    chunk(json!({ "content": String::from_utf8_lossy(part) }), Value::Null)
-                )
-            })
-            .collect();
-        text += &format!("data: {}\n\n", chunk(json!({}), json!("stop")));
-        let last = json!({ "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [], "usage": usage });
-        text += &format!("data: {last}\n\ndata: [DONE]\n\n");
+        let parts = said.as_bytes().chunks(8).map(String::from_utf8_lossy);
+        let deltas = parts.map(|part| chunk(json!({ "content": part }), Value::Null).to_string());
+        let last = json!({ "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
+            "choices": [], "usage": usage });
+        let behind = [chunk(json!({}), json!("stop")).to_string(), last.to_string(), "[DONE]".into()];
+        let events: Vec<String> = deltas.chain(behind).map(|data| format!("data: {data}\n\n")).collect();
+        let text = events.concat();
         head("text/event-stream").body(Full::from(text))
     } else {
         let message = json!({ "role": "assistant", "content": said });

@@ -6,12 +6,10 @@ use crate::{
 };
 
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Outcome {
+    workspace.cargo().args(["build", "--release", "--locked", "--package", "weir-devserver"]).run()?;
     workspace
         .cargo()
-        .args(["build", "--release", "--locked", "--package", "weir-devserver", "--features", "failpoints"])
-        .run()?;
-    workspace
-        .cargo()
+        .env("WEIR_BIN", workspace.path("target/release/weir"))
         .args(["run", "--release", "--locked", "--package", "weir-soak", "--"])
         .args(args)
         .run()?;
