@@ -93,9 +93,14 @@ impl Counter {
             world.count(|tally| tally.repeated += 1);
         }
         let mut model = self.model.borrow_mut();
-        let accounts = self.accounts(world, reservation);
+        let accounts = self.accounts(world, reservation, now);
         if let Some(denied) = &opened.denied {
             world.judge.hear(1, model.limits.deny(&accounts, denied, now));
+            return (opened, None);
+        }
+        if is_charge(reservation, now) {
+            let grant = Grant { id: reservation.want.id, tokens: 0, expires: now, now };
+            world.judge.hear(1, model.limits.admit(&accounts, grant));
             return (opened, None);
         }
         world.request_mut(world.current()).tokens = opened.reserved.0;
@@ -139,6 +144,7 @@ impl Counter {
         &self,
         world: &World,
         reservation: &Reservation,
+        now: Instant,
     ) -> Vec<(weir::account::Scope, weir::config::Limits)> {
         let request = world.request(world.current());
         let accounts = match self.held {
@@ -149,6 +155,7 @@ impl Counter {
             world.judge.broken(1, "the store is lost, the policy is closed, and a request is admitted");
             return Vec::new();
         };
+        let accounts = if is_charge(reservation, now) { charged(accounts) } else { accounts };
         if accounts != reservation.scopes {
             let text =
                 format!("reserved {:?} where {accounts:?} holds ({:?})", reservation.scopes, self.held);
@@ -349,4 +356,17 @@ impl Counter {
         let ask = Ask { reservation: Some(reservation), ..Ask::default() };
         self.store.borrow_mut().open(ask, now).denied.is_none()
     }
+}
+
+/// Whether it is what a request costs that was refused for its form: it holds nothing, and nothing settles it.
+fn is_charge(reservation: &Reservation, now: Instant) -> bool {
+    reservation.want.expires <= now
+}
+
+/// Such a request is on its caller's own account, and has no place.
+fn charged(
+    accounts: Vec<(weir::account::Scope, weir::config::Limits)>,
+) -> Vec<(weir::account::Scope, weir::config::Limits)> {
+    let own = accounts.into_iter().filter(|(scope, _)| !matches!(scope, weir::account::Scope::Route(_)));
+    own.map(|(scope, limits)| (scope, weir::config::Limits { concurrent: None, ..limits })).collect()
 }
