@@ -16,13 +16,25 @@ use tokio_util::task::TaskTracker;
 
 use crate::upstream::BIG;
 
-pub(crate) const KEY: &str = "sk-soak-mallory";
+/// His keys: what one is refused for must not spare the gateway what another tries.
+pub(crate) const KEYS: usize = 14;
+
+/// The key of one thing that is tried.
+pub(crate) fn key(attack: usize) -> String {
+    format!("sk-soak-mallory-{attack}")
+}
+
+/// In the place of a key, until it is known whose it is.
+const KEY: &str = "sk-soak-KEY";
 
 /// For an answer; whoever attacks does not wait for ever.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Between two tries of one kind.
 const PACE: Duration = Duration::from_millis(50);
+
+/// Before a connection that ended is opened again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Connections that he holds with half a request each.
 const SLOW: usize = 200;
@@ -142,11 +154,13 @@ pub(crate) fn begin(address: SocketAddr, stop: &CancellationToken, tasks: &TaskT
             }),
         ),
     ];
-    for (what, make) in attacks {
+    for (attack, (what, make)) in attacks.into_iter().enumerate() {
         let (tried, stop) = (tried.clone(), stop.clone());
         tasks.spawn(stop.run_until_cancelled_owned(async move {
             for number in 0_u64.. {
-                let status = tokio::time::timeout(PATIENCE, ask(address, &make(number))).await.unwrap_or(0);
+                let status = tokio::time::timeout(PATIENCE, ask(address, &signed(&make(number), attack)))
+                    .await
+                    .unwrap_or(0);
                 tried.note(what, status);
                 tokio::time::sleep(PACE).await;
             }
@@ -158,7 +172,7 @@ pub(crate) fn begin(address: SocketAddr, stop: &CancellationToken, tasks: &TaskT
             loop {
                 let status = hold(address, number).await.unwrap_or(0);
                 tried.note("sends a byte a second", status);
-                tokio::time::sleep(PACE).await;
+                tokio::time::sleep(PAUSE).await;
             }
         }));
     }
@@ -167,7 +181,7 @@ pub(crate) fn begin(address: SocketAddr, stop: &CancellationToken, tasks: &TaskT
         loop {
             let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"a stream that nobody reads"}]}"#;
             if let Ok(mut stream) = TcpStream::connect(address).await {
-                let _ = stream.write_all(&post("", &[], body.as_bytes())).await;
+                let _ = stream.write_all(&signed(&post("", &[], body.as_bytes()), KEYS - 1)).await;
                 let _ = stream.read(&mut [0; 64]).await;
             }
             left.note("leaves in mid-stream", 0);
@@ -175,6 +189,13 @@ pub(crate) fn begin(address: SocketAddr, stop: &CancellationToken, tasks: &TaskT
         }
     }));
     tried
+}
+
+/// With the key of that attack.
+fn signed(request: &[u8], attack: usize) -> Vec<u8> {
+    let head = request.windows(4).position(|end| end == b"\r\n\r\n").unwrap_or(request.len());
+    let (head, rest) = request.split_at(head);
+    [String::from_utf8_lossy(head).replace(KEY, &key(attack)).as_bytes(), rest].concat()
 }
 
 type Make = Box<dyn Fn(u64) -> Vec<u8> + Send>;
@@ -223,6 +244,7 @@ async fn hold(address: SocketAddr, number: usize) -> Option<u16> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let announced =
         line("POST /v1/chat/completions", "content-type: application/json\r\ncontent-length: 20000000\r\n");
+    let announced = signed(&announced, KEYS - 2);
     let half = if number.is_multiple_of(2) { &announced[..] } else { &announced[..60] };
     stream.write_all(half).await.ok()?;
     let mut head = [0; 64];

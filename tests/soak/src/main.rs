@@ -120,7 +120,13 @@ fn document(upstream: SocketAddr) -> String {
             hash(tenants::key(number))
         )
     };
-    let keys: String = (0..TENANTS).map(tenant).collect();
+    let attacker = |attack: usize| {
+        let hash = hash(attacks::key(attack));
+        format!(
+            "[key.mallory-{attack}]\nhash = \"{hash}\"\ntenant = \"mallory\"\nlimits = {{ requests = \"600/min\", concurrent = 4 }}\n"
+        )
+    };
+    let keys: String = (0..TENANTS).map(tenant).chain((0..attacks::KEYS).map(attacker)).collect();
     format!(
         r#"
 [upstream.one]
@@ -133,12 +139,7 @@ to    = ["one"]
 model = "kept"
 to    = ["one"]
 cache = {{ ttl = "60s" }}
-{keys}
-[key.mallory]
-hash   = "{}"
-limits = {{ requests = "3000/min", concurrent = 4 }}
-"#,
-        hash(attacks::KEY)
+{keys}"#
     )
 }
 
