@@ -90,9 +90,10 @@ impl Crew {
         grace: impl FnOnce() -> Duration,
     ) -> Result<(), Failed> {
         let Self { inboxes, threads } = self;
-        let (inboxes, crowd, acceptors) = (Arc::new(inboxes), Crowd::default(), TaskTracker::new());
+        let (inboxes, acceptors) = (Arc::new(inboxes), TaskTracker::new());
         for door in doors {
-            let accepting = accept(door, Arc::clone(&inboxes), crowd.clone(), entry.clone());
+            // Each has its own: callers do not keep operators out.
+            let accepting = accept(door, Arc::clone(&inboxes), Crowd::default(), entry.clone());
             acceptors.spawn(ending.stop.clone().run_until_cancelled_owned(accepting));
         }
         acceptors.close();

@@ -123,12 +123,21 @@ enum State {
     },
     /// Between the bytes of a chunk and the next size.
     Between,
-    /// At the beginning of a line behind the last chunk, or in one.
-    Trailer {
-        is_blank: bool,
-    },
+    /// Behind the last chunk.
+    Trailer(Trailer),
     /// What comes is read by nobody, or is not HTTP/1.1.
     Off,
+}
+
+/// Where in the lines behind the last chunk. As the library reads them, a line ends in both signs and in no other.
+#[derive(Clone, Copy, Debug)]
+enum Trailer {
+    Start,
+    Line,
+    /// The first sign of a line's end has come.
+    Return,
+    /// That of the blank line.
+    End,
 }
 
 impl Heads {
@@ -228,18 +237,21 @@ impl Heads {
                 }
             }
             State::Size { size, is_over } => match (byte, char::from(byte).to_digit(16)) {
-                (b'\n', _) if *size == 0 => self.state = State::Trailer { is_blank: true },
+                (b'\n', _) if *size == 0 => self.state = State::Trailer(Trailer::Start),
                 (b'\n', _) => self.state = State::Chunk(*size),
                 (_, Some(digit)) if !*is_over => {
                     *size = size.saturating_mul(16).saturating_add(u64::from(digit));
                 }
                 _ => *is_over = true,
             },
-            State::Trailer { is_blank } => match byte {
-                b'\n' if *is_blank => self.state = State::Before,
-                b'\n' => *is_blank = true,
-                b'\r' => {}
-                _ => *is_blank = false,
+            State::Trailer(at) => match (&at, byte) {
+                (Trailer::Start, b'\r') => *at = Trailer::End,
+                (Trailer::Line, b'\r') => *at = Trailer::Return,
+                (Trailer::Start | Trailer::Line, _) => *at = Trailer::Line,
+                (Trailer::Return, b'\n') => *at = Trailer::Start,
+                (Trailer::End, b'\n') => self.state = State::Before,
+                // The library refuses it.
+                (Trailer::Return | Trailer::End, _) => self.state = State::Off,
             },
             State::Off => return bytes.len(),
         }
@@ -304,6 +316,10 @@ mod tests {
             (
                 "behind no body",
                 "GET / HTTP/1.1\r\nhost: a\r\n\r\n\r\nPOST / HTTP/1.1\r\ncontent-length: 0\r\ncontent-length^ 0\r\n\r\n",
+            ),
+            (
+                "behind a trailer with a line feed of its own",
+                "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\nx: y\r\ncontent-length: 100000\r\n\r\nPOST / HTTP/1.1\r\ncontent-length: 0\r\ncontent-length^ 0\r\n\r\n",
             ),
             (
                 "behind chunks",

@@ -11,6 +11,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::config::{Auth, Config};
+use crate::platform::OperatorsAddress;
 use crate::refusal::Refusal;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -21,6 +22,10 @@ const LONGEST_TOLD: usize = 256;
 /// Refuses what a page sends here that may not call. Where keys are asked for, the key says who may.
 pub(crate) fn check(config: &Config, head: &Parts) -> Result<(), Refusal> {
     let on_any_address = match config.auth {
+        // At the operators' address no key is asked for either.
+        Auth::Keys if head.extensions.get::<OperatorsAddress>().is_some() => {
+            config.admin.listen.is_none_or(|address| !address.ip().to_canonical().is_loopback())
+        }
         Auth::Keys => return Ok(()),
         Auth::Open { on_any_address } => on_any_address,
     };

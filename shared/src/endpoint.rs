@@ -138,6 +138,11 @@ impl PassedPath {
         *method == Method::POST && reach::makes_object(reached, &self.views()[0])
     }
 
+    /// Whether what is answered there is what somebody has put into an object, and tells nothing of objects.
+    pub fn is_content(&self) -> bool {
+        [&self.flat, &self.kept].iter().any(|path| path.last().is_some_and(|last| last == "content"))
+    }
+
     /// What names the object there: both readings, where they differ.
     pub fn ids(&self, reached: Reached) -> Vec<&str> {
         let Some(at) = reached.id else { return Vec::new() };

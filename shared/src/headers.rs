@@ -51,6 +51,8 @@ pub(crate) fn ambiguity(head: &Parts) -> Option<&'static str> {
         Some("more than one content-length")
     } else if count(header::CONTENT_TYPE) > 1 {
         Some("more than one content-type")
+    } else if count(HeaderName::from_static("idempotency-key")) > 1 {
+        Some("more than one idempotency-key")
     } else if count(header::HOST) > 1 {
         Some("more than one host")
     } else if head.version == Version::HTTP_11 && count(header::HOST) == 0 {

@@ -31,6 +31,7 @@ const IDS: &[&str] = &[
     "previous_response_id",
     "response_id",
     "response_ids",
+    "skill_id",
     "thread_id",
     "training_file",
     "upload_id",
@@ -141,7 +142,14 @@ enum At {
     Store,
     /// Behind `id` or `type` of an object.
     Word,
+    /// What the caller makes up for itself, of which the provider understands nothing: labels, the shapes of a tool.
+    Free,
+    /// Texts that are put into a prompt, by names of the caller's own; an object among them is one.
+    Variables,
 }
+
+/// Fields behind which everything is the caller's own.
+const FREE: &[&str] = &["input_schema", "metadata", "parameters", "schema"];
 
 impl At {
     fn of(field: &str) -> Self {
@@ -154,6 +162,10 @@ impl At {
             Self::OnlyObject
         } else if is(LISTS) {
             Self::List
+        } else if FREE.contains(&field) {
+            Self::Free
+        } else if field == "variables" {
+            Self::Variables
         } else {
             Self::Inside
         }
@@ -197,7 +209,14 @@ impl<'de> Visitor<'de> for Search<'_> {
                 has_room.then_some(None).ok_or_else(|| E::custom("too many objects"))
             }
             At::Word => Ok(Some(text.to_owned())),
-            At::Top | At::Inside | At::OnlyObject | At::List | At::Element | At::Store => Ok(None),
+            At::Top
+            | At::Inside
+            | At::OnlyObject
+            | At::List
+            | At::Element
+            | At::Store
+            | At::Free
+            | At::Variables => Ok(None),
         }
     }
 
@@ -229,37 +248,46 @@ impl<'de> Visitor<'de> for Search<'_> {
             At::Id => At::Id,
             At::Object | At::OnlyObject => At::OnlyObject,
             At::List => At::Element,
-            At::Top | At::Inside | At::Element | At::Store | At::Word => At::Inside,
+            At::Free => At::Free,
+            At::Top | At::Inside | At::Element | At::Store | At::Word | At::Variables => At::Inside,
         };
         while list.next_element_seed(Search { found: &mut *self.found, at })?.is_some() {}
         Ok(None)
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut id, mut kind, mut fields) = (None, None, 0);
+        // Readers differ in which of several they take, so all count.
+        let (mut ids, mut kinds) = (Vec::new(), Vec::new());
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            fields += 1;
             let is_top = self.at == At::Top;
-            if key.eq_ignore_ascii_case("id") {
-                id = map.next_value_seed(Search { found: &mut *self.found, at: At::Word })?;
+            if self.at == At::Free {
+                map.next_value_seed(Search { found: &mut *self.found, at: At::Free })?;
+            } else if self.at == At::Variables {
+                let at = At::Inside;
+                map.next_value_seed(Search { found: &mut *self.found, at })?;
+            } else if key.eq_ignore_ascii_case("id") {
+                ids.extend(map.next_value_seed(Search { found: &mut *self.found, at: At::Word })?);
             } else if key.eq_ignore_ascii_case("type") {
-                kind = map.next_value_seed(Search { found: &mut *self.found, at: At::Word })?;
+                kinds.push(map.next_value_seed(Search { found: &mut *self.found, at: At::Word })?);
             } else {
                 let at = if is_top && key == "store" { At::Store } else { At::of(&key) };
                 map.next_value_seed(Search { found: &mut *self.found, at })?;
             }
         }
+        let is_reference =
+            |kind: &Option<String>| matches!(kind.as_deref(), Some("item_reference" | "file_id"));
         let names_another = match self.at {
             At::Object | At::OnlyObject | At::Id => true,
-            At::Element if fields == 1 => true,
-            At::Top | At::Inside | At::List | At::Element | At::Store | At::Word => {
-                matches!(kind.as_deref(), Some("item_reference" | "file_id"))
+            // One that does not say what it is refers to another.
+            At::Element => kinds.is_empty() || kinds.iter().any(|kind| kind.is_none() || is_reference(kind)),
+            At::Top | At::Inside | At::List | At::Store | At::Word | At::Free | At::Variables => {
+                kinds.iter().any(is_reference)
             }
         };
-        match id.filter(|_| names_another) {
-            Some(id) if !self.find(&id) => Err(A::Error::custom("too many objects")),
-            Some(_) | None => Ok(None),
+        if names_another && !ids.iter().all(|id| self.find(id)) {
+            return Err(A::Error::custom("too many objects"));
         }
+        Ok(None)
     }
 }
 
@@ -283,6 +311,20 @@ mod tests {
             (r#"{"data_source":{"source":{"type":"file_id","id":"f"}}}"#, &["f"]),
             (r#"{"voice":"alloy","x":{"voice":{"id":"v"}}}"#, &["v"]),
             (r#"{"prompt":{"id":"p"},"metadata":{"id":"m"}}"#, &[]),
+            (
+                r#"{"input":[{"type":null,"id":"i"},{"id":"j","x":1},{"type":"message","TYPE":"item_reference","id":"k"}]}"#,
+                &["i", "j", "k"],
+            ),
+            (r#"{"conversation":{"id":"c","ID":"d"}}"#, &["c", "d"]),
+            (r#"{"conversation":{"id":"c","ID":null}}"#, &["c"]),
+            (
+                r#"{"metadata":{"thread_id":"t","conversation":"c"},"tools":[{"parameters":{"examples":[{"thread_id":"T"}]}}]}"#,
+                &[],
+            ),
+            (
+                r#"{"prompt":{"variables":{"conversation":"Hi there","f":{"type":"input_file","file_id":"f"}}}}"#,
+                &["f"],
+            ),
             (r#"{"training_file":"t","validation_file":null}"#, &["t"]),
             (r#"{"file_id":"f","x":{"#, &["f"]),
         ] {

@@ -65,7 +65,7 @@ impl<P: Platform> Journey<'_, P> {
         let is_read = head.method == Method::GET || head.method == Method::POST;
         let makes = if address.passed.makes_object(&head.method, reached) {
             Makes::Itself
-        } else if is_read && reached.id.is_some() {
+        } else if is_read && reached.id.is_some() && !address.passed.is_content() {
             Makes::Others
         } else {
             Makes::Nothing
