@@ -260,10 +260,8 @@ impl<'de> Visitor<'de> for Search<'_> {
         let (mut ids, mut kinds) = (Vec::new(), Vec::new());
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             let is_top = self.at == At::Top;
-            if self.at == At::Free {
-                map.next_value_seed(Search { found: &mut *self.found, at: At::Free })?;
-            } else if self.at == At::Variables {
-                let at = At::Inside;
+            if matches!(self.at, At::Free | At::Variables) {
+                let at = if self.at == At::Free { At::Free } else { At::Inside };
                 map.next_value_seed(Search { found: &mut *self.found, at })?;
             } else if key.eq_ignore_ascii_case("id") {
                 ids.extend(map.next_value_seed(Search { found: &mut *self.found, at: At::Word })?);
