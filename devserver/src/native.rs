@@ -50,6 +50,8 @@ pub(crate) struct Process {
     pub(crate) metrics: Metrics,
     pub(crate) books: Books,
     rolls: AtomicU64,
+    /// Bytes of cached answers that a shared store keeps.
+    cache: Arc<AtomicU64>,
 }
 
 /// A worker's handle to the process, with connections of its own.
@@ -84,6 +86,7 @@ impl Process {
             metrics: Metrics::default(),
             books: Books::default(),
             rolls: AtomicU64::new(getrandom::u64()?),
+            cache: Arc::default(),
         })
     }
 
@@ -113,9 +116,14 @@ impl Process {
         self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn cache(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.cache)
+    }
+
     /// Follows a configuration that has come into force.
     pub(crate) fn follow(&self, config: &Config) {
         self.store().resize_cache(config.store.cache);
+        self.cache.store(config.store.cache, Ordering::Relaxed);
     }
 }
 

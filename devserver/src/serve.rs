@@ -103,7 +103,8 @@ fn start_workers(
         let shared = match &config.store.kind {
             StoreKind::Embedded => None,
             StoreKind::Redis(place) => {
-                Some(Shared::new(place.clone(), Arc::clone(trust.config()), process.metrics.clone()))
+                let trust = Arc::clone(trust.config());
+                Some(Shared::new(place.clone(), trust, process.metrics.clone(), process.cache()))
             }
         };
         let clients = Clients::new(trust.clone(), Arc::clone(proxies));

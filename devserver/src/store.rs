@@ -9,11 +9,13 @@ mod lasting;
 mod link;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustls::ClientConfig;
 use tokio::runtime::Handle;
 use weir::config;
 use weir::control::{Entry, Listing, Order, Unheeded};
+use weir::metrics::Family;
 use weir::platform::{Ask, Closing, Finding, Lease, Opened, Overheard, Ownership, Piece, Renewed, StoreLost};
 use weir::redis::{Clock, Codec, Command, Moment};
 
@@ -27,16 +29,24 @@ use crate::metrics::Metrics;
 pub(crate) struct Shared {
     codec: Codec,
     link: Link,
+    metrics: Metrics,
+    /// Bytes of cached answers that are kept at most; a reload changes them.
+    cache: Arc<AtomicU64>,
 }
 
 /// A command that is sent, until its reply is there.
 type Opening = Work<(Command, Result<Reply, StoreLost>)>;
 
 impl Shared {
-    pub(crate) fn new(place: config::Redis, tls: Arc<ClientConfig>, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        place: config::Redis,
+        tls: Arc<ClientConfig>,
+        metrics: Metrics,
+        cache: Arc<AtomicU64>,
+    ) -> Self {
         let codec = Codec::new(&place.namespace, Clock::Server);
-        let link = Link::new(place, tls, codec.probe_key(), metrics);
-        Self { codec, link }
+        let link = Link::new(place, tls, codec.probe_key(), metrics.clone());
+        Self { codec, link, metrics, cache }
     }
 
     /// Connects, and stays connected for as long as this runtime runs. Returns once it is known whether it
@@ -96,14 +106,22 @@ impl Shared {
     async fn give_back(&self, ask: Ask<'_>, opened: &Opened, moment: Moment) {
         if let Some(command) = self.codec.give_back(ask, opened, moment) {
             // Where that fails, it expires.
-            let _ = self.link.run(&command, |value| self.codec.closed(&command, value)).await;
+            let _ = self.tell_end(&command).await;
         }
     }
 
     /// A call that is over; `Err` where its hold has to expire.
     pub(crate) async fn close(&self, closing: &Closing, roll: u64, moment: Moment) -> Result<(), StoreLost> {
-        let Some(command) = self.codec.close(closing, roll, moment) else { return Ok(()) };
-        self.link.run(&command, |value| self.codec.closed(&command, value)).await
+        let codec = self.codec.clone().bounded(self.cache.load(Ordering::Relaxed));
+        let Some(command) = codec.close(closing, roll, moment) else { return Ok(()) };
+        self.tell_end(&command).await
+    }
+
+    async fn tell_end(&self, command: &Command) -> Result<(), StoreLost> {
+        for why in self.link.run(command, |value| self.codec.closed(command, value)).await? {
+            self.metrics.count(Family::AnswersNotKept, &[why.name()], 1);
+        }
+        Ok(())
     }
 
     pub(crate) async fn withdraw_retry(&self, breaker: &str, moment: Moment) -> Result<bool, StoreLost> {
@@ -156,7 +174,7 @@ impl Shared {
         moment: Moment,
     ) -> Result<(), StoreLost> {
         let command = self.codec.report_probe(finding, id, roll, moment);
-        self.link.run(&command, |value| self.codec.closed(&command, value)).await
+        self.tell_end(&command).await
     }
 
     pub(crate) async fn control(&self, order: &Order, now: impl Fn() -> Moment) -> Result<Entry, Unheeded> {

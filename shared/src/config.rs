@@ -166,7 +166,7 @@ pub struct Store {
     /// How long an answer of whoever keeps the state is waited for before it counts as lost; nothing is waited
     /// for where that is the process. `None`: as long as is usual there.
     pub timeout: Option<Duration>,
-    /// Bytes of answers that are kept in the process. Default 256 MiB.
+    /// Bytes of answers that are kept, by the process or in a Redis. Default 256 MiB.
     pub cache: u64,
     /// In millionths: what one process admits of a limit whose policy is `local` while the store is lost.
     /// Default 25 %.

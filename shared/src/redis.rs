@@ -9,6 +9,7 @@
 //!   can be injected into one. The braces make all keys of a namespace share a slot of a Redis Cluster: what
 //!   one request needs is on one node, and so is the whole gateway.
 //! - Every key expires once it has lost its meaning.
+//! - Answers have a bound in bytes, and whoever keeps the most makes room (keep.lua). Accounts never make room.
 //! - Time is the server's, so replicas agree; replies carry durations, never points in time.
 //! - A reply is one list of words, none of them a list: not every shell's client tells where one would end.
 //! - Values name their key, and a reply names its command: what does not match is not believed.
@@ -35,6 +36,7 @@ use self::reply::Reader;
 pub use self::script::Script;
 pub use self::words::Words;
 use crate::cache::Entry;
+use crate::config;
 use crate::time::Instant;
 
 /// Most commands have no more keys, of no more bytes.
@@ -64,6 +66,40 @@ pub enum Value {
 /// A reply that is not one to the command: nothing that comes over its connection can be believed any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Garbled;
+
+/// Why an answer was not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotKept {
+    /// It is larger than its tenant's share.
+    Room,
+    /// Redis has used so much of its `maxmemory` that the rest is for accounts.
+    Memory,
+}
+
+impl NotKept {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Room => "room",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// Bytes of answers that a namespace keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Room {
+    cache: u64,
+    repeats: u64,
+}
+
+impl Room {
+    /// What was answered to idempotency keys has as much as the cache, and this at least.
+    const LEAST_REPEATS: u64 = 64 << 20;
+
+    fn of(cache: u64) -> Self {
+        Self { cache, repeats: cache.max(Self::LEAST_REPEATS) }
+    }
+}
 
 /// What a reply says.
 #[derive(Clone, Debug)]
@@ -95,12 +131,20 @@ pub struct Codec {
     keys: Keys,
     clock: Clock,
     present: Present,
+    room: Room,
 }
 
 impl Codec {
     /// For the gateway of this name: `[a-z0-9]` then up to 63 of `[a-z0-9._-]`, as the configuration has it.
     pub fn new(namespace: &str, clock: Clock) -> Self {
-        Self { keys: Keys::new(namespace), clock, present: Present::Unknown }
+        let room = Room::of(config::Store::default().cache);
+        Self { keys: Keys::new(namespace), clock, present: Present::Unknown, room }
+    }
+
+    /// Keeps so many bytes of cached answers at most, and as many of those to idempotency keys (64 MiB at least).
+    #[must_use]
+    pub fn bounded(self, cache: u64) -> Self {
+        Self { room: Room::of(cache), ..self }
     }
 
     /// Writes something that means nothing and is gone in a second: whether the store can be written to.

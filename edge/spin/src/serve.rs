@@ -55,7 +55,7 @@ pub(crate) async fn serve(request: IncomingRequest, out: ResponseOutparam) {
         loaded.warnings.iter().for_each(|warning| log::warning(warning));
     }
     let patience = loaded.config.server.body_timeout;
-    let shell = Shell::new(Store::new(&loaded.redis));
+    let shell = Shell::new(Store::new(&loaded.redis, loaded.config.store.cache));
     let request = http::Request::from_parts(parts, Upload::of(request));
     let (answer, settlement) = weir::handle(&shell, Arc::new(loaded.config), request);
     let answering = async {

@@ -12,7 +12,7 @@ use weir::config::Upstream;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::embedded;
 use weir::flight::Flights;
-use weir::metrics::{self, Exposition, Tally};
+use weir::metrics::{self, Exposition, Family, Sink as _, Tally};
 use weir::overload::Limiters;
 use weir::platform::{
     Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Ownership, Payload, Piece, Renewed,
@@ -121,8 +121,14 @@ impl Platform for Shell {
             Held::Locally => {}
             Held::InStore => {
                 let tally = self.0.tally.take();
-                if self.0.store.close(&closing, &tally, self.roll(), self.moment()).is_err() {
-                    log::unsettled(&closing.record);
+                match self.0.store.close(&closing, &tally, self.roll(), self.moment()) {
+                    Ok(not_kept) => {
+                        let mut tally = self.0.tally.borrow_mut();
+                        for why in not_kept {
+                            tally.count(Family::AnswersNotKept, &[why.name()], 1);
+                        }
+                    }
+                    Err(StoreLost) => log::unsettled(&closing.record),
                 }
             }
         }

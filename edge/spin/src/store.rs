@@ -10,7 +10,7 @@ use weir::config;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::metrics::{Exposition, Tally};
 use weir::platform::{Ask, Closing, Finding, Lease, Opened, Overheard, Ownership, Piece, Renewed, StoreLost};
-use weir::redis::{Clock, Codec, Command, Garbled, Moment, Told, Value};
+use weir::redis::{Clock, Codec, Command, Garbled, Moment, NotKept, Told, Value};
 
 use crate::address::address;
 use crate::log;
@@ -31,8 +31,9 @@ enum Line {
 }
 
 impl Store {
-    pub(crate) fn new(place: &config::Redis) -> Self {
-        let codec = Codec::new(&place.namespace, Clock::Server).counting();
+    /// Keeps at most `cache` bytes of cached answers.
+    pub(crate) fn new(place: &config::Redis, cache: u64) -> Self {
+        let codec = Codec::new(&place.namespace, Clock::Server).counting().bounded(cache);
         Self { codec, address: address(place), line: RefCell::new(Line::Closed) }
     }
 
@@ -41,14 +42,14 @@ impl Store {
         self.run(&command, |value| self.codec.opened(ask, &command, now(), value))
     }
 
-    /// With it goes what the request has counted.
+    /// With it goes what the request has counted. Gives answers that were not kept.
     pub(crate) fn close(
         &self,
         closing: &Closing,
         tally: &Tally,
         roll: u64,
         moment: Moment,
-    ) -> Result<(), StoreLost> {
+    ) -> Result<Vec<NotKept>, StoreLost> {
         let command = self.codec.close_with(closing, tally, roll, moment);
         self.run(&command, |value| self.codec.closed(&command, value))
     }
@@ -114,7 +115,7 @@ impl Store {
         moment: Moment,
     ) -> Result<(), StoreLost> {
         let command = self.codec.report_probe(finding, id, roll, moment);
-        self.run(&command, |value| self.codec.closed(&command, value))
+        self.run(&command, |value| self.codec.closed(&command, value)).map(drop)
     }
 
     pub(crate) fn control(&self, order: &Order, now: impl Fn() -> Moment) -> Result<Entry, Unheeded> {

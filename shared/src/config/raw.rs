@@ -184,8 +184,8 @@ pub(super) struct Store {
     /// How long a reply is waited for before the store counts as lost, up to `10s`. Default `250ms` of a Redis,
     /// `1s` of a Durable Object; where the process keeps the state nothing is waited for.
     pub(super) timeout: Option<Time>,
-    /// Bytes of all the answers that one process keeps for its routes, up to `64GiB`; `0` keeps none. A Redis
-    /// has bounds of its own (`maxmemory`). Default `256MiB`.
+    /// Bytes of all the answers that one process keeps for its routes, or a Redis for a namespace, up to `64GiB`; `0`
+    /// keeps none. A Redis keeps as many to idempotency keys besides. Default `256MiB`.
     pub(super) cache: Option<Size>,
     /// What one process admits of a limit with `on_store_loss = "local"` while the store is lost; four that
     /// admit `25%` keep to the limit. Default `25%`.

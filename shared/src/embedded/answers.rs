@@ -116,14 +116,13 @@ impl Answers {
         Key { running: self.running.get(key).copied(), answered: self.repeats.get(key).cloned() }
     }
 
-    /// Takes in what was kept of an idempotency key.
-    pub(crate) fn restore(&mut self, key: Fingerprint, known: Key) {
+    /// Takes in what was kept of an idempotency key. Gives the keys whose answers are not kept for want of room.
+    pub(crate) fn restore(&mut self, key: Fingerprint, known: Key) -> Vec<Fingerprint> {
         let Key { running, answered } = known;
         self.running.extend(running.map(|running| (key, running)));
-        if let Some(stored) = answered {
-            // What comes back was kept by an object of one tenant.
-            self.repeats.insert("", key, stored);
-        }
+        let Some(stored) = answered else { return Vec::new() };
+        // What comes back was kept by an object of one tenant.
+        self.repeats.insert("", key, stored)
     }
 
     /// The call `id` is the first with its key.
@@ -132,8 +131,15 @@ impl Answers {
         self.running.insert(repeat.key, Running { request: repeat.request, id, until });
     }
 
-    /// The call `id` of a tenant is over: what it was answered is kept, or its keys are free again.
-    pub(crate) fn keep(&mut self, tenant: &str, keeping: &Keeping, id: u64, now: Instant) {
+    /// The call `id` of a tenant is over: what it was answered is kept, or its keys are free again. Gives the
+    /// idempotency keys whose answers made room.
+    pub(crate) fn keep(
+        &mut self,
+        tenant: &str,
+        keeping: &Keeping,
+        id: u64,
+        now: Instant,
+    ) -> Vec<Fingerprint> {
         let entry = keeping.entry.as_ref();
         if let Some((key, life)) = keeping.cache {
             match entry {
@@ -147,16 +153,15 @@ impl Answers {
                 }
             }
         }
-        let Some((repeat, life)) = keeping.repeat else { return };
+        let Some((repeat, life)) = keeping.repeat else { return Vec::new() };
         // A lease that has run out may be somebody else's by now.
         let running = self.running.get(&repeat.key);
         let is_own = running.is_some_and(|running| running.id == id && running.until > now);
         if is_own {
             self.running.remove(&repeat.key);
         }
-        if let Some(entry) = entry.filter(|_| is_own) {
-            self.repeats.insert(tenant, repeat.key, Stored::new(repeat.request, entry, now, life));
-        }
+        let Some(entry) = entry.filter(|_| is_own) else { return Vec::new() };
+        self.repeats.insert(tenant, repeat.key, Stored::new(repeat.request, entry, now, life))
     }
 }
 

@@ -50,7 +50,7 @@ impl Shares {
     /// Holds at most so many bytes from now on.
     pub(super) fn resize(&mut self, most: u64) {
         self.most = most;
-        self.make_room(0, None);
+        self.make_room(0, None, &mut Vec::new());
     }
 
     pub(super) const fn weight(&self) -> u64 {
@@ -68,12 +68,12 @@ impl Shares {
         self.by_key.get_mut(key).map(|kept| &mut kept.stored)
     }
 
-    /// Keeps it for `owner`, in place of what there was, if there is room for it in his share.
-    pub(super) fn insert(&mut self, owner: &str, key: Fingerprint, stored: Stored) {
+    /// Keeps it for `owner`, in place of what there was, if there is room for it in his share. Gives what made room.
+    pub(super) fn insert(&mut self, owner: &str, key: Fingerprint, stored: Stored) -> Vec<Fingerprint> {
         self.remove(&key);
-        let weight = stored.weight();
-        if weight > self.most || !self.make_room(weight, Some(owner)) {
-            return;
+        let (weight, mut gone) = (stored.weight(), Vec::new());
+        if weight > self.most || !self.make_room(weight, Some(owner), &mut gone) {
+            return gone;
         }
         let owner =
             self.lines.get_key_value(owner).map_or_else(|| owner.into(), |(name, _)| Arc::clone(name));
@@ -86,6 +86,7 @@ impl Shares {
             line.places.insert(place, key);
         });
         self.weight = self.weight.saturating_add(weight);
+        gone
     }
 
     fn remove(&mut self, key: &Fingerprint) {
@@ -99,7 +100,7 @@ impl Shares {
 
     /// Whether there is room for so many bytes of `newcomer`'s: where he would keep the most and has nothing to give
     /// way, there is none.
-    fn make_room(&mut self, wanted: u64, newcomer: Option<&str>) -> bool {
+    fn make_room(&mut self, wanted: u64, newcomer: Option<&str>, gone: &mut Vec<Fingerprint>) -> bool {
         while self.weight.saturating_add(wanted) > self.most {
             let Some((most, owner)) = self.by_weight.last().cloned() else { return false };
             let own = newcomer.and_then(|name| self.lines.get_key_value(name));
@@ -110,18 +111,19 @@ impl Shares {
                 None if is_largest => return false,
                 Some(_) | None => owner,
             };
-            self.drop_oldest(&owner);
+            gone.extend(self.drop_oldest(&owner));
         }
         true
     }
 
     /// Each that was used goes to the end of the line once, so the line comes to its end.
-    fn drop_oldest(&mut self, owner: &Arc<str>) {
+    fn drop_oldest(&mut self, owner: &Arc<str>) -> Option<Fingerprint> {
         while let Some((place, key)) = self.lines.get_mut(owner).and_then(|line| line.places.pop_first()) {
             let Some(kept) = self.by_key.get_mut(&key) else { continue };
             if !kept.is_used.replace(false) {
                 kept.place = place;
-                return self.remove(&key);
+                self.remove(&key);
+                return Some(key);
             }
             kept.place = self.next;
             self.next = self.next.wrapping_add(1);
@@ -130,6 +132,7 @@ impl Shares {
                 line.places.insert(place, key);
             }
         }
+        None
     }
 
     /// Changes an owner's line, and where he stands among the others.

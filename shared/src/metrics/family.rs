@@ -28,6 +28,7 @@ pub enum Family {
     StoreFaults,
     StoreConnections,
     StoreUnsettled,
+    AnswersNotKept,
     LogLinesDropped,
     OperationDuration,
     TokenUsage,
@@ -123,7 +124,7 @@ const SECONDS: Kind = Kind::Histogram(Grain::Micros);
 type Row = (&'static str, &'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::InFlight,
         Self::ConnectionsRefused,
         Self::Requests,
@@ -149,6 +150,7 @@ impl Family {
         Self::StoreFaults,
         Self::StoreConnections,
         Self::StoreUnsettled,
+        Self::AnswersNotKept,
         Self::LogLinesDropped,
         Self::OperationDuration,
         Self::TokenUsage,
@@ -318,6 +320,13 @@ impl Family {
             Self::StoreUnsettled => {
                 ("weir_store_unsettled", "Calls whose end the shared store was not told", Counter, &[], "su")
             }
+            Self::AnswersNotKept => (
+                "weir_store_answers_not_kept",
+                "Answers that the shared store had no room for, by why",
+                Counter,
+                &["reason"],
+                "nk",
+            ),
             Self::LogLinesDropped => {
                 ("weir_log_lines_dropped", "Log lines that nobody read in time", Counter, &[], "ll")
             }

@@ -144,6 +144,7 @@ fn whatever_happens_is_told_as_the_table_has_it() {
         Family::StoreFaults,
         Family::StoreConnections,
         Family::StoreUnsettled,
+        Family::AnswersNotKept,
         Family::LogLinesDropped,
         Family::ServerDuration,
         Family::LedgerRecent,

@@ -69,24 +69,10 @@ local function begin(wanted, id, hold)
   extend(wanted.key, millis(hold))
 end
 
-local function keep_cached(it, answer)
-  local name = name_of(it.key)
-  if answer then
-    redis.call('SET', it.key, answer, 'PX', millis(it.life) + spare)
-    redis.call('SETRANGE', it.key, 0, name .. struct.pack(TIMES, now, now + it.life, 0))
-  elseif redis.call('GETRANGE', it.key, 0, NAME - 1) == name then
-    refresh(it.key, 0)
-  end
-end
-
--- A lease that has run out may be somebody else's by now.
-local function keep_repeated(it, answer, id)
+-- Whether the key was the call's own; it is free now. A lease that has run out may be somebody else's by then.
+local function free_repeated(it, id)
   local kept = redis.call('HMGET', it.key, 'key', 'call', 'until')
   local is_own = kept[1] == name_of(it.key) and kept[2] == id and tonumber(kept[3]) > now
   if is_own then redis.call('UNLINK', it.key) end
-  if is_own and answer then
-    redis.call('HSET', it.key, 'key', name_of(it.key), 'since', now, 'until', now + it.life,
-      'request', it.request, 'answer', answer)
-    extend(it.key, millis(it.life))
-  end
+  return is_own
 end

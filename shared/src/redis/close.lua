@@ -5,8 +5,14 @@ local reserved, used = number(), number()
 local scopes = read_scopes()
 local cached, again, answer
 if is_said() then answer = bytes() end
-if is_said() then cached = { key = key(), life = number() } end
-if is_said() then again = { key = key(), request = text(), life = number() } end
+if is_said() then
+  cached = { key = key(), life = number() }
+  if answer then cached.pool = read_pool(cached, 'answer') end
+end
+if is_said() then
+  again = { key = key(), request = text(), life = number() }
+  if answer then again.pool = read_pool(again, 'repeat') end
+end
 local lease
 if is_said() then
   lease = { key = key(), span = number(), form = text(), is_spent = is_said() }
@@ -29,4 +35,5 @@ for _ = 1, number() do
 end
 if is_said() then leave(key(), id) end
 if is_said() then add_up(key()) end
+put_refused()
 return reply

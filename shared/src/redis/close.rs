@@ -1,10 +1,12 @@
 //! After the last byte.
 
 use super::counters::Present;
+use super::keys::Pool;
 use super::packed::Word;
-use super::{Codec, Command, Garbled, Moment, Told, Value, script};
+use super::{Codec, Command, Garbled, Moment, NotKept, Told, Value, script};
 use crate::breaker::{FaultScope, OnRateLimit, Outcome, Policy};
 use crate::control;
+use crate::fingerprint;
 use crate::metrics::Tally;
 use crate::platform::{Ask, Closing, Finding, Keeping, Opened, Release, Reservation};
 use crate::usage::Tokens;
@@ -13,6 +15,8 @@ use crate::usage::Tokens;
 struct Ends<'a> {
     id: u64,
     roll: u64,
+    /// Who pays for what is kept.
+    tenant: &'a str,
     reservation: Option<&'a Reservation>,
     used: Tokens,
     keeping: &'a Keeping,
@@ -23,10 +27,11 @@ struct Ends<'a> {
 
 impl<'a> Ends<'a> {
     fn of(closing: &'a Closing, roll: u64) -> Self {
-        let Closing { reservation, used, findings, abandoned, keeping, .. } = closing;
+        let Closing { record, reservation, used, findings, abandoned, keeping } = closing;
         Self {
             id: reservation.want.id,
             roll,
+            tenant: &record.caller.tenant,
             reservation: Some(reservation),
             used: *used,
             keeping,
@@ -64,6 +69,7 @@ impl Codec {
         let ends = Ends {
             id: reservation.want.id,
             roll: 0,
+            tenant: ask.tenant,
             reservation: Some(&reservation),
             used: Tokens(0),
             keeping: &keeping,
@@ -79,6 +85,7 @@ impl Codec {
         let ends = Ends {
             id,
             roll,
+            tenant: "",
             reservation: None,
             used: Tokens(0),
             keeping: &Keeping::default(),
@@ -89,9 +96,16 @@ impl Codec {
         self.ends(&ends, moment)
     }
 
-    /// The reply to [`Self::close`], [`Self::give_back`] and [`Self::report_probe`].
-    pub fn closed(&self, command: &Command, value: Value) -> Result<Told<()>, Garbled> {
-        command.reader(value)?.told(())
+    /// The reply to [`Self::close`], [`Self::give_back`] and [`Self::report_probe`]: answers that were not kept.
+    pub fn closed(&self, command: &Command, value: Value) -> Result<Told<Vec<NotKept>>, Garbled> {
+        let mut reply = command.reader(value)?;
+        let not_kept = reply.words()?.into_iter().map(|why| match &why[..] {
+            b"room" => Ok(NotKept::Room),
+            b"memory" => Ok(NotKept::Memory),
+            _ => Err(Garbled),
+        });
+        let not_kept = not_kept.collect::<Result<_, _>>()?;
+        reply.told(not_kept)
     }
 
     fn ends(&self, ends: &Ends<'_>, moment: Moment) -> Command {
@@ -104,7 +118,7 @@ impl Codec {
             Some(reservation) => self.scopes(&mut command, reservation),
             None => command.number(0),
         }
-        self.keeping(&mut command, ends.keeping);
+        self.keeping(&mut command, ends.keeping, ends.tenant);
         command.length(ends.findings.len());
         for (at, finding) in ends.findings.iter().enumerate() {
             if at == 0 {
@@ -124,20 +138,30 @@ impl Codec {
         command
     }
 
-    fn keeping(&self, command: &mut Command, keeping: &Keeping) {
+    fn keeping(&self, command: &mut Command, keeping: &Keeping, tenant: &str) {
         let Keeping { entry, cache, repeat, lease, place: _ } = keeping;
         let is_wanted = cache.is_some() || repeat.is_some();
-        if let Some(entry) = command.part(entry.as_ref().filter(|_| is_wanted)) {
+        let entry = command.part(entry.as_ref().filter(|_| is_wanted));
+        let owner = entry.map(|_| fingerprint::of_tenant(tenant));
+        if let Some(entry) = entry {
             command.entry(entry);
         }
+        let room = |command: &mut Command, pool, most| {
+            let Some(owner) = owner else { return };
+            command.key(self.keys.owners(pool));
+            command.key(self.keys.line(pool, owner));
+            command.number(most);
+        };
         if let Some((key, life)) = command.part(cache.as_ref()) {
             command.key(self.keys.answer(*key));
             command.say(Word::Span(*life));
+            room(command, Pool::Cached, self.room.cache);
         }
         if let Some((repeat, life)) = command.part(repeat.as_ref()) {
             command.key(self.keys.hashed("repeat", repeat.key));
             command.text(&repeat.request.to_hex());
             command.say(Word::Span(*life));
+            room(command, Pool::Repeats, self.room.repeats);
         }
         if let Some((lease, release)) = command.part(lease.as_ref()) {
             self.lease(command, lease);

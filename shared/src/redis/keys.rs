@@ -19,6 +19,24 @@ pub(super) struct Key<'a> {
     name: Option<Fingerprint>,
 }
 
+/// Answers that make room for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pool {
+    /// What the cache keeps.
+    Cached,
+    /// What was answered to an `Idempotency-Key`.
+    Repeats,
+}
+
+impl Pool {
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Cached => "cached",
+            Self::Repeats => "repeats",
+        }
+    }
+}
+
 impl Keys {
     pub(super) fn new(namespace: &str) -> Self {
         Self { prefix: format!("weir:{{{namespace}}}:").into() }
@@ -36,6 +54,16 @@ impl Keys {
     /// What is kept of an answer.
     pub(super) fn answer(&self, name: Fingerprint) -> Key<'_> {
         self.hashed("answer", name)
+    }
+
+    /// Tenants by what a pool keeps of theirs.
+    pub(super) fn owners(&self, pool: Pool) -> Key<'_> {
+        self.alone(pool.kind())
+    }
+
+    /// What a pool keeps of a tenant's, by when it ends.
+    pub(super) fn line(&self, pool: Pool, tenant: Fingerprint) -> Key<'_> {
+        self.hashed(pool.kind(), tenant)
     }
 
     pub(super) fn account(&self, name: Fingerprint) -> Key<'_> {

@@ -28,7 +28,7 @@ end
 -- It was opened before, to no use.
 if anew then
   undo(scopes, id)
-  if again then keep_repeated(again, nil, id) end
+  if again then free_repeated(again, id) end
   if present then leave(present, id) end
 end
 

@@ -86,13 +86,22 @@ script!(
         "counters.lua",
         "open.lua"
     ],
-    "0a121596a7c5608c19433af1610dbc1033d004d6"
+    "b4ea3eaaa2cbe06fed9b3534082602a3e4dbb411"
 );
 script!(
     CLOSE,
     "close",
-    ["base.lua", "limit.lua", "breaker.lua", "answers.lua", "lease.lua", "counters.lua", "close.lua"],
-    "8e1796590975ca37a5304e70eb464393a8e6f7d8"
+    [
+        "base.lua",
+        "limit.lua",
+        "breaker.lua",
+        "answers.lua",
+        "keep.lua",
+        "lease.lua",
+        "counters.lua",
+        "close.lua"
+    ],
+    "94a21fb0dac7b70c2c9f18e08556f6a6199cdae4"
 );
 script!(
     WITHDRAW,
@@ -123,7 +132,7 @@ script!(
     "2486bd7d2052f8597f62945ff7b65cf5d15a0aa7"
 );
 script!(OWN, "own", ["base.lua", "own.lua"], "769240bb3b061fff583d34366f369d5991d581d4");
-script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "d60db0a46b569d0033c143d6b18d4d54d77a5131");
+script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "93e95cb0616ea473b9dd1e9c45548bb5050ed735");
 script!(SUMS, "sums", ["base.lua", "sums.lua"], "5dd20f9b5da0815b0098a544fc796541cd1a75d1");
 
 #[cfg(test)]

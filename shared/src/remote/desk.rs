@@ -307,8 +307,10 @@ impl Desk {
     }
 
     fn keep(&mut self, keeping: &Keeping, id: u64, now: Instant) {
-        // An object keeps the answers of one tenant.
-        self.answers.keep("", keeping, id, now);
+        // An object keeps the answers of one tenant. What makes room goes from the storage as well.
+        for key in self.answers.keep("", keeping, id, now) {
+            self.shelf.touch(Name::Key(key), now);
+        }
         if let Some((repeat, _)) = keeping.repeat {
             self.shelf.touch(Name::Key(repeat.key), now);
         }

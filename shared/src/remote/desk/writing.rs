@@ -23,16 +23,25 @@ impl Desk {
             let (record, part) = part_of(&key);
             records.entry(record.to_owned()).or_default().insert(part, value);
         }
+        let mut keys = Vec::new();
         for (key, parts) in records {
             let bytes = parts.values().map(Vec::as_slice).collect::<Vec<_>>().concat();
             let record = Record::read(&bytes).ok().filter(|record| record.name().key() == key);
             if let Some(record) = record {
                 desk.shelf.found(&record.name(), parts.len(), &bytes, record.ends(now));
-                desk.take_in(record);
+                match record {
+                    Record::Key { key, known } => keys.push((known.ends(), key, known)),
+                    record => desk.take_in(record, now),
+                }
             } else {
                 desk.faults += 1;
                 desk.shelf.discard(parts.keys().map(|part| part_key(&key, *part)), now);
             }
+        }
+        // What ends first has come first, and makes room first.
+        keys.sort_by_key(|(ends, key, _)| (*ends, *key));
+        for (_, key, known) in keys {
+            desk.take_in(Record::Key { key, known }, now);
         }
         desk
     }
@@ -77,10 +86,14 @@ impl Desk {
         self.shelf.due()
     }
 
-    fn take_in(&mut self, record: Record) {
+    fn take_in(&mut self, record: Record, now: Instant) {
         match record {
             Record::Account { scope, account, limits } => self.accounts.restore(scope, account, limits),
-            Record::Key { key, known } => self.answers.restore(key, known),
+            Record::Key { key, known } => {
+                for key in self.answers.restore(key, known) {
+                    self.shelf.touch(Name::Key(key), now);
+                }
+            }
             Record::Breaker { name, breaker } => self.breakers.restore(name, breaker),
             Record::Order { name, held } => self.breakers.restore_order(name, held),
             Record::Retries { budget } => self.retries = budget,

@@ -18,6 +18,9 @@ use crate::usage::Tokens;
 
 const SECOND: u64 = 1_000_000;
 
+/// Bytes of what was answered to idempotency keys that an object keeps.
+const MOST: usize = 16 << 20;
+
 type Storage = BTreeMap<String, Vec<u8>>;
 
 fn apply(changes: Changes, storage: &mut Storage) {
@@ -163,6 +166,61 @@ fn an_answer_longer_than_a_value_is_written_in_pieces_that_come_and_go_together(
     assert_eq!(Desk::restore(halved, at(0)).faults(), 1);
     write(&mut again, &mut storage, at(61 * SECOND));
     assert_eq!(storage.keys().filter(|key| key.starts_with("key:")).count(), 0, "its life is over");
+}
+
+/// Issue 14, item 2: an object that begins anew reads everything that was written of it.
+#[test]
+fn an_answer_that_makes_room_goes_from_the_storage_as_well() {
+    let (mut desk, mut storage) = (Desk::new(at(0)), Storage::new());
+    let bytes = |storage: &Storage| storage.values().map(Vec::len).sum::<usize>();
+    let repeated = |desk: &mut Desk, number, now| {
+        let repeat = Repeat { key: key(number), request: key(number) };
+        let nothing = reservation(number, Vec::new());
+        let ask = Ask { tenant: "t", reservation: Some(&nothing), repeat: Some(&repeat), ..Ask::default() };
+        (open(desk, ask, now).repeated.unwrap(), repeat, nothing)
+    };
+    for number in 0..60 {
+        let now = at(number);
+        let (known, repeat, nothing) = repeated(&mut desk, number, now);
+        assert_eq!(known, Repeated::First);
+        let keeping = Keeping {
+            entry: Some(entry(1 << 20)),
+            repeat: Some((repeat, Duration::from_hours(24))),
+            ..Keeping::default()
+        };
+        let closing = Closing { keeping, ..closing("t", nothing, Tokens(0)) };
+        tell(&mut desk, &remote::close(&closing, now), now);
+        write(&mut desk, &mut storage, now);
+        assert!(bytes(&storage) <= MOST, "{} bytes after {number}", bytes(&storage));
+    }
+    let mut again = Desk::restore(storage.clone(), at(SECOND));
+    for (number, is_kept) in [(0, false), (40, false), (50, true), (59, true)] {
+        let (known, ..) = repeated(&mut again, number, at(SECOND));
+        assert_eq!(matches!(known, Repeated::Answered { .. }), is_kept, "{number}: {known:?}");
+    }
+    // What an earlier version has left there is too much to be kept.
+    let (mut first, mut second) = (Storage::new(), Storage::new());
+    for (numbers, storage) in [(100..112, &mut first), (200..212, &mut second)] {
+        let mut desk = Desk::new(at(0));
+        for number in numbers {
+            let (_, repeat, nothing) = repeated(&mut desk, number, at(0));
+            let keeping = Keeping {
+                entry: Some(entry(1 << 20)),
+                repeat: Some((repeat, Duration::from_secs(number))),
+                ..Keeping::default()
+            };
+            let closing = Closing { keeping, ..closing("t", nothing, Tokens(0)) };
+            tell(&mut desk, &remote::close(&closing, at(0)), at(0));
+        }
+        write(&mut desk, storage, at(0));
+    }
+    first.append(&mut second);
+    assert!(bytes(&first) > MOST);
+    let mut again = Desk::restore(first.clone(), at(SECOND));
+    write(&mut again, &mut first, at(SECOND));
+    assert!(bytes(&first) <= MOST, "{} bytes", bytes(&first));
+    assert!(matches!(repeated(&mut again, 211, at(SECOND)).0, Repeated::Answered { .. }));
+    assert_eq!(repeated(&mut again, 100, at(SECOND)).0, Repeated::First);
 }
 
 #[test]

@@ -490,3 +490,45 @@ async fn a_redis_behind_tls_and_a_password_is_reached() {
         assert!(!said.contains("canary") && !said.contains(SECRET), "{said}");
     }
 }
+
+/// Issue 14, item 2: fresh keys with large answers, within all limits.
+#[tokio::test]
+async fn a_tenant_with_large_answers_fills_no_redis() {
+    let upstream = Upstream::start(|seen| {
+        let size = if seen.json()["messages"][0]["content"] == "flood" { 1 << 20 } else { 10 };
+        vec![reply::completion(&"x".repeat(size))]
+    })
+    .await;
+    let server = Server::with(&["--maxmemory", "32mb"]);
+    let keys = ["flood", "quiet"]
+        .map(|key| format!("[key.{key}]\nhash = \"{}\"\ntenant = \"{key}\"\n", weir_native_tests::hash(key)));
+    let tables = format!("{}[limits.default]\nrequests = \"1000/min\"\n", keys.concat());
+    let document =
+        upstream.document_with(&weir_native_tests::Extra { tables: &tables, ..Default::default() });
+    let gateway = Gateway::start([&document, &counted_in(&server)[..]].concat()).await;
+    let ask = async |tenant: &str, key: &str| {
+        let mut body = chat_body("m");
+        body["messages"][0]["content"] = tenant.into();
+        let mut request = chat_request(&body);
+        for (name, value) in [("authorization", &*format!("Bearer {tenant}")), ("idempotency-key", key)] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let answer = gateway.send(request).await;
+        assert_eq!((answer.status, answer.header("x-weir-degraded")), (200, ""), "{tenant} {key}");
+        answer.header("idempotent-replayed") == "true"
+    };
+    for call in 0..5 {
+        assert!(!ask("quiet", &call.to_string()).await);
+    }
+    for call in 0..12 {
+        assert!(!ask("flood", &call.to_string()).await, "{call}");
+        assert!(!ask("quiet", &format!("meanwhile {call}")).await, "{call}");
+    }
+    gateway.until_idle().await;
+    for call in 0..5 {
+        assert!(ask("quiet", &call.to_string()).await, "{call}");
+    }
+    assert!(!ask("flood", "0").await, "its own made room");
+    let metrics = gateway.metrics().await;
+    assert!(metrics.sum("weir_store_faults_total", &[]).abs() < 0.5, "{}", metrics.0);
+}

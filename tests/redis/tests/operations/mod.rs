@@ -293,7 +293,7 @@ impl Twins {
         let (tally, moment) = (self.tally(), self.moment());
         let command = self.codec.tell(&tally, moment);
         self.counted.merge(tally);
-        self.ask(&command, |codec, value| codec.closed(&command, value))
+        self.close_to_redis(&command)
     }
 
     fn tally(&mut self) -> Tally {
@@ -396,12 +396,17 @@ impl Twins {
             metrics::record(&closing.record, &mut tally);
             let command = self.codec.close_with(&closing, &tally, roll, moment);
             self.counted.merge(tally);
-            return self.ask(&command, |codec, value| codec.closed(&command, value));
+            return self.close_to_redis(&command);
         }
         match self.codec.close(&closing, roll, moment) {
-            Some(command) => self.ask(&command, |codec, value| codec.closed(&command, value)),
+            Some(command) => self.close_to_redis(&command),
             None => Ok(()),
         }
+    }
+
+    fn close_to_redis(&mut self, command: &Command) -> Checked {
+        let not_kept = self.ask(command, |codec, value| codec.closed(command, value))?;
+        same("not kept", &Vec::new(), &not_kept)
     }
 
     fn withdraw(&mut self) -> Checked {
@@ -566,7 +571,7 @@ impl Twins {
         let (finding, moment, roll, id) = (self.finding(), self.moment(), self.roll(), self.a_call());
         self.store.report_probe(&finding, Report { id, now: self.now, roll });
         let command = self.codec.report_probe(&finding, id, roll, moment);
-        self.ask(&command, |codec, value| codec.closed(&command, value))
+        self.close_to_redis(&command)
     }
 
     fn order(&mut self) -> Checked {
