@@ -11,7 +11,7 @@ use axum::Router;
 use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::mpsc;
@@ -24,8 +24,9 @@ use weir::platform::{OperatorsAddress, Peer};
 use crate::crowd::Guest;
 use crate::flood::Counted;
 use crate::framing::Guarded;
-use crate::idle::{Held, Streams};
+use crate::idle::Streams;
 use crate::linger::{self, Asking, Linger, Upload};
+use crate::reader::{self, Answer, Readers};
 
 /// Most bytes of a request's head. Of its fields hyper takes a hundred; a bound of our own would cost an
 /// allocation a request.
@@ -138,7 +139,7 @@ pub(crate) async fn serve(
             let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
             // A socket that cannot have Nagle's algorithm off is dead, and the first read says so.
             let _ = stream.set_nodelay(true);
-            let server = server(header);
+            let server = server(header, write);
             let is_switched = Arc::new(AtomicBool::new(false));
             let guarded = Guarded::new(Box::pin(patient(stream, write)), Arc::clone(&is_switched));
             let io = TokioIo::new(Counted::new(guarded));
@@ -162,9 +163,7 @@ pub(crate) async fn serve(
                         linger::close(answer.headers_mut());
                     }
                     Ok::<_, Infallible>(match stream {
-                        Some(stream) => {
-                            answer.map(|body| axum::body::Body::new(Held { body, _stream: stream }))
-                        }
+                        Some(stream) => answer.map(|body| axum::body::Body::new(Answer::new(body, stream))),
                         None => answer,
                     })
                 }
@@ -223,8 +222,8 @@ impl Drop for Leaver {
     }
 }
 
-fn server(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
-    let mut server = auto::Builder::new(TokioExecutor::new());
+fn server(header_timeout: Duration, write: Duration) -> auto::Builder<Readers> {
+    let mut server = auto::Builder::new(Readers { patience: write });
     server
         .http1()
         .timer(TokioTimer::new())
@@ -235,6 +234,7 @@ fn server(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_header_list_size(LARGEST_HEAD)
         .max_concurrent_streams(256)
+        .max_send_buf_size(reader::AHEAD)
         .keep_alive_interval(Some(Duration::from_secs(30)));
     server
 }

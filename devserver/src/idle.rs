@@ -1,14 +1,10 @@
 //! When an HTTP/2 connection has nothing to do. Of HTTP/1.1 hyper knows it by itself: the next head is late.
 
 use std::future::pending;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 
 /// The requests that a connection is at.
@@ -57,33 +53,6 @@ impl Drop for Stream {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
         self.0.changed.notify_one();
-    }
-}
-
-/// An answer with its request, which is over when the answer is.
-#[derive(Debug)]
-pub(crate) struct Held<B> {
-    pub(crate) body: B,
-    pub(crate) _stream: Stream,
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Held<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -1,80 +1,199 @@
-//! Gives up on an HTTP/2 client that takes nothing of its answer.
+//! Resets an HTTP/2 stream whose client takes nothing of its answer.
 //!
 //! On HTTP/1.1 a client that does not read blocks the socket, and the write's own bound ends it. On HTTP/2 flow
 //! control stops its stream while the socket stays writable; then nobody polls the answer, no deadline in it is
-//! looked at, and the upstream call would be held for ever. So somebody else watches.
+//! looked at, and the upstream call would be held for ever. hyper hands each stream to an executor as a future that owns
+//! the answer and the stream's sending end: dropped, it resets the stream and lets go of all that was held for it.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use weir::Aborted;
+use hyper::rt::Executor;
 
-/// An answer that its client must keep reading.
-#[derive(Debug)]
-pub(crate) struct Read<B>(Arc<Mutex<Answer<B>>>);
+use crate::idle::Stream;
 
-#[derive(Debug)]
-struct Answer<B> {
-    /// Taken when the client is given up.
-    body: Option<B>,
-    polls: u64,
-    /// The client has been handed bytes and has not come for more.
-    is_at_client: bool,
+/// Bytes that are handed to a stream in one go. Behind its window h2 holds what it was handed, however much it is.
+const PART: usize = 16 * 1024;
+
+/// Bytes of a stream that h2 takes ahead of the socket. With a part more no stream buffers above 64 KiB.
+pub(crate) const AHEAD: usize = 48 * 1024;
+
+tokio::task_local! {
+    static READING: Arc<Reading>;
 }
 
-/// Watches `body` until it ends or its client has left bytes unread for `patience`.
-pub(crate) fn watched<B: Send + 'static>(body: B, patience: Duration) -> Read<B> {
-    let answer = Arc::new(Mutex::new(Answer { body: Some(body), polls: 0, is_at_client: false }));
-    let watched = Arc::downgrade(&answer);
-    tokio::spawn(async move {
+/// How a client gets on with one answer.
+#[derive(Debug, Default)]
+struct Reading {
+    polls: AtomicU64,
+    /// The client has been handed something, its head to begin with, and has not come for more.
+    is_at_client: AtomicBool,
+}
+
+impl Reading {
+    /// Returns once the client has left something unread for `patience`, or for up to twice as long.
+    async fn stuck(&self, patience: Duration) {
         let mut seen = 0;
         loop {
             tokio::time::sleep(patience).await;
-            let Some(answer) = watched.upgrade() else { return };
-            let given_up = {
-                let mut answer = lock(&answer);
-                let is_stuck = answer.is_at_client && answer.polls == seen;
-                seen = answer.polls;
-                if is_stuck { answer.body.take() } else { None }
-            };
-            // Dropped outside the lock: it closes the books.
-            if given_up.is_some() {
+            let polls = self.polls.load(Ordering::Relaxed);
+            if self.is_at_client.load(Ordering::Relaxed) && polls == seen {
                 return;
             }
+            seen = polls;
         }
-    });
-    Read(answer)
+    }
+
+    fn is_polled(&self) {
+        // Streams wrap around long after their clients have.
+        self.polls.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
-fn lock<B>(answer: &Mutex<Answer<B>>) -> MutexGuard<'_, Answer<B>> {
-    answer.lock().unwrap_or_else(PoisonError::into_inner)
+/// Runs the streams of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Readers {
+    pub(crate) patience: Duration,
 }
 
-impl<B: Body<Data = Bytes, Error = Aborted> + Unpin> Body for Read<B> {
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Readers {
+    fn execute(&self, stream: F) {
+        let (reading, patience) = (Arc::<Reading>::default(), self.patience);
+        tokio::spawn(READING.scope(Arc::clone(&reading), async move {
+            tokio::select! {
+                biased;
+                () = stream => {}
+                () = reading.stuck(patience) => {}
+            }
+        }));
+    }
+}
+
+/// An answer over HTTP/2 with its stream, which is over when the answer is.
+#[derive(Debug)]
+pub(crate) struct Answer<B> {
+    body: B,
+    /// What the body gave and the stream has not been handed.
+    rest: Bytes,
+    reading: Arc<Reading>,
+    _stream: Stream,
+}
+
+impl<B: Body<Data = Bytes>> Answer<B> {
+    /// Called where hyper polls the stream, so that it is known which one it is.
+    pub(crate) fn new(body: B, stream: Stream) -> Self {
+        let reading = READING.try_with(Arc::clone).unwrap_or_default();
+        reading.is_at_client.store(true, Ordering::Relaxed);
+        Self { body, rest: Bytes::new(), reading, _stream: stream }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
     type Data = Bytes;
-    type Error = Aborted;
+    type Error = B::Error;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let mut answer = lock(&self.0);
-        answer.polls += 1;
-        let Some(body) = &mut answer.body else { return Poll::Ready(Some(Err(Aborted))) };
-        let polled = Pin::new(body).poll_frame(cx);
-        answer.is_at_client = matches!(polled, Poll::Ready(Some(_)));
-        polled
+        self.reading.is_polled();
+        if self.rest.is_empty() {
+            self.reading.is_at_client.store(false, Ordering::Relaxed);
+            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose()? else {
+                return Poll::Ready(None);
+            };
+            self.reading.is_at_client.store(true, Ordering::Relaxed);
+            match frame.into_data() {
+                Ok(data) => self.rest = data,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
+        }
+        let part = self.rest.len().min(PART);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(part)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        lock(&self.0).body.as_ref().is_some_and(Body::is_end_stream)
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        lock(&self.0).body.as_ref().map(Body::size_hint).unwrap_or_default()
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint.set_lower(hint.lower().saturating_add(rest));
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::{BodyExt as _, Full, StreamBody};
+
+    use super::*;
+    use crate::idle::Streams;
+
+    #[tokio::test]
+    async fn a_large_chunk_goes_out_in_parts() {
+        let bytes = Bytes::from(vec![7; 3 * PART + 5]);
+        let streams = Arc::new(Streams::default());
+        let mut answer = Answer::new(Full::new(bytes.clone()), streams.begin());
+        let mut got = Vec::new();
+        while !answer.is_end_stream() {
+            assert_eq!(answer.size_hint().exact(), Some((bytes.len() - got.len()) as u64));
+            let part = answer.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert!(part.len() <= PART);
+            got.extend_from_slice(&part);
+        }
+        assert_eq!(got, bytes);
+    }
+
+    /// What hyper does: it asks for more when the stream's window has room.
+    async fn reads(answers: usize, pause: Duration, patience: Duration) -> usize {
+        let (gone, mut over) = tokio::sync::mpsc::unbounded_channel();
+        Readers { patience }.execute(async move {
+            let chunk = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")));
+            let body = StreamBody::new(futures_util::stream::iter((0..answers).map(move |_| chunk())));
+            let mut answer = Answer::new(body, Arc::new(Streams::default()).begin());
+            loop {
+                tokio::time::sleep(pause).await;
+                let Some(Ok(_)) = answer.frame().await else { return };
+                gone.send(()).unwrap();
+            }
+        });
+        let mut read = 0;
+        while over.recv().await.is_some() {
+            read += 1;
+        }
+        read
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_dropped_when_its_client_takes_nothing_and_kept_while_it_takes_something() {
+        let second = Duration::from_secs(1);
+        assert_eq!(reads(100, second, second * 2).await, 100);
+        assert_eq!(reads(100, second * 5, second * 2).await, 0, "not even its first byte");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_waits_for_its_upstream_is_kept() {
+        let (send, over) = tokio::sync::oneshot::channel();
+        Readers { patience: Duration::from_secs(1) }.execute(async move {
+            let late = futures_util::stream::once(async {
+                tokio::time::sleep(Duration::from_mins(1)).await;
+                Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")))
+            });
+            let body = StreamBody::new(Box::pin(late));
+            let mut answer = Answer::new(body, Arc::new(Streams::default()).begin());
+            send.send(answer.frame().await.is_some()).unwrap();
+        });
+        assert_eq!(over.await, Ok(true));
     }
 }

@@ -9,8 +9,6 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
-use http::Version;
-use http_body::Body as _;
 use tokio_util::task::TaskTracker;
 use weir::metrics::Family;
 use weir::refusal::Refusal;
@@ -20,7 +18,6 @@ use crate::connections::{self, Arrivals, Ending, Patience};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::native::Native;
-use crate::reader;
 
 /// What a worker's requests share.
 #[derive(Clone)]
@@ -43,7 +40,6 @@ pub(crate) async fn work(native: Native, live: Arc<Live>, arrivals: Arrivals, en
 async fn gateway(State(desk): State<Desk>, request: Request) -> Result<Response, Infallible> {
     let gauge = (request.uri().path() != weir::METRICS).then(|| InFlight::new(&desk.native));
     let config = desk.live.config();
-    let patience = (request.version() == Version::HTTP_2).then_some(config.server.body_timeout);
     let (answer, settlement) = weir::handle(&desk.native, config, request.map(Chunks));
     desk.settlements.spawn(async move {
         let _gauge = gauge;
@@ -53,12 +49,7 @@ async fn gateway(State(desk): State<Desk>, request: Request) -> Result<Response,
     // Boxed, it is moved once and not by every layer around it.
     let answer = AssertUnwindSafe(Box::pin(answer)).catch_unwind().await;
     let Ok(answer) = answer else { return Ok(internal_error()) };
-    Ok(match patience {
-        Some(patience) if !answer.body().is_end_stream() => {
-            answer.map(|body| axum::body::Body::new(reader::watched(body, patience)))
-        }
-        Some(_) | None => answer.map(axum::body::Body::new),
-    })
+    Ok(answer.map(axum::body::Body::new))
 }
 
 /// Counts a request until its books are closed.

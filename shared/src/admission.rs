@@ -4,12 +4,13 @@
 //! and a body is the larger part of what it costs the process. So the process decides by what it knows itself:
 //!
 //! - **Calls.** A caller has no more calls under way here than its `concurrent` allows, from the head to the end of the
-//!   answer; and no more calls whose request is not charged yet than its `requests` allow. The store never lets
-//!   more through than that, so nobody is refused here whom the store would serve.
+//!   answer; and in no rate of its `requests` more calls that are not charged yet than the rate allows. The store never
+//!   lets more through than that, so nobody is refused here whom the store would serve.
 //! - **Denials.** Whoever was told to wait for a request is not read before that time is over.
-//! - **Bytes.** What is held of bodies, as they come and decoded, is bounded by `max_buffered`, and each tenant by what it
-//!   leaves free: a tenant alone may fill half, two a third each, and so on (dynamic thresholds: Choudhury and Hahne,
-//!   IEEE/ACM Transactions on Networking 6(2), 1998). No set share stands idle, and a newcomer always finds room.
+//! - **Bytes.** What is held of bodies, as they come and decoded, is bounded by `max_buffered`. A quarter of it is
+//!   for first bytes: of 64 tenants, the same for each. Of the rest a tenant has what it leaves free: alone half, two a
+//!   third each, and so on (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998).
+//!   So little stands idle, and whoever fills the rest, a newcomer finds room for an ordinary call.
 //!
 //! A clone is another handle. State is behind a lock that is held for a few steps in memory, never across an await.
 

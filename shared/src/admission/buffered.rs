@@ -4,11 +4,25 @@ use std::collections::BTreeMap;
 
 use super::Admission;
 
+/// One part in so many of all bytes is kept for first bytes, and one in as many of that for each tenant's.
+const RESERVED: u64 = 4;
+const FLOORS: u64 = 64;
+
 /// What is held. Tenants that hold nothing are not in it.
 #[derive(Debug, Default)]
 pub(super) struct Bytes {
     held: u64,
-    by_tenant: BTreeMap<String, u64>,
+    /// What of it is first bytes of tenants.
+    floors: u64,
+    by_tenant: BTreeMap<String, Own>,
+}
+
+/// What a tenant holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Own {
+    all: u64,
+    /// What of it takes from what is kept for first bytes.
+    floor: u64,
 }
 
 /// Why a body is not read on.
@@ -25,32 +39,44 @@ impl Bytes {
         self.held
     }
 
-    /// Takes `more`, or nothing. A tenant may hold as much as is left free.
+    /// Takes `more`, or nothing. A tenant may hold what is its floor, and of the rest as much as is left free.
     fn take(&mut self, tenant: &str, more: u64, most: u64) -> Result<(), Full> {
         let own = self.by_tenant.get(tenant).copied().unwrap_or_default();
-        let after = own.saturating_add(more);
-        if after.saturating_add(self.held).saturating_add(more) > most {
-            let others = self.by_tenant.len() as u64 - u64::from(own > 0);
+        let reserved = most / RESERVED;
+        let left = (reserved / FLOORS).saturating_sub(own.floor).min(reserved.saturating_sub(self.floors));
+        let floor = more.min(left);
+        let (rest, shared) = (more - floor, most - reserved);
+        let after = own.all.saturating_sub(own.floor).saturating_add(rest);
+        let held = self.held.saturating_sub(self.floors);
+        if rest > 0 && after.saturating_add(held).saturating_add(rest) > shared {
+            let others = self.by_tenant.len() as u64 - u64::from(own.all > 0);
             // What each would have if all wanted the most.
-            let is_share = after > most / others.saturating_add(2);
+            let is_share = after > shared / others.saturating_add(2);
             return Err(if is_share { Full::Share } else { Full::Process });
         }
+        if more == 0 {
+            return Ok(());
+        }
+        let after = Own { all: own.all.saturating_add(more), floor: own.floor + floor };
         self.held = self.held.saturating_add(more);
+        self.floors += floor;
         match self.by_tenant.get_mut(tenant) {
             Some(own) => *own = after,
-            None if more > 0 => drop(self.by_tenant.insert(tenant.to_owned(), more)),
-            None => {}
+            None => drop(self.by_tenant.insert(tenant.to_owned(), after)),
         }
         Ok(())
     }
 
+    /// What was taken of the rest goes back first.
     fn give_back(&mut self, tenant: &str, bytes: u64) {
         self.held = self.held.saturating_sub(bytes);
-        if let Some(own) = self.by_tenant.get_mut(tenant) {
-            *own = own.saturating_sub(bytes);
-            if *own == 0 {
-                self.by_tenant.remove(tenant);
-            }
+        let Some(own) = self.by_tenant.get_mut(tenant) else { return };
+        own.all = own.all.saturating_sub(bytes);
+        let floor = own.floor.saturating_sub(own.all);
+        own.floor -= floor;
+        self.floors = self.floors.saturating_sub(floor);
+        if own.all == 0 {
+            self.by_tenant.remove(tenant);
         }
     }
 }
@@ -126,34 +152,58 @@ mod tests {
 
     use super::*;
 
+    const FLOOR: u64 = MOST / RESERVED / FLOORS;
+    const MOST: u64 = 256 << 10;
+    const SHARED: u64 = MOST - MOST / RESERVED;
+
     #[test]
-    fn a_tenant_may_hold_what_it_leaves_free() {
+    fn a_tenant_may_hold_its_floor_and_what_it_leaves_free() {
         let admission = Admission::default();
         let [mut flood, mut second, mut newcomer] =
-            ["flood", "second", "newcomer"].map(|tenant| admission.buffer(tenant, 120));
-        assert_eq!(flood.reach(61), Err(Full::Share), "alone half of it");
-        flood.reach(60).unwrap();
-        second.reach(30).unwrap();
-        assert_eq!(second.reach(41), Err(Full::Share));
-        assert_eq!(newcomer.reach(16), Err(Full::Process), "others hold what would be its share");
-        newcomer.reach(15).unwrap();
-        flood.shrink(20);
-        second.reach(40).unwrap();
+            ["flood", "second", "newcomer"].map(|tenant| admission.buffer(tenant, MOST));
+        assert_eq!(flood.reach(FLOOR + SHARED / 2 + 1), Err(Full::Share), "alone half of it");
+        flood.reach(FLOOR + SHARED / 2).unwrap();
+        second.reach(FLOOR + SHARED / 4).unwrap();
+        assert_eq!(second.reach(FLOOR + SHARED / 3 + 1), Err(Full::Share));
+        assert_eq!(newcomer.reach(FLOOR + SHARED / 8 + 1), Err(Full::Process), "others hold its share");
+        newcomer.reach(FLOOR + SHARED / 8).unwrap();
+        flood.shrink(FLOOR);
+        second.reach(FLOOR + SHARED / 3).unwrap();
         drop((flood, second, newcomer));
-        assert_eq!((admission.buffered(), admission.bytes().by_tenant.len()), (0, 0));
+        assert_eq!((admission.buffered(), admission.bytes().floors), (0, 0));
+        assert!(admission.bytes().by_tenant.is_empty());
+    }
+
+    /// What is left free shrinks with each that holds its share; a floor does not.
+    #[test]
+    fn first_bytes_find_room_whoever_fills_the_rest() {
+        let admission = Admission::default();
+        let mut floods: Vec<_> = (0..40).map(|n| admission.buffer(&format!("flood {n}"), MOST)).collect();
+        for flood in &mut floods {
+            let mut bytes = 64;
+            while flood.reach(bytes).is_ok() {
+                bytes += 64;
+            }
+        }
+        let mut newcomer = admission.buffer("newcomer", MOST);
+        newcomer.reach(FLOOR).unwrap();
+        assert_eq!(newcomer.reach(FLOOR + 100), Err(Full::Process));
+        drop(floods);
+        newcomer.shrink(FLOOR / 2);
+        assert_eq!((admission.buffered(), admission.bytes().floors), (FLOOR / 2, FLOOR / 2));
     }
 
     #[test]
     fn a_runtime_with_less_memory_has_the_last_word() {
-        let mut body = Admission::with_ceiling(100).buffer("t", 1 << 30);
-        body.reach(50).unwrap();
-        assert_eq!(body.reach(51), Err(Full::Share));
+        let mut body = Admission::with_ceiling(MOST).buffer("t", 1 << 30);
+        body.reach(FLOOR + SHARED / 2).unwrap();
+        assert_eq!(body.reach(FLOOR + SHARED / 2 + 1), Err(Full::Share));
     }
 
     #[test]
     fn a_body_is_counted_until_its_last_handle_goes() {
         let admission = Admission::default();
-        let mut buffered = admission.buffer("t", 100);
+        let mut buffered = admission.buffer("t", MOST);
         buffered.reach(5).unwrap();
         let body = buffered.around("hello".into());
         let part = body.slice(1..2);
@@ -166,8 +216,7 @@ mod tests {
     proptest! {
         /// Never more than there is; and a tenant that holds nothing finds room while others hold all they can get.
         #[test]
-        fn a_newcomer_finds_room_whatever_others_do(steps in proptest::collection::vec((0_usize..4, 1_u64..400), 1..100)) {
-            const MOST: u64 = 1000;
+        fn a_newcomer_finds_room_whatever_others_do(steps in proptest::collection::vec((0_usize..4, 1_u64..MOST / 2), 1..100)) {
             let admission = Admission::default();
             let mut bodies: Vec<_> = (0..4).map(|tenant| admission.buffer(&tenant.to_string(), MOST)).collect();
             for (tenant, bytes) in steps {
@@ -175,7 +224,7 @@ mod tests {
                     bodies[tenant].shrink(bytes);
                 }
                 prop_assert!(admission.buffered() < MOST);
-                prop_assert!(admission.buffer("new", MOST).reach(1).is_ok());
+                prop_assert!(admission.buffer("new", MOST).reach(FLOOR).is_ok());
             }
         }
     }

@@ -23,6 +23,7 @@ pub(super) struct Calls {
 
 #[derive(Clone, Copy, Debug)]
 struct Call {
+    since: Instant,
     /// When it is over should nobody say so.
     expires: Instant,
     is_charged: bool,
@@ -75,9 +76,9 @@ impl Calls {
         }
         if let Some(calls) = self.by_scope.get_mut(scope) {
             calls.retain(|_, call| call.expires > now);
-            check(calls, limits).map_err(|denied| Box::new((denied, Left::default())))?;
+            check(calls, limits, now).map_err(|denied| Box::new((denied, Left::default())))?;
         }
-        let call = Call { expires, is_charged: limits.requests.is_empty() };
+        let call = Call { since: now, expires, is_charged: limits.requests.is_empty() };
         let id = self.next;
         self.next = id.wrapping_add(1);
         self.by_scope.entry(scope.clone()).or_default().insert(id, call);
@@ -107,19 +108,22 @@ impl Calls {
     }
 }
 
-/// Whether one more call may come beside these.
-fn check(calls: &BTreeMap<u64, Call>, limits: &Limits) -> Result<(), Denied> {
+/// Whether one more call may come beside these. One that is not charged yet counts in the time that a rate speaks of.
+fn check(calls: &BTreeMap<u64, Call>, limits: &Limits, now: Instant) -> Result<(), Denied> {
     // When one ends, or is charged, nobody knows; a moment is a fair guess.
     let denial = Denial::NotYet { wait: CONCURRENT_WAIT };
     let used = calls.len() as u64;
     if let Some(most) = limits.concurrent.filter(|most| used >= *most) {
         return Err(Denied { measure: Measure::Concurrent(most), used, requested: 1, denial });
     }
-    let used = calls.values().filter(|call| !call.is_charged).count() as u64;
-    match limits.requests.iter().min_by_key(|rate| rate.count).filter(|rate| used >= rate.count) {
-        Some(rate) => Err(Denied { measure: Measure::Requests(*rate), used, requested: 1, denial }),
-        None => Ok(()),
+    for rate in &limits.requests {
+        let counts = |call: &&Call| !call.is_charged && now.since(call.since) < rate.per;
+        let used = calls.values().filter(counts).count() as u64;
+        if used >= rate.count {
+            return Err(Denied { measure: Measure::Requests(*rate), used, requested: 1, denial });
+        }
     }
+    Ok(())
 }
 
 impl Standing {
@@ -234,6 +238,17 @@ mod tests {
         assert_eq!((denied.measure, denied.used), (Measure::Requests(limits.requests[0]), 2));
         first.charged();
         let _third = enter(&admission, &limits, at(0)).unwrap();
+        assert!(enter(&admission, &limits, at(0)).is_err());
+    }
+
+    /// The store would charge it to a time in which nothing else has come.
+    #[test]
+    fn a_body_that_takes_longer_than_a_rate_speaks_of_keeps_nobody_out() {
+        let (admission, limits) = (Admission::default(), limits(Some(1), None));
+        let arrival = Arrival { now: at(0), expires: at(600_000) };
+        let _slow = admission.enter(&caller(1), &limits, arrival).unwrap();
+        assert!(enter(&admission, &limits, at(59_999)).is_err());
+        assert!(enter(&admission, &limits, at(60_000)).is_ok());
     }
 
     #[test]

@@ -112,7 +112,7 @@ pub(super) enum Public {
 pub(super) struct Server {
     /// Longest request body. Default `32MiB`.
     pub(super) max_body: Option<Size>,
-    /// Request bodies that are held at the same time, as they come and decoded; a tenant alone may fill half of it.
+    /// Request bodies that are held at the same time, as they come and decoded; a tenant alone may fill three eighths.
     /// At least four times `max_body`. Default `256MiB`, or eight times `max_body` where that is more.
     pub(super) max_buffered: Option<Size>,
     /// Slowest body that is waited for, in bytes a second on average behind the first ten seconds, up to `64KiB`; 0 is

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Version;
-use weir_native_tests::wait::{holds, until, until_within};
+use tokio::net::TcpStream;
+use weir_native_tests::wait::{holds, until, until_within, within};
 use weir_native_tests::{Act, Gateway, Raw, SIMULATED, Upstream, chat_body, chat_request, reply, status};
 
 /// Bounds are 300 ms or 1 s here; more than this is not bounded.
@@ -142,6 +143,48 @@ async fn a_reader_of_http_2_that_reads_nothing_is_given_up_as_well() {
     let flow = gateway.flow(request).await;
     until_within(SOON, "the upstream's call is cancelled", async || holds(upstream.gone() == 1)).await;
     drop(flow);
+}
+
+/// Whole answers, of which not one byte is taken: nobody keeps them, each stream is reset, and the connection serves on.
+#[tokio::test]
+async fn answers_that_nobody_reads_of_http_2_are_let_go_and_their_streams_reset() {
+    const STREAMS: usize = 100;
+    let upstream = Upstream::start(|_| vec![reply::completion(&"a".repeat(2 << 20))]).await;
+    let gateway = Gateway::start(upstream.document("[server]\nbody_timeout = \"1s\"")).await;
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    let (mut client, connection) =
+        builder.initial_window_size(0).handshake::<_, Bytes>(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let ask = async |client: &mut h2::client::SendRequest<Bytes>| {
+        let mut request = chat_request(&chat_body("m")).map(|_| ());
+        let uri = format!("http://{}{}", gateway.address, request.uri().path());
+        *request.uri_mut() = uri.parse().unwrap();
+        *request.version_mut() = Version::HTTP_2;
+        request.headers_mut().remove(http::header::CONTENT_LENGTH);
+        let (answer, mut body) = client.send_request(request, false).unwrap();
+        body.send_data(Bytes::from(chat_body("m").to_string()), true).unwrap();
+        answer.await.unwrap().into_body()
+    };
+    let before = gateway.program.resident();
+    let mut answers = Vec::new();
+    for _ in 0..STREAMS {
+        answers.push(ask(&mut client).await);
+    }
+    let held = gateway.program.resident().saturating_sub(before);
+    assert!(held < 40 << 20, "{held} bytes for {STREAMS} answers of 2 MiB");
+    let resets = answers.into_iter().map(async |mut answer| {
+        loop {
+            if let Err(error) = answer.data().await.expect("it is not whole") {
+                return error.reason();
+            }
+        }
+    });
+    let resets = within(SOON, "the resets", futures_util::future::join_all(resets)).await;
+    assert_eq!(resets, [Some(h2::Reason::CANCEL); STREAMS]);
+    gateway.until_idle().await;
+    drop(ask(&mut client).await);
+    connection.abort();
 }
 
 /// Slow is not silent: who reads on is served on.
