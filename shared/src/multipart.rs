@@ -51,7 +51,9 @@ impl From<Unclear> for Refusal {
             Unclear::Delimiter => "the form's boundary stands where no part begins or ends",
             Unclear::Unclosed => "the form does not end with its last delimiter",
             Unclear::Head => "a part of the form has malformed headers",
-            Unclear::Disposition => "a part of the form has no plain 'form-data' disposition with one name",
+            Unclear::Disposition => {
+                "a part of the form has no plain 'form-data' disposition with one name; in a file name a quote is spelled %22"
+            }
             Unclear::Length => "a part of the form is not as long as its content-length says",
             Unclear::Nested => "a part of the form is itself in parts",
             Unclear::Charset => "the form names a charset other than UTF-8",

@@ -28,6 +28,7 @@ const IDS: &[&str] = &[
     "file_id",
     "file_ids",
     "input_file_id",
+    "part_ids",
     "previous_response_id",
     "response_id",
     "response_ids",
@@ -45,7 +46,7 @@ const IDS: &[&str] = &[
 const OBJECTS: &[&str] = &["container", "conversation"];
 
 /// Fields that hold an object with its `id`, or several of them.
-const ONLY_OBJECTS: &[&str] = &["characters", "source", "video", "voice"];
+const ONLY_OBJECTS: &[&str] = &["audio", "characters", "source", "video", "voice"];
 
 /// Lists whose elements may be nothing but another one's `id`.
 const LISTS: &[&str] = &["input", "items"];
@@ -59,6 +60,8 @@ pub(crate) struct NamedObjects {
     pub(crate) ids: Vec<String>,
     /// What its `store` says.
     pub(crate) stores: Option<bool>,
+    /// It asks for sound, which a later call may name.
+    pub(crate) sounds: bool,
 }
 
 /// The objects that a body names, up to where it is JSON no longer; `None` where there are too many of them.
@@ -104,6 +107,8 @@ pub(crate) fn made_objects(bytes: &[u8]) -> Vec<String> {
         made.extend(own(item));
         made.extend(item.get("container_id").and_then(|id| id.as_str()).map(str::to_owned));
     }
+    let choices = answer.get("choices").and_then(|choices| choices.as_array()).into_iter().flatten();
+    made.extend(choices.filter_map(|choice| own(choice.pointer("/message/audio")?)));
     made.retain(|id| !id.is_empty());
     made.truncate(MOST_MADE);
     made
@@ -263,6 +268,9 @@ impl<'de> Visitor<'de> for Search<'_> {
             if matches!(self.at, At::Free | At::Variables) {
                 let at = if self.at == At::Free { At::Free } else { At::Inside };
                 map.next_value_seed(Search { found: &mut *self.found, at })?;
+            } else if is_top && key == "audio" {
+                self.found.sounds = true;
+                map.next_value_seed(Search { found: &mut *self.found, at: At::OnlyObject })?;
             } else if key.eq_ignore_ascii_case("id") {
                 ids.extend(map.next_value_seed(Search { found: &mut *self.found, at: At::Word })?);
             } else if key.eq_ignore_ascii_case("type") {
@@ -308,6 +316,11 @@ mod tests {
             (r#"{"input":[{"id":"m","type":"message","role":"user","content":"x"}]}"#, &[]),
             (r#"{"data_source":{"source":{"type":"file_id","id":"f"}}}"#, &["f"]),
             (r#"{"voice":"alloy","x":{"voice":{"id":"v"}}}"#, &["v"]),
+            (r#"{"part_ids":["p","q"]}"#, &["p", "q"]),
+            (
+                r#"{"audio":{"voice":"ash"},"messages":[{"audio":{"id":"a"}},{"content":[{"input_audio":{"data":"x"}}]}]}"#,
+                &["a"],
+            ),
             (r#"{"prompt":{"id":"p"},"metadata":{"id":"m"}}"#, &[]),
             (
                 r#"{"input":[{"type":null,"id":"i"},{"id":"j","x":1},{"type":"message","TYPE":"item_reference","id":"k"}]}"#,
@@ -333,6 +346,8 @@ mod tests {
         assert_eq!(named_objects(&many), None);
         assert_eq!(named_objects(r#"{"store":true}"#).unwrap().stores, Some(true));
         assert_eq!(named_objects(r#"{"x":{"store":true}}"#).unwrap().stores, None);
+        assert!(named_objects(r#"{"audio":{"voice":"ash"}}"#).unwrap().sounds);
+        assert!(!named_objects(r#"{"messages":[{"audio":{"id":"a"}}]}"#).unwrap().sounds);
     }
 
     #[test]
@@ -362,6 +377,10 @@ mod tests {
             (
                 r#"{"id":"r","output":[{"id":"m"},{"id":"c","container_id":"k"}],"conversation":{"id":"v"}}"#,
                 &["r", "v", "m", "c", "k"],
+            ),
+            (
+                r#"{"id":"c","choices":[{"message":{"audio":{"id":"a"}}},{"message":{"audio":null}}]}"#,
+                &["c", "a"],
             ),
             (r#"{"id":7}"#, &[]),
             (r#"[{"id":"x"}]"#, &[]),

@@ -74,6 +74,8 @@ pub(super) fn reached(method: &Method, suffix: &[&str], opened: Option<&PathPatt
         _ if method == Method::DELETE => Reach::Ending,
         Some(at) if !is_read && is_stop && suffix.len() > at + 1 => Reach::Ending,
         Some(_) if method == Method::POST && matches!(suffix, ["evals", _, "runs", _]) => Reach::Ending,
+        // A run may be over all completions that are stored in the account.
+        Some(_) if method == Method::POST && matches!(suffix, ["evals", _, "runs"]) => Reach::Listing,
         Some(_) => Reach::Object,
         None if is_read => Reach::Listing,
         None => Reach::Creation,
@@ -123,8 +125,8 @@ fn collection_length(suffix: &[&str]) -> usize {
 pub(super) fn makes_object(reached: Reached, suffix: &[&str]) -> bool {
     match reached.reach {
         Reach::Creation => true,
-        // A video is made of another one, a file of an upload.
-        Reach::Object => matches!(suffix, ["videos", _, "remix"]),
+        // A video is made of another one, a part within an upload.
+        Reach::Object => matches!(suffix, ["videos", _, "remix"] | ["uploads", _, "parts"]),
         Reach::Work | Reach::Ending | Reach::Listing | Reach::Administration => false,
     }
 }

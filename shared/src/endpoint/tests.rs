@@ -209,6 +209,8 @@ fn what_a_path_reaches_of_an_account_is_known_by_its_method_and_shape() {
         ("POST", "/v1/threads/runs", Creation, None),
         ("POST", "/v1/threads/t/runs/r/Cancel", Ending, Some("t")),
         ("POST", "/v1/threads/t/messages", Object, Some("t")),
+        ("POST", "/v1/evals/e/runs", Listing, Some("e")),
+        ("GET", "/v1/evals/e/runs", Object, Some("e")),
         ("POST", "/v1/evals/e/runs/r", Ending, Some("e")),
         ("GET", "/v1/audio/voices", Listing, None),
         ("GET", "/v1/audio/voices/v", Object, Some("v")),

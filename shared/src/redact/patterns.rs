@@ -65,7 +65,7 @@ fn cores(text: &str) -> impl Iterator<Item = String> + use<> {
     })
 }
 
-/// As it is, as JSON has it, and percent-encoded.
+/// As it is, as JSON has it, percent-encoded, and with every character escaped or in hexadecimal digits.
 fn spellings(text: &str) -> Vec<String> {
     let quoted = json::quote(text);
     let quoted = quoted.trim_start_matches('"').strip_suffix('"').unwrap_or(text).to_owned();
@@ -76,7 +76,9 @@ fn spellings(text: &str) -> Vec<String> {
         escaped(text, is_escaped, |byte| format!("%{byte:02x}"))
     };
     let percent = [&b"-._~"[..], b"-._*", b"-._~!$&'()*+,;=:@/"].map(percent);
-    [text.to_owned(), quoted, slashes, html].into_iter().chain(percent).collect()
+    let every =
+        ["\\u00", "%", "\\x", ""].map(|before| escaped(text, |_| true, |byte| format!("{before}{byte:02x}")));
+    [text.to_owned(), quoted, slashes, html].into_iter().chain(percent).chain(every).collect()
 }
 
 fn escaped(text: &str, is_escaped: impl Fn(u8) -> bool, escape: impl Fn(u8) -> String) -> String {
@@ -119,6 +121,14 @@ mod tests {
             assert!(is_found(key, text), "{text}");
         }
         assert!(is_found("sk/one", r"sk\/one"));
+        for text in [
+            r"\u0073\u006B\u002D\u006f\u006e\u0065",
+            "%73%6B%2D%6f%6e%65",
+            r"\x73\x6B\x2d\x6f\x6e\x65",
+            "736B2D6f6e65",
+        ] {
+            assert!(is_found("sk-one", text), "{text}");
+        }
     }
 
     #[test]

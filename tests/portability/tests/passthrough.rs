@@ -121,7 +121,9 @@ fn a_form_that_may_name_another_model_is_not_sent_on() {
     };
     let invalid = |problem: &str| format!("Invalid value for 'model': {problem}.");
     let ambiguous = |problem: &str| format!("Your request is ambiguous: {problem}.");
-    let disposition = ambiguous("a part of the form has no plain 'form-data' disposition with one name");
+    let disposition = ambiguous(
+        "a part of the form has no plain 'form-data' disposition with one name; in a file name a quote is spelled %22",
+    );
     for (label, content_type, form, message) in [
         ("twice", content_type, hidden("name=\"model\""), invalid("it is given twice")),
         ("an extended name", content_type, hidden("name*=utf-8''model"), disposition.clone()),
