@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use http::{Request, Version};
+use http::Request;
 use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,7 +24,7 @@ use weir::platform::{OperatorsAddress, Peer};
 use crate::crowd::Guest;
 use crate::flood::Counted;
 use crate::framing::Guarded;
-use crate::idle::Streams;
+use crate::idle::{Activity, Bounds, Over};
 use crate::linger::{self, Asking, Linger, Upload};
 use crate::reader::{self, Answer, Readers};
 
@@ -32,8 +32,11 @@ use crate::reader::{self, Answer, Readers};
 /// allocation a request.
 const LARGEST_HEAD: u32 = 64 * 1024;
 
-/// For closing the books of what was cut off.
+/// For telling whoever is cut off, and for closing the books of it.
 const LAST_ENTRIES: Duration = Duration::from_secs(1);
+
+/// Of that, for the telling.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Shorter than any wait of a request, of which the store's is the shortest.
 const HEARTBEAT: Duration = Duration::from_millis(200);
@@ -69,7 +72,24 @@ pub(crate) struct Ending {
     /// Nothing new comes.
     pub(crate) stop: CancellationToken,
     /// The grace is over.
-    pub(crate) abort: CancellationToken,
+    abort: CancellationToken,
+    /// The same, for those who ask with every chunk.
+    is_aborted: Arc<AtomicBool>,
+}
+
+impl Ending {
+    pub(crate) fn abort(&self) {
+        self.is_aborted.store(true, Ordering::Relaxed);
+        self.abort.cancel();
+    }
+
+    pub(crate) fn aborted(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.abort.clone().cancelled_owned()
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.is_aborted.load(Ordering::Relaxed)
+    }
 }
 
 /// What the acceptor has brought.
@@ -88,15 +108,15 @@ pub(crate) fn inbox() -> (Inbox, Arrivals) {
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// To send the head of its request.
-    header: Duration,
+    idle: Bounds,
     /// To take some of what it is sent, and to send some more of a body that is not wanted.
     write: Duration,
 }
 
 impl Patience {
     pub(crate) fn of(server: &config::Server) -> Self {
-        Self { header: server.header_timeout, write: server.body_timeout }
+        let idle = Bounds { header: server.header_timeout, keep_alive: server.keep_alive };
+        Self { idle, write: server.body_timeout }
     }
 }
 
@@ -132,26 +152,25 @@ pub(crate) async fn serve(
         let Ok(peer) = stream.peer_addr() else { continue };
         let router = router.clone().layer(axum::Extension(Peer(peer.ip().to_canonical())));
         let router = if is_operators { router.layer(axum::Extension(OperatorsAddress)) } else { router };
-        let Patience { header, write } = patience();
+        let Patience { idle, write } = patience();
         let (ending, linger) = (ending.clone(), linger.within(write));
         open.spawn(async move {
             let _here = (load, guest);
             let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
             // A socket that cannot have Nagle's algorithm off is dead, and the first read says so.
             let _ = stream.set_nodelay(true);
-            let server = server(header, write);
+            let server = server(Readers { patience: write, abort: ending.abort.child_token() });
             let is_switched = Arc::new(AtomicBool::new(false));
-            let guarded = Guarded::new(Box::pin(patient(stream, write)), Arc::clone(&is_switched));
+            let activity = Arc::new(Activity::new());
+            let stream = Box::pin(patient(stream, write));
+            let guarded = Guarded::new(stream, Arc::clone(&activity), Arc::clone(&is_switched));
             let io = TokioIo::new(Counted::new(guarded));
-            let (came, streams) = (Arc::new(AtomicBool::new(false)), Arc::new(Streams::default()));
-            let (router, first) = (TowerToHyperService::new(router), Arc::clone(&came));
-            let counted = Arc::clone(&streams);
+            let (router, counted) = (TowerToHyperService::new(router), Arc::clone(&activity));
             let service = service_fn(move |request: Request<Incoming>| {
-                first.store(true, Ordering::Relaxed);
                 let version = request.version();
                 let asking = Asking::of(version, request.headers());
                 let request = request.map(|body| Upload::new(body, version, &linger, asking.clone()));
-                let stream = (version == Version::HTTP_2).then(|| counted.begin());
+                let begun = counted.begin();
                 let answer = router.call(request);
                 let is_switched = Arc::clone(&is_switched);
                 async move {
@@ -162,39 +181,33 @@ pub(crate) async fn serve(
                     if asking.is_some_and(|asking| asking.is_unheard()) {
                         linger::close(answer.headers_mut());
                     }
-                    Ok::<_, Infallible>(match stream {
-                        Some(stream) => answer.map(|body| axum::body::Body::new(Answer::new(body, stream))),
-                        None => answer,
-                    })
+                    Ok::<_, Infallible>(answer.map(|body| Answer::new(body, begun)))
                 }
             });
             let mut connection = pin!(server.serve_connection_with_upgrades(io, service));
-            // hyper's own bound begins once it knows the protocol's version.
-            let silent = async {
-                tokio::time::sleep(header).await;
-                if came.load(Ordering::Relaxed) {
-                    std::future::pending::<()>().await;
-                }
-            };
-            let last = async {
+            let over = async {
                 tokio::select! {
-                    () = ending.stop.cancelled() => {}
-                    () = streams.idle(header) => {}
+                    () = ending.stop.cancelled() => Over::Idle,
+                    over = activity.over(idle) => over,
                 }
             };
             tokio::select! {
-                () = silent => return,
                 // It ends in an error whenever the client breaks off.
                 _ = connection.as_mut() => return,
-                () = last => connection.as_mut().graceful_shutdown(),
+                over = over => match over {
+                    Over::Head => return,
+                    Over::Idle => connection.as_mut().graceful_shutdown(),
+                },
             }
+            // Who has been told to go may not answer, and has no time to be idle.
+            let leaving = Bounds { keep_alive: idle.header, ..idle };
             tokio::select! {
-                _ = connection => {}
-                // Who has been told to go may not answer.
-                () = streams.idle(header) => {}
-                // Dropped, its requests hand their books to their tasks.
+                _ = connection.as_mut() => return,
+                _ = activity.over(leaving) => return,
                 () = ending.abort.cancelled() => {}
             }
+            // Polled once more, what is under way ends by itself. Dropped, it hands its books to its task.
+            let _ = tokio::time::timeout(LAST_WORDS, connection).await;
         });
     }
     heartbeat.abort();
@@ -207,8 +220,13 @@ pub(crate) async fn serve(
     tokio::select! {
         () = finished => {}
         () = ending.abort.cancelled() => {
-            tasks.close();
-            let _ = tokio::time::timeout(LAST_ENTRIES, tasks.wait()).await;
+            let last = async {
+                open.close();
+                open.wait().await;
+                tasks.close();
+                tasks.wait().await;
+            };
+            let _ = tokio::time::timeout(LAST_ENTRIES, last).await;
         }
     }
 }
@@ -222,13 +240,10 @@ impl Drop for Leaver {
     }
 }
 
-fn server(header_timeout: Duration, write: Duration) -> auto::Builder<Readers> {
-    let mut server = auto::Builder::new(Readers { patience: write });
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_buf_size(LARGEST_HEAD as usize);
+fn server(readers: Readers) -> auto::Builder<Readers> {
+    let mut server = auto::Builder::new(readers);
+    // What its own bound for heads counts begins with the end of the answer before.
+    server.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(LARGEST_HEAD as usize);
     server
         .http2()
         .timer(TokioTimer::new())

@@ -114,7 +114,7 @@ impl Crew {
             }
         });
         let finished = drain::within_grace(grace, &mut stop, async { drop(joined.await) }).await;
-        ending.abort.cancel();
+        ending.abort();
         acceptors.wait().await;
         tracing::info!(finished, "stopped");
         Ok(())

@@ -17,19 +17,21 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::flood::PREFACE;
+use crate::idle::Activity;
 
 /// A client's connection whose heads are read.
 #[derive(Debug)]
 pub(crate) struct Guarded<S> {
     io: S,
     heads: Heads,
+    activity: Arc<Activity>,
     /// It has become another protocol's.
     is_switched: Arc<AtomicBool>,
 }
 
 impl<S> Guarded<S> {
-    pub(crate) fn new(io: S, is_switched: Arc<AtomicBool>) -> Self {
-        Self { io, heads: Heads::default(), is_switched }
+    pub(crate) fn new(io: S, activity: Arc<Activity>, is_switched: Arc<AtomicBool>) -> Self {
+        Self { io, heads: Heads::default(), activity, is_switched }
     }
 }
 
@@ -41,8 +43,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     ) -> Poll<io::Result<()>> {
         let before = to.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, to))?;
-        if !self.is_switched.load(Ordering::Relaxed) {
-            self.heads.pass(&mut to.filled_mut()[before..]);
+        let this = &mut *self;
+        if !this.is_switched.load(Ordering::Relaxed) {
+            this.heads.pass(&mut to.filled_mut()[before..]);
+            if this.heads.is_in_head() {
+                this.activity.head_begins();
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -146,6 +152,20 @@ impl Heads {
         while !bytes.is_empty() && !matches!(self.state, State::Off) {
             let taken = self.step(bytes).clamp(1, bytes.len());
             bytes = &mut bytes[taken..];
+        }
+    }
+
+    /// Whether a head has begun and is not whole.
+    const fn is_in_head(&self) -> bool {
+        match self.state {
+            State::Line | State::Start { .. } | State::Name { .. } | State::Length => true,
+            State::Before
+            | State::Body(_)
+            | State::Chunk(_)
+            | State::Size { .. }
+            | State::Between
+            | State::Trailer(_)
+            | State::Off => false,
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::body::Incoming;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Semaphore;
 use weir::admission::Admission;
 use weir::breaker::Report;
 use weir::config::Upstream;
@@ -31,6 +31,7 @@ use weir::{Config, Platform};
 use crate::body::{Chunks, Parcel};
 use crate::books::{self, Books};
 use crate::client::{Clients, Dialing};
+use crate::connections::Ending;
 use crate::metrics::Metrics;
 use crate::store::Shared;
 use crate::websocket::tunnel;
@@ -52,6 +53,8 @@ pub(crate) struct Process {
     rolls: AtomicU64,
     /// Bytes of cached answers that a shared store keeps.
     cache: Arc<AtomicU64>,
+    /// Turns at what takes long.
+    computing: Semaphore,
 }
 
 /// A worker's handle to the process, with connections of its own.
@@ -61,8 +64,7 @@ pub(crate) struct Native {
     clients: Arc<Clients>,
     /// What counts where the configuration says so; in the process otherwise.
     shared: Option<Shared>,
-    /// The process ends.
-    stop: CancellationToken,
+    ending: Ending,
 }
 
 impl fmt::Debug for Native {
@@ -87,6 +89,7 @@ impl Process {
             books: Books::default(),
             rolls: AtomicU64::new(getrandom::u64()?),
             cache: Arc::default(),
+            computing: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
         })
     }
 
@@ -139,9 +142,9 @@ impl Native {
         process: Arc<Process>,
         clients: Clients,
         shared: Option<Shared>,
-        stop: CancellationToken,
+        ending: Ending,
     ) -> Self {
-        Self { process, clients: Arc::new(clients), shared, stop }
+        Self { process, clients: Arc::new(clients), shared, ending }
     }
 
     /// Connects to what all replicas share, from the runtime that is to use it.
@@ -258,7 +261,7 @@ impl Platform for Native {
         if answer.status() != http::StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Upgraded::Not(answer.map(Chunks)));
         }
-        let tunnel = tunnel(client, hyper::upgrade::on(&mut answer), self.stop.clone());
+        let tunnel = tunnel(client, hyper::upgrade::on(&mut answer), self.ending.stop.clone());
         Ok(Upgraded::Switched(answer.map(drop), tunnel))
     }
 
@@ -337,6 +340,29 @@ impl Platform for Native {
         match &self.shared {
             None => Ok(self.process.store().overhear(&lease, id, from, self.now())),
             Some(shared) => shared.overhear(&lease, id, from, self.moment()).await,
+        }
+    }
+
+    fn is_going_away(&self) -> bool {
+        self.ending.is_aborted()
+    }
+
+    /// On a thread of its own, of as many as there are cores: what is being served goes on.
+    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        // It is never closed.
+        let _turn = self.process.computing.acquire().await;
+        let work = tokio::task::spawn_blocking(move || {
+            #[cfg(feature = "failpoints")]
+            fail::fail_point!("compute");
+            work()
+        });
+        match work.await {
+            Ok(done) => done,
+            Err(failed) => match failed.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime has gone, and its requests with it.
+                Err(_) => std::future::pending().await,
+            },
         }
     }
 

@@ -5,7 +5,7 @@
 //! looked at, and the upstream call would be held for ever. hyper hands each stream to an executor as a future that owns
 //! the answer and the stream's sending end: dropped, it resets the stream and lets go of all that was held for it.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
@@ -14,8 +14,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
+use tokio_util::sync::CancellationToken;
 
-use crate::idle::Stream;
+use crate::idle::Request;
 
 /// Bytes that are handed to a stream in one go. Behind its window h2 holds what it was handed, however much it is.
 const PART: usize = 16 * 1024;
@@ -56,40 +57,48 @@ impl Reading {
 }
 
 /// Runs the streams of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Readers {
     pub(crate) patience: Duration,
+    /// The process ends: streams are polled once more, so that they end by themselves.
+    pub(crate) abort: CancellationToken,
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Readers {
     fn execute(&self, stream: F) {
-        let (reading, patience) = (Arc::<Reading>::default(), self.patience);
+        let (reading, patience, abort) = (Arc::<Reading>::default(), self.patience, self.abort.clone());
         tokio::spawn(READING.scope(Arc::clone(&reading), async move {
+            let mut stream = pin!(stream);
             tokio::select! {
                 biased;
-                () = stream => {}
-                () = reading.stuck(patience) => {}
+                () = stream.as_mut() => return,
+                () = reading.stuck(patience) => return,
+                () = abort.cancelled() => {}
             }
+            stream.await;
         }));
     }
 }
 
-/// An answer over HTTP/2 with its stream, which is over when the answer is.
+/// An answer with its request, which is over when the answer is.
 #[derive(Debug)]
 pub(crate) struct Answer<B> {
     body: B,
-    /// What the body gave and the stream has not been handed.
+    /// What the body gave and has not gone out.
     rest: Bytes,
-    reading: Arc<Reading>,
-    _stream: Stream,
+    /// Over HTTP/2.
+    reading: Option<Arc<Reading>>,
+    _request: Request,
 }
 
 impl<B: Body<Data = Bytes>> Answer<B> {
-    /// Called where hyper polls the stream, so that it is known which one it is.
-    pub(crate) fn new(body: B, stream: Stream) -> Self {
-        let reading = READING.try_with(Arc::clone).unwrap_or_default();
-        reading.is_at_client.store(true, Ordering::Relaxed);
-        Self { body, rest: Bytes::new(), reading, _stream: stream }
+    /// Called where hyper polls an HTTP/2 stream, so that it is known which one it is.
+    pub(crate) fn new(body: B, request: Request) -> Self {
+        let reading = READING.try_with(Arc::clone).ok();
+        if let Some(reading) = &reading {
+            reading.is_at_client.store(true, Ordering::Relaxed);
+        }
+        Self { body, rest: Bytes::new(), reading, _request: request }
     }
 }
 
@@ -101,20 +110,22 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.reading.is_polled();
-        if self.rest.is_empty() {
-            self.reading.is_at_client.store(false, Ordering::Relaxed);
-            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose()? else {
+        let this = &mut *self;
+        let Some(reading) = &this.reading else { return Pin::new(&mut this.body).poll_frame(cx) };
+        reading.is_polled();
+        if this.rest.is_empty() {
+            reading.is_at_client.store(false, Ordering::Relaxed);
+            let Some(frame) = ready!(Pin::new(&mut this.body).poll_frame(cx)).transpose()? else {
                 return Poll::Ready(None);
             };
-            self.reading.is_at_client.store(true, Ordering::Relaxed);
+            reading.is_at_client.store(true, Ordering::Relaxed);
             match frame.into_data() {
-                Ok(data) => self.rest = data,
+                Ok(data) => this.rest = data,
                 Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
             }
         }
-        let part = self.rest.len().min(PART);
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(part)))))
+        let part = this.rest.len().min(PART);
+        Poll::Ready(Some(Ok(Frame::data(this.rest.split_to(part)))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -138,13 +149,14 @@ mod tests {
     use http_body_util::{BodyExt as _, Full, StreamBody};
 
     use super::*;
-    use crate::idle::Streams;
+    use crate::idle::Activity;
 
     #[tokio::test]
     async fn a_large_chunk_goes_out_in_parts() {
         let bytes = Bytes::from(vec![7; 3 * PART + 5]);
-        let streams = Arc::new(Streams::default());
-        let mut answer = Answer::new(Full::new(bytes.clone()), streams.begin());
+        let request = Arc::new(Activity::new()).begin();
+        let mut answer =
+            READING.sync_scope(Arc::default(), || Answer::new(Full::new(bytes.clone()), request));
         let mut got = Vec::new();
         while !answer.is_end_stream() {
             assert_eq!(answer.size_hint().exact(), Some((bytes.len() - got.len()) as u64));
@@ -158,10 +170,10 @@ mod tests {
     /// What hyper does: it asks for more when the stream's window has room.
     async fn reads(answers: usize, pause: Duration, patience: Duration) -> usize {
         let (gone, mut over) = tokio::sync::mpsc::unbounded_channel();
-        Readers { patience }.execute(async move {
+        Readers { patience, abort: CancellationToken::new() }.execute(async move {
             let chunk = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")));
             let body = StreamBody::new(futures_util::stream::iter((0..answers).map(move |_| chunk())));
-            let mut answer = Answer::new(body, Arc::new(Streams::default()).begin());
+            let mut answer = Answer::new(body, Arc::new(Activity::new()).begin());
             loop {
                 tokio::time::sleep(pause).await;
                 let Some(Ok(_)) = answer.frame().await else { return };
@@ -185,13 +197,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_that_waits_for_its_upstream_is_kept() {
         let (send, over) = tokio::sync::oneshot::channel();
-        Readers { patience: Duration::from_secs(1) }.execute(async move {
+        let patience = Duration::from_secs(1);
+        Readers { patience, abort: CancellationToken::new() }.execute(async move {
             let late = futures_util::stream::once(async {
                 tokio::time::sleep(Duration::from_mins(1)).await;
                 Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")))
             });
             let body = StreamBody::new(Box::pin(late));
-            let mut answer = Answer::new(body, Arc::new(Streams::default()).begin());
+            let mut answer = Answer::new(body, Arc::new(Activity::new()).begin());
             send.send(answer.frame().await.is_some()).unwrap();
         });
         assert_eq!(over.await, Ok(true));

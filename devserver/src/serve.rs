@@ -45,7 +45,7 @@ pub(crate) fn serve(flags: Serve) -> Result<(), Failed> {
 
     runtime.block_on(async {
         // It costs nothing until a configuration names it.
-        let provider = tokio::spawn(simulated.run(ending.abort.clone().cancelled_owned()));
+        let provider = tokio::spawn(simulated.run(ending.aborted()));
         let follow = Arc::clone(&live).follow(Arc::clone(&process), bound);
         let following = tokio::spawn(ending.stop.clone().run_until_cancelled_owned(async move {
             if let Err(Failed(why)) = follow.await {
@@ -108,7 +108,7 @@ fn start_workers(
             }
         };
         let clients = Clients::new(trust.clone(), Arc::clone(proxies));
-        let native = Native::new(Arc::clone(process), clients, shared, ending.stop.clone());
+        let native = Native::new(Arc::clone(process), clients, shared, ending.clone());
         worker::work(native, Arc::clone(live), arrivals, ending.clone())
     })
 }

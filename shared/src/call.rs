@@ -207,6 +207,10 @@ impl Call {
         Ok(())
     }
 
+    pub(crate) fn body(&self) -> Bytes {
+        self.body.clone()
+    }
+
     /// The body as it came.
     pub fn text(&self) -> &str {
         // It was read as UTF-8 by `parse`.

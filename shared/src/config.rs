@@ -238,6 +238,8 @@ pub struct Server {
     pub max_n: u32,
     /// Time for a client to send its request's head. Default 10 s.
     pub header_timeout: Duration,
+    /// How long a connection is kept that does nothing. Default 75 s.
+    pub keep_alive: Duration,
     /// Longest silence while a client sends its body or reads its answer. Default 30 s.
     pub body_timeout: Duration,
     /// How long accepted work may go on after SIGTERM. Default 30 s.

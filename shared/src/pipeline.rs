@@ -11,6 +11,7 @@ mod delivery;
 mod error_body;
 mod failure;
 mod handshake;
+mod heavy;
 mod lead;
 mod lookup;
 mod ownership;
@@ -22,8 +23,11 @@ mod stored;
 mod turn;
 mod upload;
 
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -161,7 +165,14 @@ async fn respond<P: Platform>(
             .filter(|_| !admin::is_asked(&config, &head))
             .map(|cors| cors.grant(&head)),
     };
-    let answer = journey.serve(&head, upload).await;
+    let answer = {
+        let mut serving = pin!(journey.serve(&head, upload));
+        poll_fn(|cx| {
+            let is_cut_off = platform.is_going_away();
+            if is_cut_off { Poll::Ready(Err(Refusal::GoingAway)) } else { serving.as_mut().poll(cx) }
+        })
+        .await
+    };
     let answer = journey.charge_refused(answer, &head).await;
     let response = journey.dress(answer);
     if head.method == Method::HEAD { headless(response) } else { response }

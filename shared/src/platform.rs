@@ -57,6 +57,17 @@ pub trait Platform: Clone + Unpin + 'static {
 
     fn sleep(&self, span: Duration) -> Self::Sleep;
 
+    /// Whether the process ends now: its grace is over. Whatever is still under way is told so at its next step, which the
+    /// shell sees to.
+    fn is_going_away(&self) -> bool {
+        false
+    }
+
+    /// Computes what takes long: elsewhere than on the threads that serve, where the shell has others.
+    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        work()
+    }
+
     /// The one operation on the store before the upstream call. A client may leave while it is under way: where the
     /// store is not in the process, what was reserved by then is held until it expires, unless the shell sees the
     /// operation to its end and gives it back ([`Opened::undone`]).

@@ -162,6 +162,8 @@ pub enum Refusal {
     },
     /// The store that counts cannot be reached, and a limit says that nothing is let through then.
     StoreLost,
+    /// The process ends.
+    GoingAway,
     /// The client wanted nothing but what is kept.
     NotCached,
     /// Its `Idempotency-Key` was used for another request.
@@ -237,6 +239,7 @@ impl Refusal {
             | Self::Overloaded { .. }
             | Self::BuffersFull { full: Full::Process }
             | Self::StoreLost
+            | Self::GoingAway
             | Self::OwnersUnknown
             | Self::Unconfigured => StatusCode::SERVICE_UNAVAILABLE,
             Self::IdempotencyConflict | Self::StillRunning | Self::TooManyOverrides { .. } => {
@@ -262,6 +265,7 @@ impl Refusal {
             | Self::Overloaded { .. }
             | Self::BuffersFull { full: Full::Process }
             | Self::StoreLost
+            | Self::GoingAway
             | Self::OwnersUnknown
             | Self::Unconfigured => "server_error",
             Self::DeadlinePassed { .. } | Self::Stalled { .. } => "timeout_error",
@@ -323,6 +327,7 @@ impl Refusal {
             Self::NoUpstream { .. } => Some("circuit_open"),
             Self::Overloaded { .. } | Self::BuffersFull { full: Full::Process } => Some("overloaded"),
             Self::StoreLost | Self::OwnersUnknown => Some("store_unavailable"),
+            Self::GoingAway => Some("shutting_down"),
             Self::Unconfigured => Some("not_configured"),
             Self::NotCached => Some("not_cached"),
             Self::IdempotencyConflict => Some("idempotency_conflict"),
@@ -431,6 +436,7 @@ impl Refusal {
             Self::NoUpstream { retry_after } | Self::Overloaded { retry_after } => Some(*retry_after),
             Self::BuffersFull { .. }
             | Self::StoreLost
+            | Self::GoingAway
             | Self::OwnersUnknown
             | Self::Unconfigured
             | Self::StillRunning => Some(SHORTLY),
@@ -531,6 +537,7 @@ mod tests {
                 None,
             ),
             (Refusal::NoSuchObject { id: Some("file-1".into()) }, 404, "invalid_request_error", None),
+            (Refusal::GoingAway, 503, "server_error", Some("shutting_down")),
             (Refusal::OwnersUnknown, 503, "server_error", Some("store_unavailable")),
             (
                 Refusal::NotGranted { path: "/v1/files".into() },

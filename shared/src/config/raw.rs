@@ -124,6 +124,9 @@ pub(super) struct Server {
     pub(super) max_n: Option<u64>,
     /// Time for a client to send the head of its request. Default `10s`.
     pub(super) header_timeout: Option<Time>,
+    /// How long a client's connection is kept that does nothing between two requests; longer than whatever stands in front
+    /// keeps it. Default `75s`.
+    pub(super) keep_alive: Option<Time>,
     /// Longest silence while a client sends its request or reads its answer. Default `30s`.
     pub(super) body_timeout: Option<Time>,
     /// How long accepted calls may go on after SIGTERM. Default `30s`.

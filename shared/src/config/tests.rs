@@ -73,6 +73,7 @@ fn the_least_document_gets_the_defaults() {
         max_depth: 64,
         max_n: 128,
         header_timeout: seconds(10),
+        keep_alive: seconds(75),
         body_timeout: seconds(30),
         grace: seconds(30),
         workers: 0,
@@ -134,7 +135,7 @@ fn every_setting_arrives() {
         open_on_any_address = true
         public = []
         passthrough = "two"
-        server = { cors = { origins = ["http://localhost:*"] }, websocket = { total = "24h", idle = "1s" }, max_body = 1000, max_buffered = "1MiB", min_upload_rate = 0, max_depth = 8, max_n = 2, header_timeout = "1s", body_timeout = "2m",
+        server = { cors = { origins = ["http://localhost:*"] }, websocket = { total = "24h", idle = "1s" }, max_body = 1000, max_buffered = "1MiB", min_upload_rate = 0, max_depth = 8, max_n = 2, header_timeout = "1s", keep_alive = "9s", body_timeout = "2m",
             grace = "0s", workers = 4, trusted_proxies = 1, max_connections = 5000, max_connections_per_address = 50, concurrency = "unlimited", idempotency = "168h",
             max_event = "64MiB" }
         [upstream.one]
@@ -188,6 +189,7 @@ fn every_setting_arrives() {
         max_depth: 8,
         max_n: 2,
         header_timeout: Duration::from_secs(1),
+        keep_alive: Duration::from_secs(9),
         body_timeout: Duration::from_mins(2),
         grace: Duration::ZERO,
         workers: 4,

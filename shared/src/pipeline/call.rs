@@ -8,10 +8,11 @@ use http::request::Parts;
 
 use super::Journey;
 use super::attempts::{Rules, Unanswered};
-use super::cargo::{self, Asked, Cargo, Sent};
+use super::cargo::{self, Asked, Cargo, Sent, may_call_any};
 use super::delivery::deliver;
+use super::heavy;
 use super::lookup::{self, IDEMPOTENCY_KEY};
-use super::ownership;
+use super::ownership::Named;
 use crate::breaker::{Gate, Policies};
 use crate::call::{self, Bounds, Call, Estimate};
 use crate::caller::Caller;
@@ -43,8 +44,13 @@ impl<P: Platform> Journey<'_, P> {
         let holder = self.holder(&caller);
         let body =
             intake::collect(self.platform, &self.config.server, &holder, &head.headers, upload).await?;
-        let mut call = Call::parse(operation, address.deployment.as_deref(), body, self.bounds())?;
-        self.check_nested(|| call.other_models(), &caller)?;
+        let body_length = body.len();
+        let (deployment, bounds) = (address.deployment.clone(), self.bounds());
+        let read = move || Call::parse(operation, deployment.as_deref(), body, bounds);
+        let mut call = heavy::computed(self.platform, body_length, read).await?;
+        if !may_call_any(&caller) {
+            self.check_nested(heavy::of_call(self.platform, &call, Call::other_models).await, &caller)?;
+        }
         let model = call.model.clone();
         let queried = cargo::queried(head)?;
         if queried.is_some_and(|queried| queried.model != model) {
@@ -96,7 +102,7 @@ impl<P: Platform> Journey<'_, P> {
             bodies @ (Bodies::Json | Bodies::Readable | Bodies::Files) => bodies,
         };
         let (model, cargo) = self.read_passthrough(bodies, address, head, &caller, upload).await?;
-        let named = ownership::named_by(&access, (head, address), &cargo)?;
+        let named = Named::by(&access, (head, address), &cargo)?.read(self.platform).await?;
         let owner = self.own_passed(&access, (head, address), named, &caller).await?;
         self.wait_for_turn(caller.priority).await?;
         let record = self.record(if is_websocket { "realtime" } else { "passthrough" }, caller.clone());

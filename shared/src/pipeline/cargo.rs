@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, header};
 
 use super::Journey;
 use super::handshake::Handshake;
+use super::heavy;
 use super::lookup::{self, IDEMPOTENCY_KEY, Request};
 use super::ownership::Owner;
 use crate::call::{self, Call, UsageRequest};
@@ -53,6 +54,15 @@ impl<U> Cargo<U> {
             Self::Named(_) | Self::Form { .. } | Self::Pairs { .. } | Self::Whole(_) | Self::Stream(..) => {
                 None
             }
+        }
+    }
+
+    /// The body as it came, if it is here.
+    pub(super) fn body(&self) -> Option<Bytes> {
+        match self {
+            Self::Call { call, .. } | Self::Named(call) => Some(call.body()),
+            Self::Form { body, .. } | Self::Pairs { body, .. } | Self::Whole(body) => Some(body.clone()),
+            Self::Stream(..) => None,
         }
     }
 
@@ -215,7 +225,9 @@ impl<P: Platform> Journey<'_, P> {
     ) -> Result<(Option<String>, Cargo<P::Upload>), Refusal> {
         let queried = queried(head)?.map(|named| named.model);
         // A model that a path ends or changes is one that its caller may use.
-        self.check_nested(|| Some(address.passed.model().into_iter().collect()), caller)?;
+        if !may_call_any(caller) {
+            self.check_nested(Some(address.passed.model().into_iter().collect()), caller)?;
+        }
         let (model, cargo) = self.read_body(bodies, address, head, caller, upload).await?;
         match (model, queried) {
             (Some(model), Some(queried)) if model != queried => Err(names_two()),
@@ -254,24 +266,28 @@ impl<P: Platform> Journey<'_, P> {
         let body =
             intake::collect(self.platform, &self.config.server, &holder, &head.headers, upload).await?;
         match (readable, boundary) {
-            (Some(Readable::Form), Some(boundary)) => self.read_form(body, boundary, deployment, caller),
+            (Some(Readable::Form), Some(boundary)) => {
+                self.read_form(body, boundary, deployment, caller).await
+            }
             // A multipart body of another kind has no boundary that is read.
             (Some(Readable::Form), None) => Err(unreadable()),
             (Some(Readable::Pairs), _) if !urlencoded::is_plain(&head.headers) => Err(unreadable()),
             (Some(Readable::Pairs), _) => read_pairs(body, deployment),
-            (Some(Readable::Json), _) => self.read_json(body, deployment, caller),
+            (Some(Readable::Json), _) => self.read_json(body, deployment, caller).await,
             (None, _) => match guess(&body) {
-                Guess::Json => self.read_json(body, deployment, caller).map_err(|refusal| match refusal {
-                    Refusal::InvalidJson { .. } => unreadable(),
-                    refusal => refusal,
-                }),
+                Guess::Json => {
+                    self.read_json(body, deployment, caller).await.map_err(|refusal| match refusal {
+                        Refusal::InvalidJson { .. } => unreadable(),
+                        refusal => refusal,
+                    })
+                }
                 Guess::Unclear => Err(unreadable()),
                 Guess::Other => Ok((deployment.map(str::to_owned), Cargo::Whole(body))),
             },
         }
     }
 
-    fn read_json(
+    async fn read_json(
         &self,
         body: Bytes,
         deployment: Option<&str>,
@@ -280,25 +296,39 @@ impl<P: Platform> Journey<'_, P> {
         if body.is_empty() {
             return Ok((deployment.map(str::to_owned), Cargo::Whole(body)));
         }
-        let call = Call::peek(deployment, body.clone(), self.bounds())?;
-        let text = call::utf8(&body)?;
-        self.check_nested(|| call::nested_models(text), caller)?;
+        let (bounds, is_bound, bytes) = (self.bounds(), !may_call_any(caller), body.clone());
+        let deployment = deployment.map(str::to_owned);
+        let read = move || {
+            let call = Call::peek(deployment.as_deref(), bytes.clone(), bounds)?;
+            let models = if is_bound { call::nested_models(call::utf8(&bytes)?) } else { Some(Vec::new()) };
+            Ok::<_, Refusal>((call, models))
+        };
+        let (call, models) = heavy::computed(self.platform, body.len(), read).await?;
+        self.check_nested(models, caller)?;
         Ok(match call {
             Some(call) => (Some(call.model.clone()), Cargo::Named(call)),
             None => (None, Cargo::Whole(body)),
         })
     }
 
-    fn read_form(
+    async fn read_form(
         &self,
         body: Bytes,
         boundary: String,
         deployment: Option<&str>,
         caller: &Caller,
     ) -> Result<(Option<String>, Cargo<P::Upload>), Refusal> {
-        let span = multipart::model(&body, &boundary)?;
-        for object in multipart::objects(&body, &boundary) {
-            self.check_nested(|| call::models_of_part(str::from_utf8(object).ok()?), caller)?;
+        let (is_bound, bytes, between) = (!may_call_any(caller), body.clone(), boundary.clone());
+        let read = move || {
+            let span = multipart::model(&bytes, &between)?;
+            let of_part = |object| call::models_of_part(str::from_utf8(object).ok()?);
+            let objects = if is_bound { multipart::objects(&bytes, &between) } else { Vec::new() };
+            let models: Vec<_> = objects.into_iter().map(of_part).collect();
+            Ok::<_, Refusal>((span, models))
+        };
+        let (span, models) = heavy::computed(self.platform, body.len(), read).await?;
+        for models in models {
+            self.check_nested(models, caller)?;
         }
         let named = match &span {
             None => None,
@@ -320,15 +350,8 @@ impl<P: Platform> Journey<'_, P> {
     }
 
     /// Holds models that are named further inside to the caller's own; `None` are too many of them.
-    pub(super) fn check_nested(
-        &self,
-        models: impl FnOnce() -> Option<Vec<String>>,
-        caller: &Caller,
-    ) -> Result<(), Refusal> {
-        if caller.may_call_all_of(&Pattern::new("*")) {
-            return Ok(());
-        }
-        let models = models().ok_or(Refusal::Ambiguous { problem: "it names too many models" })?;
+    pub(super) fn check_nested(&self, models: Option<Vec<String>>, caller: &Caller) -> Result<(), Refusal> {
+        let models = models.ok_or(Refusal::Ambiguous { problem: "it names too many models" })?;
         let aliases = &self.config.aliases;
         let forbidden = models.into_iter().find(|asked| {
             let resolved = aliases.get(asked).map_or(asked.as_str(), String::as_str);
@@ -336,6 +359,11 @@ impl<P: Platform> Journey<'_, P> {
         });
         forbidden.map_or(Ok(()), |model| Err(Refusal::ModelNotFound { model }))
     }
+}
+
+/// Whether nothing that a body names could be another's.
+pub(super) fn may_call_any(caller: &Caller) -> bool {
+    caller.may_call_all_of(&Pattern::new("*"))
 }
 
 fn read_pairs<U>(body: Bytes, deployment: Option<&str>) -> Result<(Option<String>, Cargo<U>), Refusal> {

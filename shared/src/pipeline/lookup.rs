@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Journey;
+use super::{Journey, heavy};
 use crate::cache::{Directives, Form, Policy, Sharing, Status};
 use crate::call::{Call, Depends};
 use crate::caller::Caller;
@@ -62,7 +62,7 @@ pub(super) struct Request<'a> {
 }
 
 impl<P: Platform> Journey<'_, P> {
-    pub(super) fn lookup(
+    pub(super) async fn lookup(
         &self,
         request: Request<'_>,
         call: &Call,
@@ -71,7 +71,7 @@ impl<P: Platform> Journey<'_, P> {
     ) -> Result<Lookup, Refusal> {
         let mut lookup = Lookup::default();
         if let Some(policy) = &self.config.routes[resolved.route].cache {
-            lookup.consult(policy, request, call, resolved, caller);
+            lookup.consult(self.platform, policy, request, call, resolved, caller).await;
         }
         if let Some(key) = request.headers.get(IDEMPOTENCY_KEY) {
             let is_key = (1..=LONGEST_KEY).contains(&key.len()) && key.to_str().is_ok();
@@ -79,15 +79,17 @@ impl<P: Platform> Journey<'_, P> {
                 let problem = format!("it must be 1 to {LONGEST_KEY} printable ASCII characters");
                 return Err(Refusal::InvalidParameter { param: "Idempotency-Key".into(), problem });
             }
-            lookup.protect(key.as_bytes(), request, call, caller, self.config.server.idempotency);
+            let life = self.config.server.idempotency;
+            lookup.protect(self.platform, key.as_bytes(), request, call, caller, life).await;
         }
         Ok(lookup)
     }
 }
 
 impl Lookup {
-    fn consult(
+    async fn consult<P: Platform>(
         &mut self,
+        platform: &P,
         policy: &Policy,
         request: Request<'_>,
         call: &Call,
@@ -104,8 +106,10 @@ impl Lookup {
             return;
         }
         // Who relies on a default and who names it ask for the same.
-        let body = fingerprint::of_object(&call.filled(), &["model", "stream", "stream_options", "user"]);
-        let Some(body) = body else { return };
+        let body = heavy::of_call(platform, call, |call| {
+            fingerprint::of_object(&call.filled(), &["model", "stream", "stream_options", "user"])
+        });
+        let Some(body) = body.await else { return };
         let mut framed = Framed::new("weir cache 2");
         framed = match policy.scope {
             Sharing::Tenant => framed.field("tenant", caller.tenant.as_bytes()),
@@ -135,9 +139,18 @@ impl Lookup {
         }
     }
 
-    fn protect(&mut self, key: &[u8], request: Request<'_>, call: &Call, caller: &Caller, life: Duration) {
+    async fn protect<P: Platform>(
+        &mut self,
+        platform: &P,
+        key: &[u8],
+        request: Request<'_>,
+        call: &Call,
+        caller: &Caller,
+        life: Duration,
+    ) {
         // It is the client's own request that may not change; a default may, while its key is kept.
-        let Some(body) = fingerprint::of_object(call.text(), &[]) else { return };
+        let body = heavy::of_call(platform, call, |call| fingerprint::of_object(call.text(), &[]));
+        let Some(body) = body.await else { return };
         let key = tenants_own(caller, key);
         // Whatever decides where a call goes is part of it: the path's model stands in no body.
         let mut framed = Framed::new("weir repeated request 2")

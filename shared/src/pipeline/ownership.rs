@@ -16,6 +16,7 @@ use super::answer::{dressed, is_json};
 use super::attempt::Answer;
 use super::cargo::Cargo;
 use super::failure::Failure;
+use super::heavy;
 use crate::call::{self, Call, NamedObjects};
 use crate::caller::Caller;
 use crate::config::OnStoreLoss;
@@ -51,7 +52,7 @@ pub(super) enum Makes {
 }
 
 impl<P: Platform> Journey<'_, P> {
-    /// Holds what passes through to its caller's own objects; `named` are those of [`named_by`].
+    /// Holds what passes through to its caller's own objects; `named` are those of [`Named`].
     pub(super) async fn own_passed(
         &self,
         access: &Access<'_>,
@@ -81,11 +82,12 @@ impl<P: Platform> Journey<'_, P> {
         caller: &Caller,
     ) -> Result<Option<Owner>, Refusal> {
         let Some(on_store_loss) = self.config.passthrough.owners() else { return Ok(None) };
-        let NamedObjects { ids, stores } = call::named_objects(call.text()).ok_or(TOO_MANY)?;
+        let named = heavy::of_call(self.platform, call, |call| call::named_objects(call.text())).await;
+        let NamedObjects { ids, stores, sounds } = named.ok_or(TOO_MANY)?;
         self.hold_to_own(&ids, caller, on_store_loss).await?;
         let stores = match operation {
             Operation::Responses => stores.unwrap_or(true),
-            Operation::Chat => stores.unwrap_or(false),
+            Operation::Chat => stores.unwrap_or(false) || sounds,
             Operation::Completions | Operation::Embeddings => false,
         };
         let makes = if stores { Makes::Itself } else { Makes::Nothing };
@@ -186,20 +188,38 @@ impl Owner {
     }
 }
 
-/// The objects that a call names which passes through: in its path, its query and its body. None where owners are not
-/// remembered.
-pub(super) fn named_by<U>(
-    access: &Access<'_>,
-    (head, address): (&Parts, &Address),
-    cargo: &Cargo<U>,
-) -> Result<Vec<String>, Refusal> {
-    if access.rule.owners.is_none() {
-        return Ok(Vec::new());
+/// The objects that a call names which passes through: in its path, its query and its body.
+#[derive(Default)]
+pub(super) struct Named {
+    ids: Vec<String>,
+    /// What is to be read yet.
+    body: Option<(Reading, Bytes)>,
+}
+
+impl Named {
+    /// None where owners are not remembered.
+    pub(super) fn by<U>(
+        access: &Access<'_>,
+        (head, address): (&Parts, &Address),
+        cargo: &Cargo<U>,
+    ) -> Result<Self, Refusal> {
+        if access.rule.owners.is_none() {
+            return Ok(Self::default());
+        }
+        let mut ids: Vec<String> =
+            address.passed.ids(access.reached).into_iter().map(str::to_owned).collect();
+        ids.extend(of_pairs(head.uri.query().unwrap_or_default().as_bytes()));
+        Ok(Self { ids, body: Reading::of(cargo, head)?.zip(cargo.body()) })
     }
-    let mut ids: Vec<String> = address.passed.ids(access.reached).into_iter().map(str::to_owned).collect();
-    ids.extend(of_pairs(head.uri.query().unwrap_or_default().as_bytes()));
-    ids.extend(of_cargo(cargo, head)?);
-    Ok(ids)
+
+    /// All of them.
+    pub(super) async fn read<P: Platform>(self, platform: &P) -> Result<Vec<String>, Refusal> {
+        let mut ids = self.ids;
+        if let Some((reading, body)) = self.body {
+            ids.extend(heavy::computed(platform, body.len(), move || reading.ids(&body)).await?);
+        }
+        Ok(ids)
+    }
 }
 
 const TOO_MANY: Refusal = Refusal::Ambiguous { problem: "it names too many objects" };
@@ -216,32 +236,50 @@ fn names_itself(bytes: &[u8]) -> bool {
     serde_json::from_slice::<serde_json::Value>(bytes).is_ok_and(|answer| answer["id"].is_string())
 }
 
-fn of_cargo<U>(cargo: &Cargo<U>, head: &Parts) -> Result<Vec<String>, Refusal> {
-    let of_json = |bytes: &[u8]| match str::from_utf8(bytes) {
-        Ok(text) => call::named_objects(text).map(|named| named.ids).ok_or(TOO_MANY),
-        Err(_) => Ok(Vec::new()),
-    };
-    match cargo {
-        Cargo::Call { call, .. } | Cargo::Named(call) => of_json(call.text().as_bytes()),
-        Cargo::Form { body, .. } => of_form(body, head),
-        Cargo::Pairs { body, .. } => Ok(of_pairs(body).collect()),
-        Cargo::Whole(body) => {
-            let kind = headers::media_type(&head.headers).unwrap_or_default();
-            if kind.contains("multipart/") {
-                of_form(body, head)
-            } else if kind.contains("form-urlencoded") {
-                Ok(of_pairs(body).collect())
-            } else {
-                of_json(body)
+/// How a body names objects.
+enum Reading {
+    Json,
+    /// In parts between this boundary.
+    Form(String),
+    Pairs,
+}
+
+impl Reading {
+    /// `None` where nothing of it is read.
+    fn of<U>(cargo: &Cargo<U>, head: &Parts) -> Result<Option<Self>, Refusal> {
+        let form = || Ok(multipart::boundary(&head.headers)?.map(|boundary| Self::Form(boundary.to_owned())));
+        match cargo {
+            Cargo::Call { .. } | Cargo::Named(_) => Ok(Some(Self::Json)),
+            Cargo::Form { .. } => form(),
+            Cargo::Pairs { .. } => Ok(Some(Self::Pairs)),
+            Cargo::Whole(_) => {
+                let kind = headers::media_type(&head.headers).unwrap_or_default();
+                if kind.contains("multipart/") {
+                    form()
+                } else if kind.contains("form-urlencoded") {
+                    Ok(Some(Self::Pairs))
+                } else {
+                    Ok(Some(Self::Json))
+                }
             }
+            // Files.
+            Cargo::Stream(..) => Ok(None),
         }
-        // Files, of which nothing is read.
-        Cargo::Stream(..) => Ok(Vec::new()),
+    }
+
+    fn ids(&self, body: &[u8]) -> Result<Vec<String>, Refusal> {
+        match self {
+            Self::Json => match str::from_utf8(body) {
+                Ok(text) => call::named_objects(text).map(|named| named.ids).ok_or(TOO_MANY),
+                Err(_) => Ok(Vec::new()),
+            },
+            Self::Form(boundary) => of_form(body, boundary),
+            Self::Pairs => Ok(of_pairs(body).collect()),
+        }
     }
 }
 
-fn of_form(body: &[u8], head: &Parts) -> Result<Vec<String>, Refusal> {
-    let Some(boundary) = multipart::boundary(&head.headers)? else { return Ok(Vec::new()) };
+fn of_form(body: &[u8], boundary: &str) -> Result<Vec<String>, Refusal> {
     let mut ids = Vec::new();
     for (name, value) in multipart::fields(body, boundary) {
         if call::is_object_field(&name) {

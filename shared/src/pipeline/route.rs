@@ -54,7 +54,8 @@ impl<P: Platform> Journey<'_, P> {
         // Of what is not understood nothing is known, and nothing is learned.
         let (mut lookup, call, estimate, on_disconnect) = match &asked.cargo {
             Cargo::Call { operation, call } => {
-                let lookup = self.lookup(asked.request(*operation, &allowed), call, resolved, &caller)?;
+                let lookup =
+                    self.lookup(asked.request(*operation, &allowed), call, resolved, &caller).await?;
                 (lookup, Some(call), call.estimate(*operation), route.on_disconnect)
             }
             Cargo::Named(_)

@@ -104,6 +104,7 @@ impl Refusal {
             Self::BuffersFull { full: Full::Process } => "The request bodies that are under way hold as much memory \
                 as they may; this one was not read to its end."
                 .into(),
+            Self::GoingAway => "This gateway is shutting down; the answer ends here. Try again.".into(),
             Self::StoreLost => {
                 "Limits cannot be checked at the moment, so nothing is let through; try again shortly.".into()
             }

@@ -342,6 +342,9 @@ impl<P: Platform> Trail<P> {
     }
 
     fn hand_over(&mut self, ending: Ending, rest: Option<Rest<P>>) {
+        // Whoever is cut off did not leave.
+        let is_cut_off = ending == Ending::ClientGone && self.platform.is_going_away();
+        let ending = if is_cut_off { Ending::GoingAway } else { ending };
         let witness = self.witness.take().filter(|_| ending == Ending::ClientGone);
         let rest = rest.or_else(|| witness.map(Rest::Flight));
         let Some((send, mut record)) = self.hand_over.take() else { return };

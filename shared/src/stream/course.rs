@@ -261,6 +261,9 @@ impl<P: Platform> Course<P> {
     /// The next step. Not to be polled again after [`Step::End`].
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
+            if self.end.is_none() && self.platform.is_going_away() {
+                self.end_with(Ending::GoingAway);
+            }
             if let Some((ending, notice)) = self.end.take() {
                 return Poll::Ready(Step::End { ending, notice });
             }
@@ -452,6 +455,7 @@ impl<P: Platform> Course<P> {
             Ending::DeadlinePassed => {
                 return self.end_with_notice(ending, &Refusal::DeadlinePassed { waited: self.waits.total });
             }
+            Ending::GoingAway => return self.end_with_notice(ending, &Refusal::GoingAway),
             Ending::Complete
             | Ending::Rejected
             | Ending::Failed
@@ -459,8 +463,7 @@ impl<P: Platform> Course<P> {
             | Ending::UpstreamError
             | Ending::MessageTooLarge
             | Ending::Idle
-            | Ending::Expired
-            | Ending::GoingAway => "it failed",
+            | Ending::Expired => "it failed",
         };
         self.end_with_notice(ending, &Refusal::UpstreamFailed { problem });
     }

@@ -49,6 +49,7 @@ struct Inside {
     /// What the process keeps by itself.
     local: RefCell<Store>,
     is_store_lost: Cell<bool>,
+    computed: Cell<usize>,
     shares: Cell<bool>,
     flights: Flights,
     usage_refusals: UsageRefusals,
@@ -92,6 +93,7 @@ impl Default for Shell {
             is_one_of_several: false,
             local: RefCell::new(Store::new(clock.now(), 0)),
             is_store_lost: Cell::new(false),
+            computed: Cell::new(0),
             shares: Cell::new(false),
             flights: Flights::default(),
             usage_refusals: UsageRefusals::default(),
@@ -129,6 +131,7 @@ impl Shell {
             is_one_of_several: true,
             local: RefCell::new(Store::new(first.clock.now(), 0)),
             is_store_lost: Cell::new(false),
+            computed: Cell::new(0),
             shares: Cell::new(kind == Kind::Process),
             flights: Flights::default(),
             usage_refusals: UsageRefusals::default(),
@@ -153,6 +156,11 @@ impl Shell {
     /// From now on the store is lost, or found again.
     pub fn lose_store(&self, is_lost: bool) {
         self.0.is_store_lost.set(is_lost);
+    }
+
+    /// How often something was computed that takes long.
+    pub fn computed(&self) -> usize {
+        self.0.computed.get()
     }
 
     /// Calls that may be shared.
@@ -263,6 +271,12 @@ impl Platform for Shell {
 
     fn sleep(&self, span: Duration) -> Sleep {
         self.0.clock.sleep(span)
+    }
+
+    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        self.0.computed.set(self.0.computed.get() + 1);
+        away().await;
+        work()
     }
 
     async fn open(&self, ask: Ask<'_>) -> Result<Opened, StoreLost> {

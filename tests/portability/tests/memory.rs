@@ -77,3 +77,36 @@ fn a_stream_is_not_read_ahead_of_its_client() {
     let (reply, _) = flood("", &Bytes::from(word.repeat(100)));
     assert!(reply.held <= 2 * 100 * word.len(), "{} bytes", reply.held);
 }
+
+/// Reading, and what it is known by in the cache and by its Idempotency-Key.
+#[test]
+fn large_bodies_alone_are_read_beside_what_is_served() {
+    let config = config(
+        r#"
+        auth = "open"
+        [upstream.a]
+        dialect = "openai"
+        base_url = "https://a.example/v1"
+        [[route]]
+        model = "*"
+        to = ["a"]
+        cache = { ttl = "1h" }
+        "#,
+    );
+    for (length, computed) in [(100, 0), (MIB, 3)] {
+        let shell = Shell::default();
+        let sample = samples::chat_with_usage();
+        shell.script(
+            "a",
+            [Answer::json(r#"{"choices":[{"message":{"content":"b"},"finish_reason":"stop"}]}"#)],
+        );
+        let body = format!(
+            r#"{{"model":"m","temperature":0,"messages":[{{"role":"user","content":"{}"}}]}}"#,
+            "a".repeat(length)
+        );
+        let mut request = post(shell.clock(), sample.path, body);
+        request.headers_mut().insert("idempotency-key", http::HeaderValue::from_static("k"));
+        let reply = exchange(&shell, &config, request);
+        assert_eq!((reply.status, shell.computed()), (200, computed), "{length} bytes");
+    }
+}

@@ -29,6 +29,7 @@ pub(super) fn server(raw: &raw::Server, auth: Auth, report: &mut Report<'_>) -> 
         positive(time, Duration::from_secs(default), &path.key(key), report)
     };
     let header_timeout = time("header_timeout", raw.header_timeout, 10);
+    let keep_alive = time("keep_alive", raw.keep_alive, 75);
     let body_timeout = time("body_timeout", raw.body_timeout, 30);
     let grace = raw.grace.map_or(Duration::from_secs(30), |time| time.0);
     let mut number = |key: &str, number: Option<u64>, default: u32, range: Range| {
@@ -76,6 +77,7 @@ pub(super) fn server(raw: &raw::Server, auth: Auth, report: &mut Report<'_>) -> 
         max_depth,
         max_n,
         header_timeout,
+        keep_alive,
         body_timeout,
         grace,
         workers,

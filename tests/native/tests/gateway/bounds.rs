@@ -4,9 +4,12 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures_util::future::Either;
 use http::Request;
 use serde_json::json;
-use weir_native_tests::{Answer, Gateway, Raw, SIMULATED, chat_body, status, streamed, whole};
+use weir_native_tests::{
+    Answer, Gateway, Launch, Raw, SIMULATED, chat_body, chat_request, status, streamed, whole,
+};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -142,4 +145,29 @@ async fn a_body_that_makes_no_sense_is_refused_with_what_is_wrong() {
         assert_eq!(gateway.get("/health").await.status, 200, "after {name}");
     }
     assert!(gateway.records().is_empty(), "none was admitted");
+}
+
+/// Its thread is the only one, and would be at it for as long as the body takes.
+#[tokio::test]
+async fn a_large_body_is_read_beside_what_is_served() {
+    let document = format!("server = {{ workers = 1 }}\n{SIMULATED}");
+    // Longer than anything here takes.
+    let launch = Launch::of(document).env("FAILPOINTS", "compute=sleep(5000)");
+    let gateway = launch.start().await;
+    let mut body = chat_body("sim");
+    body["messages"][0]["content"] = "a".repeat(2 << 20).into();
+    let large = gateway.send(chat_request(&body));
+    let small = async {
+        gateway.until_metrics("the large call", |metrics| metrics.sum("weir_in_flight", &[]) > 0.5).await;
+        gateway.chat("sim").await.status
+    };
+    let (large, small) = (std::pin::pin!(large), std::pin::pin!(small));
+    let first = match futures_util::future::select(large, small).await {
+        Either::Left(_) => "the large one",
+        Either::Right((status, large)) => {
+            assert_eq!((status, large.await.status), (200, 200));
+            "the small one"
+        }
+    };
+    assert_eq!(first, "the small one");
 }

@@ -45,10 +45,31 @@ async fn one_address_has_so_many_connections_and_each_that_goes_makes_room() {
     .await;
 }
 
-/// As one of HTTP/1.1 does whose next head is late.
+/// Balancers keep theirs for a minute and more, and lose what they send on one that is closed in that moment.
+#[tokio::test]
+async fn a_connection_is_kept_between_two_requests_for_longer_than_a_head_may_take() {
+    let server = "server = { header_timeout = \"200ms\", keep_alive = \"2s\" }";
+    let gateway = Gateway::start(format!("{server}\n{SIMULATED}")).await;
+    let mut raw = Raw::connect(gateway.address).await;
+    raw.send("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    raw.read_until("\"}").await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    raw.send("GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    raw.read_until("404 Not Found").await;
+    // A head that has begun has its own time again.
+    raw.send("GET /hea").await;
+    let began = std::time::Instant::now();
+    within(PATIENCE, "the end of the connection", raw.to_end()).await;
+    assert!(began.elapsed() < Duration::from_millis(1900), "as if it were idle");
+    let mut raw = Raw::connect(gateway.address).await;
+    raw.send("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    within(PATIENCE, "the end of one that is idle", raw.to_end()).await;
+}
+
+/// As one of HTTP/1.1 is closed that does nothing.
 #[tokio::test]
 async fn a_connection_of_http_2_that_does_nothing_is_told_to_go() {
-    let gateway = Gateway::start(format!("server = {{ header_timeout = \"400ms\" }}\n{SIMULATED}")).await;
+    let gateway = Gateway::start(format!("server = {{ keep_alive = \"400ms\" }}\n{SIMULATED}")).await;
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
     stream.write_all(&frame(4, 0, 0, &[])).await.unwrap();

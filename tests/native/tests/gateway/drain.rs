@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use weir_native_tests::wait::{holds, until};
-use weir_native_tests::{Act, Flow, Gateway, Launch, SIMULATED, Signal, Upstream, reply};
+use weir_native_tests::{
+    Act, Flow, Gateway, Launch, SIMULATED, Signal, Upstream, chat_body, chat_request, reply,
+};
 
 const SOON: Duration = Duration::from_secs(8);
 
@@ -73,8 +76,48 @@ async fn the_grace_bounds_the_wait_and_what_it_cuts_off_is_settled() {
     assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(5), "{took:?}");
     assert_eq!(status.code(), Some(0));
     let rest = flow.events().await;
-    assert!(!rest.iter().any(|event| event == "[DONE]"), "{rest:?}");
-    assert_eq!(gateway.records().len(), 1, "{}", gateway.program.stderr.text());
+    assert!(rest.last().unwrap().contains("shutting_down"), "{rest:?}");
+    let records = gateway.records();
+    assert_eq!(records.len(), 1, "{}", gateway.program.stderr.text());
+    assert_eq!(records[0]["ending"], "going_away");
+}
+
+/// In each dialect, over each protocol, before the answer and in it.
+#[tokio::test]
+async fn whoever_is_cut_off_is_told_so() {
+    let mut gateway = Gateway::start(format!("{SIMULATED}\n[server]\ngrace = \"1s\"\n")).await;
+    let mut chat = chat_body("sim-stall-2-pace-0ms");
+    let whole = chat_request(&chat_body("sim-latency-30s"));
+    chat["stream"] = true.into();
+    let mut over_http2 = chat_request(&chat);
+    *over_http2.version_mut() = http::Version::HTTP_2;
+    let responses = json!({"model": "sim-stall-2-pace-0ms", "input": "hi", "stream": true});
+    let mut responses = chat_request(&responses);
+    *responses.uri_mut() = http::Uri::from_static("/v1/responses");
+    let mut flows = [gateway.flow(over_http2).await, gateway.flow(responses).await];
+    for flow in &mut flows {
+        assert!(flow.event().await.is_some());
+    }
+    let whole = async {
+        let answer = gateway.send(whole).await;
+        (answer.status, answer.json()["error"]["code"].clone())
+    };
+    let told = async {
+        gateway.until_metrics("all three", |metrics| metrics.sum("weir_in_flight", &[]) > 2.5).await;
+        gateway.signal(Signal::Terminate);
+        let mut told = Vec::new();
+        for flow in &mut flows {
+            told.push(flow.events().await.pop().unwrap());
+        }
+        told
+    };
+    let (whole, told) = futures_util::future::join(whole, told).await;
+    assert_eq!(whole, (503, "shutting_down".into()));
+    assert!(told.iter().all(|event| event.contains("shutting_down")), "{told:?}");
+    assert_eq!(gateway.end(SOON).await.code(), Some(0));
+    let records = gateway.records();
+    assert_eq!(records.len(), 3);
+    assert!(records.iter().all(|record| record["ending"] == "going_away"), "{records:?}");
 }
 
 #[tokio::test]

@@ -84,6 +84,28 @@ async fn a_document_behind_a_link_takes_effect_when_its_target_changes() {
     until_reloads(&gateway, "taken", 1.0).await;
 }
 
+/// The folder is a link, and the link is swapped: nothing happens in either folder.
+#[tokio::test]
+async fn a_document_in_a_folder_behind_a_link_takes_effect_when_the_link_is_swapped() {
+    let parent = tempfile::tempdir().unwrap();
+    for name in ["old", "new"] {
+        fs::create_dir(parent.path().join(name)).unwrap();
+        fs::write(parent.path().join(name).join("weir.toml"), document(name)).unwrap();
+    }
+    let link = |name: &str| {
+        symlink(name, parent.path().join("next")).unwrap();
+        fs::rename(parent.path().join("next"), parent.path().join("current")).unwrap();
+    };
+    link("old");
+    let gateway = Launch::at(parent.path().join("current/weir.toml")).start().await;
+    until_served(&gateway, "old").await;
+    link("new");
+    until_served(&gateway, "new").await;
+    link("old");
+    gateway.signal(Signal::Hangup);
+    until_served(&gateway, "old").await;
+}
+
 /// A credential in a file of its own: the signal is heeded at once.
 #[tokio::test]
 async fn a_hangup_reads_the_credentials_again() {

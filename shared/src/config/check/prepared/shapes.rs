@@ -26,7 +26,7 @@ packed!(struct UpstreamDraft {
     terminator, proxy, forward_headers, return_headers, tenant,
 } if |upstream| !matches!(upstream.dialect, Dialect::Simulated));
 packed!(struct Server {
-    max_body, max_buffered, min_upload_rate, max_depth, max_n, header_timeout, body_timeout, grace, workers, trusted_proxies, max_connections,
+    max_body, max_buffered, min_upload_rate, max_depth, max_n, header_timeout, keep_alive, body_timeout, grace, workers, trusted_proxies, max_connections,
     max_connections_per_address, concurrency, idempotency, max_event, cors, websocket,
 });
 packed!(struct WebSocket { total, idle });
