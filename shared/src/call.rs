@@ -2,6 +2,7 @@
 
 mod fold;
 mod given;
+mod length;
 mod nested;
 mod objects;
 
@@ -12,10 +13,10 @@ use bytes::Bytes;
 use self::fold::Reading;
 pub use self::given::Given;
 use self::given::Said;
+use self::length::Length;
 pub(crate) use self::nested::{models as nested_models, models_of_part};
 pub(crate) use self::objects::{NamedObjects, is_object_field, made_by_stream, made_objects, named_objects};
 use crate::cache::Form;
-use crate::defaults;
 use crate::endpoint::Operation;
 use crate::json::{self, Fields, Value};
 use crate::refusal::Refusal;
@@ -100,8 +101,9 @@ impl Call {
         let text = utf8(&body)?;
         let fields = object(text, bounds)?;
         check_required(operation, &fields)?;
-        check_count(&fields, "n", bounds.max_n)?;
+        let length = Length::of(operation, &fields, bounds)?;
         let mut call = Self::from_fields(&fields, deployment, Reading::Call)?;
+        (call.max_output, call.choices) = (length.most, length.choices);
         if call.model.is_empty() {
             match operation {
                 // A stored prompt or an earlier response may name it.
@@ -159,8 +161,8 @@ impl Call {
             prompt_bytes,
             temperature: temperature(fields),
             depends: depends(fields),
-            max_output: max_output(fields),
-            choices: number(fields, "n").unwrap_or(1),
+            max_output: None,
+            choices: 1,
             said: given::said(fields),
             given: Vec::new(),
         })
@@ -237,11 +239,12 @@ impl Call {
         // All of the body: what is not read here may be a prompt to whoever reads it.
         let prompt = Tokens::estimate(self.body.len());
         let plus = |output| Tokens(prompt.0.saturating_add(output));
-        let output = self.max_output.map(|output| output.saturating_mul(self.choices));
+        let of_all = |output: u64| output.saturating_mul(self.choices);
+        let output = self.max_output.map(of_all);
         match (operation, output) {
             (Operation::Embeddings, _) => Estimate { least: prompt, wanted: prompt },
             (_, Some(output)) => Estimate { least: plus(output), wanted: plus(output) },
-            (_, None) => Estimate { least: prompt, wanted: plus(UNBOUNDED_OUTPUT) },
+            (_, None) => Estimate { least: prompt, wanted: plus(of_all(UNBOUNDED_OUTPUT)) },
         }
     }
 
@@ -354,11 +357,6 @@ fn depends(fields: &Fields<'_>) -> Depends {
     let says = |key: &str| fields.find(key).is_some_and(|value| !matches!(value.text(), "null" | "false"));
     let is_stateful = ["previous_response_id", "conversation", "background"].into_iter().any(says);
     if is_stateful { Depends::OnOtherCalls } else { Depends::OnItself }
-}
-
-/// A bound that cannot be read is the upstream's to refuse.
-fn max_output(fields: &Fields<'_>) -> Option<u64> {
-    defaults::LONGEST.into_iter().find_map(|name| number(fields, name))
 }
 
 fn number(fields: &Fields<'_>, key: &str) -> Option<u64> {
