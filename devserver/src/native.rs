@@ -316,6 +316,10 @@ impl Platform for Native {
         }
     }
 
+    fn why_store_is_lost(&self) -> Option<String> {
+        self.shared.as_ref()?.why_lost()
+    }
+
     async fn counted(&self) -> Result<Exposition, StoreLost> {
         let cached = self.process.store().cached();
         Ok(self.process.metrics.counted(&self.process.books, cached, &self.process.limiters.snapshot()))

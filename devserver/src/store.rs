@@ -4,6 +4,8 @@
 //! asked twice: a command whose reply did not come may have been done.
 
 mod asked;
+mod dial;
+mod exchange;
 mod fault;
 mod lasting;
 mod link;
@@ -20,6 +22,7 @@ use weir::platform::{Ask, Closing, Finding, Lease, Opened, Overheard, Ownership,
 use weir::redis::{Clock, Codec, Command, Moment};
 
 use self::asked::Asked;
+use self::dial::Dialler;
 use self::lasting::{Lasting, Work};
 use self::link::{Link, Reply};
 use crate::metrics::Metrics;
@@ -45,7 +48,8 @@ impl Shared {
         cache: Arc<AtomicU64>,
     ) -> Self {
         let codec = Codec::new(&place.namespace, Clock::Server);
-        let link = Link::new(place, tls, codec.probe_key(), metrics.clone());
+        let patience = place.timeout;
+        let link = Link::new(Dialler { place, tls, codec: codec.clone() }, patience, metrics.clone());
         Self { codec, link, metrics, cache }
     }
 
@@ -53,6 +57,11 @@ impl Shared {
     /// can.
     pub(crate) async fn connect(&self) {
         self.link.keep().await;
+    }
+
+    /// Why there is no connection; `None` where there is one.
+    pub(crate) fn why_lost(&self) -> Option<String> {
+        self.link.why()
     }
 
     /// `now` gives the time of each call: spans in the reply count from when it came. A call is asked for to its end,

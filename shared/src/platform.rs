@@ -122,6 +122,11 @@ pub trait Platform: Clone + Unpin + 'static {
     /// The breakers of these names, those with an override, and of the others those that are not closed.
     async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost>;
 
+    /// Why the store is lost, in words that quote nothing. `None` where it is not, or nobody knows.
+    fn why_store_is_lost(&self) -> Option<String> {
+        None
+    }
+
     /// What has been counted, and what the process measures of itself. Breakers are not in it.
     async fn counted(&self) -> Result<Exposition, StoreLost> {
         Ok(Exposition::default())

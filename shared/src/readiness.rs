@@ -23,6 +23,8 @@ struct Readiness<'a> {
     status: &'static str,
     /// Lost, each limit does what its `on_store_loss` says; calls are still taken.
     store: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why_store_is_lost: Option<String>,
     upstreams: BTreeMap<&'a str, State<'a>>,
 }
 
@@ -102,7 +104,10 @@ pub(crate) async fn detailed<P: Platform>(platform: &P, config: &Config) -> (Sta
     let breakers: Vec<String> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
     let listing = reading::breakers(platform, config).await;
     let opened = platform.open_locally(Ask { standings: &ids, breakers: &breakers, ..Ask::default() });
-    let store = if listing.is_ok() { "ok" } else { "lost" };
+    let (store, why_store_is_lost) = match listing {
+        Ok(_) => ("ok", None),
+        Err(StoreLost) => ("lost", platform.why_store_is_lost()),
+    };
     let listed = listing.map(|listing| listing.entries);
     let now = platform.now();
     let mut upstreams = BTreeMap::new();
@@ -136,7 +141,8 @@ pub(crate) async fn detailed<P: Platform>(platform: &P, config: &Config) -> (Sta
         upstreams.insert(name, state);
     }
     let (code, status) = status(config);
-    let body = serde_json::to_vec(&Readiness { status, store, upstreams }).unwrap_or_default();
+    let body =
+        serde_json::to_vec(&Readiness { status, store, why_store_is_lost, upstreams }).unwrap_or_default();
     (code, body.into())
 }
 

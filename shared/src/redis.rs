@@ -15,6 +15,7 @@
 //! - Values name their key, and a reply names its command: what does not match is not believed.
 
 mod breakers;
+mod cause;
 mod close;
 mod counters;
 mod entry;
@@ -27,13 +28,16 @@ mod reply;
 mod script;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod words;
 
+pub use self::cause::Cause;
 use self::counters::Present;
 use self::keys::{Key, Keys};
 use self::packed::{Packed, Word};
 use self::reply::Reader;
 pub use self::script::Script;
+pub use self::trial::{Forbidden, acl};
 pub use self::words::Words;
 use crate::cache::Entry;
 use crate::config;

@@ -17,6 +17,8 @@ pub(super) enum Fault {
     Garbled,
     /// Redis would not: it is read-only, full, loading, or a key holds what it should not.
     Refused,
+    /// Redis does not let this user do what is needed.
+    Forbidden,
     /// A value was not what its key says, and was taken for missing.
     Value,
 }
@@ -29,6 +31,7 @@ impl Fault {
             Self::Connection => "connection",
             Self::Garbled => "garbled",
             Self::Refused => "refused",
+            Self::Forbidden => "forbidden",
             Self::Value => "value",
         }
     }

@@ -5,44 +5,38 @@
 //! read from it again. While there is none, requests do not wait for one.
 
 use std::fmt;
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError};
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsConnector;
-use weir::config::{self, Transport};
+use weir::metrics::Family;
 use weir::platform::StoreLost;
-use weir::redis::{Command, Garbled, Told, Value};
+use weir::redis::{Cause, Command, Garbled, Told, Value};
 
+use super::dial::{Dialler, Driver, Unreachable};
+use super::exchange::{cause, exchange, is_of_one_key, is_reply, words};
 use super::fault::Fault;
 use crate::metrics::Metrics;
 
 /// Between two attempts to connect: doubles from the first to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// To be connected and let in; a reply has a bound of its own.
-const DIAL: Duration = Duration::from_secs(2);
-
 /// A clone is the same connection.
 #[derive(Clone)]
 pub(super) struct Link(Arc<Inner>);
 
 struct Inner {
-    place: config::Redis,
-    tls: Arc<ClientConfig>,
-    /// What may be written to find out whether anything may.
-    probe: String,
+    dialler: Dialler,
+    /// How long a reply is waited for.
+    patience: Duration,
     metrics: Metrics,
     line: Mutex<Option<Line>>,
     lost: Notify,
+    /// Why there is no line. It shows no address and no password.
+    why: Mutex<Option<String>>,
 }
 
 /// A connection that works, as far as is known.
@@ -59,37 +53,16 @@ pub(super) struct Reply {
     line: Line,
 }
 
-/// Why there is no line. It shows no address and no password.
-#[derive(Debug)]
-enum Unreachable {
-    Connect(io::Error),
-    Redis(RedisError),
-    NoHost,
-    Timeout,
-}
-
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").finish_non_exhaustive()
     }
 }
 
-impl fmt::Display for Unreachable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connect(error) => write!(f, "no connection: {error}"),
-            // The detail of an error may quote what was sent.
-            Self::Redis(error) => write!(f, "refused: {}", error.code().unwrap_or("no RESP")),
-            Self::NoHost => f.write_str("no host that a certificate could be for"),
-            Self::Timeout => f.write_str("no reply in time"),
-        }
-    }
-}
-
 impl Link {
-    pub(super) fn new(place: config::Redis, tls: Arc<ClientConfig>, probe: String, metrics: Metrics) -> Self {
-        let (line, lost) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Inner { place, tls, probe, metrics, line, lost }))
+    pub(super) fn new(dialler: Dialler, patience: Duration, metrics: Metrics) -> Self {
+        let (line, lost, why) = (Mutex::default(), Notify::new(), Mutex::default());
+        Self(Arc::new(Inner { dialler, patience, metrics, line, lost, why }))
     }
 
     /// Connects, and connects again for as long as this runtime runs.
@@ -100,17 +73,21 @@ impl Link {
         }
         let link = self.clone();
         tokio::spawn(async move {
-            let mut is_up = first.is_ok();
+            let mut told = first.err();
             loop {
-                if is_up {
+                if told.is_none() {
                     link.0.lost.notified().await;
-                    tracing::warn!("the store is lost");
+                    tracing::warn!("the store is lost: {}", link.why().unwrap_or_default());
                 }
-                link.reconnect().await;
+                link.reconnect(told.take()).await;
                 tracing::info!("the store is there again");
-                is_up = true;
             }
         });
+    }
+
+    /// Why there is no connection; `None` where there is one.
+    pub(super) fn why(&self) -> Option<String> {
+        lock(&self.0.why).clone()
     }
 
     /// Sends a command and reads its reply.
@@ -126,23 +103,24 @@ impl Link {
     /// Sends a command and waits for its reply, which is to be read.
     pub(super) async fn send(&self, command: &Command) -> Result<Reply, StoreLost> {
         let metrics = &self.0.metrics;
-        let line = self.0.line.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let line = lock(&self.0.line).clone();
         let Some(mut line) = line else {
             metrics.store_faults(Fault::Unconnected, 1);
             return Err(StoreLost);
         };
-        let fault = match timeout(self.0.place.timeout, exchange(&mut line.connection, command)).await {
+        let (fault, why) = match timeout(self.0.patience, exchange(&mut line.connection, command)).await {
             Ok(Ok(value)) => return Ok(Reply { value, line }),
             Ok(Err(error)) if is_of_one_key(&error) => {
                 metrics.store_faults(Fault::Refused, 1);
                 return Err(StoreLost);
             }
-            Ok(Err(error)) if is_reply(&error) => Fault::Refused,
-            Ok(Err(_)) => Fault::Connection,
-            Err(_) => Fault::Timeout,
+            Ok(Err(error)) if cause(&error) == Some(Cause::Forbidden) => (Fault::Forbidden, words(&error)),
+            Ok(Err(error)) if is_reply(&error) => (Fault::Refused, words(&error)),
+            Ok(Err(_)) => (Fault::Connection, "the connection broke".to_owned()),
+            Err(_) => (Fault::Timeout, "no reply in time".to_owned()),
         };
         metrics.store_faults(fault, 1);
-        self.drop_line(&line);
+        self.drop_line(&line, why);
         Err(StoreLost)
     }
 
@@ -154,91 +132,71 @@ impl Link {
         let metrics = &self.0.metrics;
         let Ok(Told { answer, faults }) = read(value) else {
             metrics.store_faults(Fault::Garbled, 1);
-            self.drop_line(&line);
+            self.drop_line(&line, "a reply was not one to its command".to_owned());
             return Err(StoreLost);
         };
         metrics.store_faults(Fault::Value, faults);
         Ok(answer)
     }
 
-    async fn reconnect(&self) {
+    /// Tells why it cannot, once for each reason.
+    async fn reconnect(&self, told: Option<String>) {
         let (mut pause, longest) = PAUSE;
+        let mut told = told;
         while let Err(why) = self.connect().await {
-            tracing::debug!("the store cannot be reached: {why}");
+            if told.as_ref() != Some(&why) {
+                tracing::warn!("the store cannot be reached: {why}");
+                told = Some(why);
+            }
             sleep(pause).await;
             pause = (pause * 2).min(longest);
         }
     }
 
-    /// Connects and writes: a store that may only be read counts nothing.
-    async fn connect(&self) -> Result<(), Unreachable> {
-        let patience = self.0.place.timeout;
-        let mut line = timeout(DIAL.max(patience), self.dial()).await.map_err(|_| Unreachable::Timeout)??;
-        let mut probe = redis::cmd("SET");
-        probe.arg(&self.0.probe).arg("").arg("PX").arg(1000);
-        let probed = timeout(patience, line.connection.send_packed_command(&probe)).await;
-        let probed = match probed {
-            Ok(reply) => reply.and_then(redis::Value::extract_error).map(drop).map_err(Unreachable::Redis),
-            Err(_) => Err(Unreachable::Timeout),
-        };
-        if let Err(why) = probed {
-            line.driver.abort();
-            return Err(why);
+    async fn connect(&self) -> Result<(), String> {
+        let connected = self.try_to_connect().await;
+        if let Err(why) = &connected {
+            *lock(&self.0.why) = Some(why.clone());
         }
-        let mut current = self.0.line.lock().unwrap_or_else(PoisonError::into_inner);
+        connected
+    }
+
+    /// Connects and tries all that will be asked: a store that may only be read counts nothing.
+    async fn try_to_connect(&self) -> Result<(), String> {
+        let metrics = &self.0.metrics;
+        let dialled = self.0.dialler.dial(true).await.map_err(|unreachable| {
+            if let Unreachable::Forbidden(forbidden) = &unreachable {
+                metrics.store_faults(Fault::Forbidden, 1);
+                forbidden.names().for_each(|name| metrics.count(Family::StoreForbidden, &[name], 1));
+            }
+            unreachable.to_string()
+        })?;
+        for name in dialled.missed.names() {
+            metrics.count(Family::StoreForbidden, &[name], 1);
+            tracing::warn!(
+                "Redis does not let this user run {name}: kept answers are bounded by `cache` alone"
+            );
+        }
+        let line = self.line(dialled.connection, dialled.driver);
+        let mut current = lock(&self.0.line);
         // It may have ended since.
         if line.driver.is_finished() {
-            return Err(Unreachable::Timeout);
+            return Err("the connection broke".to_owned());
         }
         *current = Some(line);
-        self.0.metrics.store_connected();
+        *lock(&self.0.why) = None;
+        metrics.store_connected();
         Ok(())
     }
 
-    async fn dial(&self) -> Result<Line, Unreachable> {
-        let place = &self.0.place;
-        let stream = TcpStream::connect((place.host.as_str(), place.port)).await;
-        let stream = stream.map_err(Unreachable::Connect)?;
-        // A socket that cannot have Nagle's algorithm off is dead, and the first read says so.
-        let _ = stream.set_nodelay(true);
-        let mut account =
-            RedisConnectionInfo::default().set_db(place.database.into()).set_skip_set_lib_name();
-        if let Some(user) = &place.user {
-            account = account.set_username(user);
-        }
-        if let Some(password) = &place.password {
-            account = account.set_password(password.expose());
-        }
-        let config = AsyncConnectionConfig::new().set_response_timeout(None);
-        match place.transport {
-            Transport::Plain => {
-                let made = MultiplexedConnection::new_with_config(&account, stream, config).await;
-                let (connection, driver) = made.map_err(Unreachable::Redis)?;
-                Ok(self.line(connection, driver))
-            }
-            Transport::Tls => {
-                let name = ServerName::try_from(place.host.clone()).map_err(|_| Unreachable::NoHost)?;
-                let connector = TlsConnector::from(Arc::clone(&self.0.tls));
-                let stream = connector.connect(name, stream).await.map_err(Unreachable::Connect)?;
-                let made = MultiplexedConnection::new_with_config(&account, stream, config).await;
-                let (connection, driver) = made.map_err(Unreachable::Redis)?;
-                Ok(self.line(connection, driver))
-            }
-        }
-    }
-
     /// A line whose end is noticed when it comes, not when it is next used.
-    fn line(
-        &self,
-        connection: MultiplexedConnection,
-        driver: impl Future<Output = ()> + Send + 'static,
-    ) -> Line {
+    fn line(&self, connection: MultiplexedConnection, driver: Driver) -> Line {
         let link = self.clone();
         let (ready, started) = tokio::sync::oneshot::channel::<Line>();
         let task = tokio::spawn(async move {
             let Ok(line) = started.await else { return };
             driver.await;
-            link.drop_line(&line);
+            link.drop_line(&line, "the connection broke".to_owned());
         });
         let line = Line { connection, driver: task.abort_handle() };
         // It waits for it.
@@ -247,64 +205,18 @@ impl Link {
     }
 
     /// Ends a connection and whatever is under way on it, unless that has been done.
-    fn drop_line(&self, line: &Line) {
+    fn drop_line(&self, line: &Line, why: String) {
         line.driver.abort();
-        let mut current = self.0.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = lock(&self.0.line);
         if current.as_ref().is_some_and(|current| current.driver.id() == line.driver.id()) {
             *current = None;
+            *lock(&self.0.why) = Some(why);
             self.0.metrics.store_disconnected();
             self.0.lost.notify_one();
         }
     }
 }
 
-/// By the script's name; whole where Redis does not know it.
-async fn exchange(connection: &mut MultiplexedConnection, command: &Command) -> Result<Value, RedisError> {
-    let known = send(connection, "EVALSHA", command.script.sha1, command).await;
-    match known {
-        Err(error) if error.code() == Some("NOSCRIPT") => {
-            send(connection, "EVAL", command.script.source, command).await
-        }
-        known => known,
-    }
-}
-
-async fn send(
-    connection: &mut MultiplexedConnection,
-    verb: &str,
-    script: &str,
-    command: &Command,
-) -> Result<Value, RedisError> {
-    let words = || command.keys.iter().chain(command.arguments());
-    // With the number of keys.
-    let length = verb.len() + script.len() + 4 + words().map(<[u8]>::len).sum::<usize>();
-    let mut packed = Cmd::with_capacity(words().count() + 3, length);
-    packed.arg(verb).arg(script).arg(command.keys.len());
-    for word in words() {
-        packed.arg(word);
-    }
-    connection.send_packed_command(&packed).await.and_then(neutral)
-}
-
-/// What scripts do not reply is nothing, which no reader takes for an answer.
-fn neutral(value: redis::Value) -> Result<Value, RedisError> {
-    Ok(match value {
-        redis::Value::Int(int) => Value::Int(int),
-        redis::Value::BulkString(bytes) => Value::Bytes(bytes.into()),
-        redis::Value::Array(values) => {
-            Value::Array(values.into_iter().map(neutral).collect::<Result<_, _>>()?)
-        }
-        redis::Value::ServerError(error) => return Err(error.into()),
-        _ => Value::Nil,
-    })
-}
-
-/// Redis has answered, and the answer is an error: the connection is in step.
-fn is_reply(error: &RedisError) -> bool {
-    matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
-}
-
-/// One value is not what it should be; the store is as good as before.
-fn is_of_one_key(error: &RedisError) -> bool {
-    is_reply(error) && matches!(error.code(), Some("WRONGTYPE" | "ERR"))
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

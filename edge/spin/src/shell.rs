@@ -143,6 +143,10 @@ impl Platform for Shell {
         self.0.store.breakers(names, || self.moment())
     }
 
+    fn why_store_is_lost(&self) -> Option<String> {
+        self.0.store.why_lost()
+    }
+
     /// By all instances.
     async fn counted(&self) -> Result<Exposition, StoreLost> {
         self.0.store.sums(self.moment())

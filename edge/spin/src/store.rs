@@ -10,7 +10,7 @@ use weir::config;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::metrics::{Exposition, Tally};
 use weir::platform::{Ask, Closing, Finding, Lease, Opened, Overheard, Ownership, Piece, Renewed, StoreLost};
-use weir::redis::{Clock, Codec, Command, Garbled, Moment, NotKept, Told, Value};
+use weir::redis::{Cause, Clock, Codec, Command, Garbled, Moment, NotKept, Told, Value};
 
 use crate::address::address;
 use crate::log;
@@ -20,6 +20,8 @@ pub(crate) struct Store {
     codec: Codec,
     address: String,
     line: RefCell<Line>,
+    /// Why the last question has failed.
+    why: RefCell<Option<String>>,
 }
 
 enum Line {
@@ -34,7 +36,8 @@ impl Store {
     /// Keeps at most `cache` bytes of cached answers.
     pub(crate) fn new(place: &config::Redis, cache: u64) -> Self {
         let codec = Codec::new(&place.namespace, Clock::Server).counting().bounded(cache);
-        Self { codec, address: address(place), line: RefCell::new(Line::Closed) }
+        let (line, why) = (RefCell::new(Line::Closed), RefCell::default());
+        Self { codec, address: address(place), line, why }
     }
 
     pub(crate) fn open(&self, ask: Ask<'_>, now: impl Fn() -> Moment) -> Result<Opened, StoreLost> {
@@ -124,10 +127,33 @@ impl Store {
     }
 
     pub(crate) fn breakers(&self, asked: &[String], now: impl Fn() -> Moment) -> Result<Listing, StoreLost> {
+        self.try_all(now())?;
         let command = self.codec.names(now());
         let names = self.run(&command, |value| self.codec.named(asked, &command, value))?;
         let command = self.codec.listing(&names, now());
         self.run(&command, |value| self.codec.listed(asked, &names, &command, now(), value))
+    }
+
+    /// Why the store is lost, as far as this request has found out.
+    pub(crate) fn why_lost(&self) -> Option<String> {
+        self.why.borrow().clone()
+    }
+
+    /// Whoever reads how the store stands learns whether the user may do all that is needed.
+    fn try_all(&self, moment: Moment) -> Result<(), StoreLost> {
+        let command = self.codec.trial(moment);
+        let forbidden = self.run(&command, |value| self.codec.tried(&command, value))?;
+        if forbidden.is_bearable() {
+            return Ok(());
+        }
+        let names = forbidden.names().collect::<Vec<_>>().join(" ");
+        self.lose(&format!("{}: {names}", Cause::Forbidden.why()));
+        Err(StoreLost)
+    }
+
+    fn lose(&self, why: &str) {
+        log::store_lost(why);
+        self.why.replace(Some(why.to_owned()));
     }
 
     /// Sends a command and reads its reply. After a fault the connection is used no more.
@@ -141,7 +167,7 @@ impl Store {
             *line = match Connection::open(&self.address) {
                 Ok(connection) => Line::Open(connection),
                 Err(error) => {
-                    log::store_lost(why(&error));
+                    self.lose(why(&error));
                     Line::Lost
                 }
             };
@@ -154,7 +180,7 @@ impl Store {
             },
             Err(error) => why(&error),
         };
-        log::store_lost(why);
+        self.lose(why);
         *line = Line::Closed;
         Err(StoreLost)
     }
@@ -205,6 +231,9 @@ fn why(error: &Error) -> &'static str {
         }
         Error::TooManyConnections => "too many connections",
         Error::TypeError => "a value has another type than it should",
-        Error::Other(_) => "no connection, or it broke, or Redis refused the command",
+        Error::Other(text) => match Cause::of(text) {
+            Some(cause) => cause.why(),
+            None => "no connection, or it broke, or Redis refused the command",
+        },
     }
 }

@@ -29,6 +29,7 @@ pub enum Family {
     StoreConnections,
     StoreUnsettled,
     AnswersNotKept,
+    StoreForbidden,
     LogLinesDropped,
     OperationDuration,
     TokenUsage,
@@ -124,7 +125,7 @@ const SECONDS: Kind = Kind::Histogram(Grain::Micros);
 type Row = (&'static str, &'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::InFlight,
         Self::ConnectionsRefused,
         Self::Requests,
@@ -151,6 +152,7 @@ impl Family {
         Self::StoreConnections,
         Self::StoreUnsettled,
         Self::AnswersNotKept,
+        Self::StoreForbidden,
         Self::LogLinesDropped,
         Self::OperationDuration,
         Self::TokenUsage,
@@ -326,6 +328,13 @@ impl Family {
                 Counter,
                 &["reason"],
                 "nk",
+            ),
+            Self::StoreForbidden => (
+                "weir_store_forbidden",
+                "Attempts to connect to a shared store that forbids a command, or its keys",
+                Counter,
+                &["command"],
+                "fo",
             ),
             Self::LogLinesDropped => {
                 ("weir_log_lines_dropped", "Log lines that nobody read in time", Counter, &[], "ll")

@@ -145,6 +145,7 @@ fn whatever_happens_is_told_as_the_table_has_it() {
         Family::StoreConnections,
         Family::StoreUnsettled,
         Family::AnswersNotKept,
+        Family::StoreForbidden,
         Family::LogLinesDropped,
         Family::ServerDuration,
         Family::LedgerRecent,

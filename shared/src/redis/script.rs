@@ -133,8 +133,9 @@ script!(
 );
 script!(OWN, "own", ["base.lua", "own.lua"], "769240bb3b061fff583d34366f369d5991d581d4");
 script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "93e95cb0616ea473b9dd1e9c45548bb5050ed735");
+script!(TRIAL, "trial", ["base.lua", "trial.lua"], "b4abe0303b66510ceb1e85a34f8217a0c73abe60");
 script!(SUMS, "sums", ["base.lua", "sums.lua"], "5dd20f9b5da0815b0098a544fc796541cd1a75d1");
 
 #[cfg(test)]
-pub(super) const ALL: [&Script; 12] =
-    [OPEN, CLOSE, WITHDRAW, PROBE, RENEW, OVERHEAR, OWN, CONTROL, NAMES, LISTING, TELL, SUMS];
+pub(super) const ALL: [&Script; 13] =
+    [OPEN, CLOSE, WITHDRAW, PROBE, RENEW, OVERHEAR, OWN, CONTROL, NAMES, LISTING, TELL, TRIAL, SUMS];

@@ -14,12 +14,13 @@ const KUBE_STATE: [&str; 3] = [
 /// What a component never writes: an instance lives for one request, in which it waits for no turn and reads its
 /// configuration once, and when it has lost Redis there is nobody that it could tell. Its log lines are the host's
 /// affair.
-const NOT_ON_SPIN: [Family; 6] = [
+const NOT_ON_SPIN: [Family; 7] = [
     Family::Reloads,
     Family::Shed,
     Family::QueueWait,
     Family::StoreFaults,
     Family::StoreUnsettled,
+    Family::StoreForbidden,
     Family::LogLinesDropped,
 ];
 

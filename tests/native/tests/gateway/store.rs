@@ -11,7 +11,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use weir::redis::Value;
+use weir::redis::{Value, acl};
 use weir_native_tests::wait::{holds, until};
 use weir_native_tests::{Act, Gateway, Launch, Proxy, SIMULATED, Upstream, chat_body, chat_request, reply};
 use weir_redis_tests::{Connection, Server, free_port};
@@ -53,6 +53,10 @@ fn scripts_run(connection: &mut Connection) -> u64 {
 
 async fn ready(gateway: &Gateway) -> String {
     gateway.get("/ready").await.json()["store"].as_str().unwrap().to_owned()
+}
+
+async fn why(gateway: &Gateway) -> String {
+    gateway.get("/ready").await.json()["why_store_is_lost"].as_str().unwrap_or_default().to_owned()
 }
 
 async fn until_store(gateway: &Gateway, state: &str) {
@@ -484,6 +488,8 @@ async fn a_redis_behind_tls_and_a_password_is_reached() {
             .start()
             .await;
         assert_eq!(ready(&gateway).await, state, "{}", gateway.program.stderr.text());
+        let is_told = why(&gateway).await.contains("does not know this user with this password");
+        assert_eq!(is_told, state == "lost");
         let answer = gateway.chat("sim").await;
         assert_eq!(answer.status, 200, "never a 401");
         let said = gateway.everything_said().await;
@@ -531,4 +537,47 @@ async fn a_tenant_with_large_answers_fills_no_redis() {
     assert!(!ask("flood", "0").await, "its own made room");
     let metrics = gateway.metrics().await;
     assert!(metrics.sum("weir_store_faults_total", &[]).abs() < 0.5, "{}", metrics.0);
+}
+
+/// Issue 15, 14: every call went uncounted, and nobody said so.
+#[tokio::test]
+async fn a_user_who_may_not_do_all_that_is_needed_has_no_store_and_is_told_what() {
+    let server = Server::start();
+    let mut operator = server.connect();
+    let rules = acl("default");
+    let mut set = |more: &str| {
+        let words = ["ACL", "SETUSER", "weir", "reset", "on", ">pass"].into_iter();
+        let words: Vec<&str> = words.chain(rules.split_whitespace()).chain(more.split_whitespace()).collect();
+        operator.call(&words).unwrap();
+    };
+    set("-zadd -hincrby");
+    let store = "\n[store]\nkind = \"redis\"\nurl = { env = \"REDIS_URL\" }\ntimeout = \"10s\"\n";
+    let url = format!("redis://weir:pass@{}", server.address);
+    let gateway = Launch::of([SIMULATED, store].concat()).env("REDIS_URL", &url).start().await;
+    assert_eq!(ready(&gateway).await, "lost");
+    let said = "Redis does not let this user do what is needed: hincrby zadd";
+    assert_eq!(why(&gateway).await, said);
+    assert_eq!(gateway.chat("sim").await.header("x-weir-degraded"), "store");
+    let is_logged = |said: &str| {
+        let logs = gateway.logs();
+        logs.iter().any(|line| line["message"].as_str().is_some_and(|text| text.contains(said)))
+    };
+    until("it is logged", async || holds(is_logged(said))).await;
+    let metrics = gateway.metrics().await;
+    for command in ["zadd", "hincrby"] {
+        let label = format!("command=\"{command}\"");
+        assert!(metrics.sum("weir_store_forbidden_total", &[&label]) > 0.5, "{}", metrics.0);
+    }
+    set("");
+    until_store(&gateway, "ok").await;
+    assert_eq!(why(&gateway).await, "");
+    assert_eq!(gateway.chat("sim").await.header("x-weir-degraded"), "");
+    // What is taken away later is found by the first who would have needed it.
+    set("-hset -hmget");
+    until("a call finds it", async || holds(gateway.chat("sim").await.header("x-weir-degraded") == "store"))
+        .await;
+    until("it is told", async || holds(why(&gateway).await.ends_with(": hmget hset"))).await;
+    set("resetkeys ~other:*");
+    until("it is told", async || holds(why(&gateway).await.ends_with(": keys"))).await;
+    until("it is logged", async || holds(is_logged("the store is lost: Redis does not let"))).await;
 }
