@@ -9,6 +9,7 @@ mod exchange;
 mod fault;
 mod lasting;
 mod link;
+mod race;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

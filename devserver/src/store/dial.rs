@@ -11,7 +11,7 @@ use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use weir::config::{self, Transport};
@@ -19,6 +19,7 @@ use weir::redis::{Cause, Codec, Forbidden, Moment, Told};
 use weir::time::Instant;
 
 use super::exchange::{Verb, cause, send, words};
+use super::race::race;
 
 /// To be connected and let in; a reply has a bound of its own.
 const DIAL: Duration = Duration::from_secs(2);
@@ -114,8 +115,8 @@ impl Dialler {
 
     async fn connect(&self) -> Result<(MultiplexedConnection, Driver), Unreachable> {
         let place = &self.place;
-        let stream = TcpStream::connect((place.host.as_str(), place.port)).await;
-        let stream = stream.map_err(Unreachable::Connect)?;
+        let addresses = lookup_host((place.host.as_str(), place.port)).await.map_err(Unreachable::Connect)?;
+        let stream = race(addresses, TcpStream::connect).await.map_err(Unreachable::Connect)?;
         // A socket that cannot have Nagle's algorithm off is dead, and the first read says so.
         let _ = stream.set_nodelay(true);
         match place.transport {

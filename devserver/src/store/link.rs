@@ -5,6 +5,7 @@
 //! read from it again. While there is none, requests do not wait for one.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ use crate::metrics::Metrics;
 
 /// Between two attempts to connect: doubles from the first to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// A connection over which no reply came for so long is asked whether it is there.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// A clone is the same connection.
 #[derive(Clone)]
@@ -45,6 +49,8 @@ struct Line {
     connection: MultiplexedConnection,
     /// What reads and writes; ended, so is the connection.
     driver: AbortHandle,
+    /// Whether a reply has come since this was last looked at.
+    is_used: Arc<AtomicBool>,
 }
 
 /// What came to a command, and over which line.
@@ -76,13 +82,31 @@ impl Link {
             let mut told = first.err();
             loop {
                 if told.is_none() {
-                    link.0.lost.notified().await;
+                    link.until_lost().await;
                     tracing::warn!("the store is lost: {}", link.why().unwrap_or_default());
                 }
                 link.reconnect(told.take()).await;
                 tracing::info!("the store is there again");
             }
         });
+    }
+
+    /// Asks a connection that nobody uses whether it is there still, so that no call finds out that it is not: firewalls
+    /// forget what is silent, and tell nobody.
+    async fn until_lost(&self) {
+        let ping = redis::cmd("PING");
+        while timeout(IDLE, self.0.lost.notified()).await.is_err() {
+            let line = lock(&self.0.line).clone();
+            let Some(mut line) = line.filter(|line| !line.is_used.swap(false, Ordering::Relaxed)) else {
+                continue;
+            };
+            let ponged = timeout(self.0.patience, line.connection.send_packed_command(&ping)).await;
+            // A broken connection is noticed by whoever reads from it.
+            if ponged.is_err() {
+                self.0.metrics.store_faults(Fault::Timeout, 1);
+                self.drop_line(&line, "no reply to a ping".to_owned());
+            }
+        }
     }
 
     /// Why there is no connection; `None` where there is one.
@@ -109,7 +133,10 @@ impl Link {
             return Err(StoreLost);
         };
         let (fault, why) = match timeout(self.0.patience, exchange(&mut line.connection, command)).await {
-            Ok(Ok(value)) => return Ok(Reply { value, line }),
+            Ok(Ok(value)) => {
+                line.is_used.store(true, Ordering::Relaxed);
+                return Ok(Reply { value, line });
+            }
             Ok(Err(error)) if is_of_one_key(&error) => {
                 metrics.store_faults(Fault::Refused, 1);
                 return Err(StoreLost);
@@ -198,7 +225,7 @@ impl Link {
             driver.await;
             link.drop_line(&line, "the connection broke".to_owned());
         });
-        let line = Line { connection, driver: task.abort_handle() };
+        let line = Line { connection, driver: task.abort_handle(), is_used: Arc::default() };
         // It waits for it.
         let _ = ready.send(line.clone());
         line

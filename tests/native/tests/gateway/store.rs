@@ -581,3 +581,25 @@ async fn a_user_who_may_not_do_all_that_is_needed_has_no_store_and_is_told_what(
     until("it is told", async || holds(why(&gateway).await.ends_with(": keys"))).await;
     until("it is logged", async || holds(is_logged("the store is lost: Redis does not let"))).await;
 }
+
+/// Issue 15, 13: a firewall forgets a connection that is silent, and tells nobody.
+#[tokio::test]
+async fn a_connection_that_is_silently_dead_is_found_before_a_call_finds_it() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.address).await;
+    let store = at(&format!("redis://{}", proxy.address), "2s");
+    let gateway = Gateway::start([SIMULATED, "\n[server]\nworkers = 1\n", &store].concat()).await;
+    assert_eq!(gateway.chat("sim").await.header("x-weir-degraded"), "");
+    gateway.until_idle().await;
+    proxy.forget();
+    // Nobody asks the store meanwhile.
+    for said in ["the store is lost: no reply to a ping", "the store is there again"] {
+        until(said, async || {
+            let is_said =
+                |line: &serde_json::Value| line["message"].as_str().is_some_and(|text| text.contains(said));
+            holds(gateway.logs().iter().any(is_said))
+        })
+        .await;
+    }
+    assert_eq!(gateway.chat("sim").await.header("x-weir-degraded"), "");
+}
