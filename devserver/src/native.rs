@@ -17,8 +17,8 @@ use weir::flight::Flights;
 use weir::metrics::Exposition;
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Ownership, Payload, Piece, Renewed,
-    SendFault, StoreLost,
+    Ask, Closing, Dispatch, Event, Finding, Held, Lease, Opened, Overheard, Ownership, Payload, Piece,
+    Renewed, SendFault, StoreLost,
 };
 use weir::reading::Readings;
 use weir::redis::Moment;
@@ -242,6 +242,7 @@ impl Platform for Native {
         &self,
         upstream: &Upstream,
         request: http::Request<Payload<Self::Upload>>,
+        _: &Dispatch,
     ) -> Result<http::Response<Self::Download>, SendFault> {
         let response = self.clients.send(Dialing::of(upstream), request.map(Parcel)).await?;
         Ok(response.map(Chunks))
@@ -409,6 +410,7 @@ impl Platform for Native {
                 process.store().unconnected(upstream, cause, self.now());
             }
             Event::Stale { .. }
+            | Event::Unprocessed { .. }
             | Event::Retried { .. }
             | Event::FellBack { .. }
             | Event::Queued { .. }

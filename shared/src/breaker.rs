@@ -10,7 +10,8 @@
 //! There are two scopes. `UPSTREAM/MODEL` learns what concerns one model of an upstream, `UPSTREAM` what concerns the
 //! whole of it, and a call goes only if both let it. Only what an upstream did wrong to anyone counts ([`Blame`]):
 //! attempts of one request at one candidate count once, and a timeout counts only where another caller met one
-//! as well, for it may be the caller's own long work.
+//! as well, for it may be the caller's own long work. One event breaks many calls: a cut connection all of its streams, a
+//! restart all connections. So breaks of connections count once in a [`MOMENT`].
 //!
 //! A small record and pure steps: the same arithmetic runs in a process, in a Redis script and in a Durable
 //! Object.
@@ -145,6 +146,9 @@ const LONGEST: Duration = Duration::from_mins(5);
 /// No upstream is believed beyond this.
 const LONGEST_NAMED: Duration = Duration::from_hours(1);
 
+/// Breaks of connections within it are one event, and so are connections refused behind a break.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// A probe that nobody reports on is given up, and another may go.
 const PROBE_LEASE: Duration = Duration::from_mins(1);
 
@@ -190,6 +194,10 @@ pub enum Outcome {
     Failure {
         scope: FaultScope,
     },
+    /// A connection broke under a call; of the whole of an upstream: it refused a new one.
+    Break {
+        scope: FaultScope,
+    },
     /// A 429, with what it asks for.
     RateLimited {
         scope: FaultScope,
@@ -206,7 +214,7 @@ impl Outcome {
     pub const fn scope(self) -> Option<FaultScope> {
         match self {
             Self::Success => None,
-            Self::Failure { scope } | Self::RateLimited { scope, .. } => Some(scope),
+            Self::Failure { scope } | Self::Break { scope } | Self::RateLimited { scope, .. } => Some(scope),
             Self::Timeout { .. } => Some(FaultScope::Model),
         }
     }
@@ -221,7 +229,9 @@ impl Outcome {
             (Some(FaultScope::Upstream), FaultScope::Model) => None,
             (Some(FaultScope::Model), FaultScope::Upstream) => match self {
                 Self::Timeout { .. } => None,
-                Self::Success | Self::Failure { .. } | Self::RateLimited { .. } => Some(Self::Success),
+                Self::Success | Self::Failure { .. } | Self::Break { .. } | Self::RateLimited { .. } => {
+                    Some(Self::Success)
+                }
             },
         }
     }
@@ -276,6 +286,8 @@ pub struct Breaker {
     probe: Option<(u64, Instant)>,
     /// The last timeout, and the last one of another caller.
     timeouts: (Option<Met>, Option<Met>),
+    /// The last break of a connection that was no part of an earlier one's moment.
+    broke: Option<Instant>,
 }
 
 /// A timeout.
@@ -294,7 +306,7 @@ struct Bucket {
     failures: u32,
 }
 
-packed!(struct Breaker { in_a_row, buckets, openings, until, probe, timeouts });
+packed!(struct Breaker { in_a_row, buckets, openings, until, probe, timeouts, broke });
 packed!(struct Met { caller, at });
 packed!(struct Bucket { number, calls, failures });
 
@@ -352,6 +364,17 @@ impl Breaker {
                 }
                 None
             }
+            Outcome::Break { scope } => {
+                let is_repeated = match scope {
+                    FaultScope::Model => !self.breaks(now),
+                    FaultScope::Upstream => self.is_broken(now),
+                };
+                // But a probe that gets no answer has proved nothing.
+                if is_repeated && !is_probe {
+                    return;
+                }
+                None
+            }
             Outcome::RateLimited { .. } | Outcome::Failure { .. } => None,
         };
         self.count(policy, (1, 1), now);
@@ -369,6 +392,20 @@ impl Breaker {
         }
     }
 
+    /// Takes note that a connection broke. Whether that is a new event.
+    pub(crate) fn breaks(&mut self, now: Instant) -> bool {
+        let is_new = !self.is_broken(now);
+        if is_new {
+            self.broke = Some(now);
+        }
+        is_new
+    }
+
+    /// Whether a connection broke within the last moment.
+    fn is_broken(&self, now: Instant) -> bool {
+        self.broke.is_some_and(|at| at <= now && now.since(at) < MOMENT)
+    }
+
     /// Takes note of a timeout. Whether another caller has met one within the window.
     fn is_met_by_another(&mut self, caller: u64, policy: &Policy, now: Instant) -> bool {
         let (last, before) = self.timeouts;
@@ -380,9 +417,9 @@ impl Breaker {
 
     /// Whether it has anything to remember beside calls that went well.
     pub(crate) fn has_seen_faults(&self) -> bool {
-        let Self { in_a_row, buckets, openings, until, probe, timeouts: (met, _) } = self;
+        let Self { in_a_row, buckets, openings, until, probe, timeouts: (met, _), broke } = self;
         let counts = *in_a_row > 0 || *openings > 0 || buckets.iter().any(|bucket| bucket.failures > 0);
-        counts || until.is_some() || probe.is_some() || met.is_some()
+        counts || until.is_some() || probe.is_some() || met.is_some() || broke.is_some()
     }
 
     /// The call was given up before it said anything of the upstream: its lease goes back.
@@ -578,6 +615,38 @@ mod tests {
     }
 
     #[test]
+    fn connections_that_break_in_one_moment_are_one_failure() {
+        let cut = Outcome::Break { scope: FaultScope::Model };
+        let refused = Outcome::Break { scope: FaultScope::Upstream };
+        let mut breaker = Breaker::default();
+        let mut meet = |outcome, millis| {
+            breaker.observe(&Policy::default(), outcome, by(millis, millis));
+            breaker.in_a_row
+        };
+        assert_eq!(
+            [0, 1, 400, 999].map(|millis| meet(cut, millis)),
+            [1; 4],
+            "eight streams of one connection"
+        );
+        assert_eq!(meet(refused, 999), 1, "the restart that broke it");
+        assert_eq!([1000, 1001].map(|millis| meet(cut, millis)), [2; 2], "the next moment");
+        assert_eq!(
+            [2000, 2001, 2002].map(|millis| meet(refused, millis)),
+            [3, 4, 5],
+            "no break is behind them"
+        );
+    }
+
+    #[test]
+    fn a_probe_that_breaks_has_failed_in_whatever_moment() {
+        let mut breaker = opened_at(0);
+        breaker.observe(&Policy::default(), Outcome::Break { scope: FaultScope::Model }, by(8, 29_900));
+        assert!(breaker.probe(7, at(30_000)));
+        breaker.observe(&Policy::default(), Outcome::Break { scope: FaultScope::Model }, by(7, 30_100));
+        assert_eq!(breaker.gate(at(30_100)), Gate::Open { until: at(90_100) });
+    }
+
+    #[test]
     fn a_probe_that_times_out_has_failed_whoever_sent_it() {
         let mut breaker = opened_at(0);
         assert!(breaker.probe(7, at(30_000)));
@@ -611,6 +680,8 @@ mod tests {
             (limited(Model), Some(limited(Model)), Some(Outcome::Success)),
             (limited(Upstream), None, Some(limited(Upstream))),
             (Outcome::Failure { scope: Upstream }, None, Some(Outcome::Failure { scope: Upstream })),
+            (Outcome::Break { scope: Model }, Some(Outcome::Break { scope: Model }), Some(Outcome::Success)),
+            (Outcome::Break { scope: Upstream }, None, Some(Outcome::Break { scope: Upstream })),
             (timeout, Some(timeout), None),
         ] {
             assert_eq!([outcome.toward(Model), outcome.toward(Upstream)], [model, upstream], "{outcome:?}");
@@ -618,6 +689,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn breaks_count_once_a_moment_at_most(pauses in proptest::collection::vec(0_u64..700, 1..200)) {
+            let (mut breaker, mut now) = (Breaker::default(), 0);
+            let policy = Policy { consecutive: u32::MAX, minimum: u32::MAX, ..Policy::default() };
+            for (id, pause) in (0..).zip(&pauses) {
+                now += pause;
+                breaker.observe(&policy, Outcome::Break { scope: FaultScope::Model }, by(id, now));
+            }
+            prop_assert!(u64::from(breaker.in_a_row) <= now / 1000 + 1, "{} in {now} ms", breaker.in_a_row);
+        }
+
         #[test]
         fn jitter_adds_at_most_a_tenth(roll: u64) {
             let mut breaker = Breaker::default();

@@ -264,7 +264,10 @@ impl Store {
 
     /// There was no connection.
     pub fn unconnected(&mut self, upstream: &str, cause: ConnectFault, now: Instant) {
-        self.standing(upstream).unconnected = Some((cause, now));
+        // What is wrong here says nothing of the upstream.
+        if cause.shortage().is_none() {
+            self.standing(upstream).unconnected = Some((cause, now));
+        }
     }
 
     /// Calls at all upstreams.

@@ -4,6 +4,7 @@
 //! [`crate::handle`] is then `Send` as well; a shell full of `Rc` compiles just so. Generic code spawns nothing.
 
 mod connect_fault;
+mod dispatch;
 mod lease;
 
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use futures_core::Stream;
 use futures_util::task::AtomicWaker;
 
 pub use self::connect_fault::ConnectFault;
+pub use self::dispatch::Dispatch;
 pub(crate) use self::lease::MOST_OVERHEARD;
 pub use self::lease::{Lease, Leased, Mark, Overheard, Piece, Release, Renewed};
 use crate::account::{Denied, Left, Scope, Want};
@@ -89,11 +91,13 @@ pub trait Platform: Clone + Unpin + 'static {
     async fn report_probe(&self, finding: Finding, id: u64);
 
     /// Sends a request whose URI is absolute; gives the head of the answer. The shell bounds the connect by the
-    /// upstream's timeout and follows no redirect; the core bounds the rest.
+    /// upstream's timeout and follows no redirect; the core bounds the rest. Where requests wait in the shell for a
+    /// connection, it says so in `dispatch`.
     async fn send(
         &self,
         upstream: &Upstream,
         request: http::Request<Payload<Self::Upload>>,
+        dispatch: &Dispatch,
     ) -> Result<http::Response<Self::Download>, SendFault>;
 
     /// Whether [`Self::upgrade`] can be asked.
@@ -479,6 +483,11 @@ pub enum SendFault {
     /// The same, without a byte of an answer, and the connection had carried calls before: it is likely to have been
     /// closed while it was idle. Where the platform does not tell, it is [`Self::Broken`].
     Stale,
+    /// The upstream has not looked at the request, and says so: a stream refused (RFC 9113, 8.7), or above the last
+    /// one of a GOAWAY.
+    Unprocessed,
+    /// All connections that there may be to the upstream carry all they can, and none had room in time.
+    Busy,
 }
 
 impl SendFault {
@@ -488,6 +497,8 @@ impl SendFault {
             Self::ConnectTimeout => ConnectFault::TimedOut,
             Self::Broken => ConnectFault::Broken,
             Self::Stale => ConnectFault::Stale,
+            Self::Unprocessed => ConnectFault::Unprocessed,
+            Self::Busy => ConnectFault::ConnectionsBusy,
         }
     }
 }
@@ -507,6 +518,8 @@ pub enum Event<'a> {
     Over { upstream: &'a str },
     /// A connection that had been used before was broken; the call goes out again on a fresh one, if it can.
     Stale { upstream: &'a str },
+    /// The upstream has sent a request back that it had not looked at; it goes out again, if it can.
+    Unprocessed { upstream: &'a str },
     /// No connection, or one that broke before the answer began.
     Unconnected { upstream: &'a str, cause: ConnectFault },
     /// A websocket to an upstream is open.

@@ -156,6 +156,12 @@ pub enum Refusal {
     Overloaded {
         retry_after: Duration,
     },
+    /// The connections that there may be to an upstream carry all they can.
+    ConnectionsBusy,
+    /// The gateway's process or machine is out of what a connection needs.
+    Exhausted {
+        of: &'static str,
+    },
     /// No more of its body is read: what is held of bodies already is as much as may be.
     BuffersFull {
         full: Full,
@@ -237,6 +243,8 @@ impl Refusal {
             Self::UpstreamFailed { .. } | Self::AnswerTooLarge { .. } => StatusCode::BAD_GATEWAY,
             Self::NoUpstream { .. }
             | Self::Overloaded { .. }
+            | Self::ConnectionsBusy
+            | Self::Exhausted { .. }
             | Self::BuffersFull { full: Full::Process }
             | Self::StoreLost
             | Self::GoingAway
@@ -263,6 +271,8 @@ impl Refusal {
             | Self::AnswerTooLarge { .. }
             | Self::NoUpstream { .. }
             | Self::Overloaded { .. }
+            | Self::ConnectionsBusy
+            | Self::Exhausted { .. }
             | Self::BuffersFull { full: Full::Process }
             | Self::StoreLost
             | Self::GoingAway
@@ -325,6 +335,8 @@ impl Refusal {
             Self::UpstreamFailed { .. } => Some("upstream_error"),
             Self::AnswerTooLarge { .. } => Some("answer_too_large"),
             Self::NoUpstream { .. } => Some("circuit_open"),
+            Self::ConnectionsBusy => Some("upstream_connections_busy"),
+            Self::Exhausted { .. } => Some("gateway_exhausted"),
             Self::Overloaded { .. } | Self::BuffersFull { full: Full::Process } => Some("overloaded"),
             Self::StoreLost | Self::OwnersUnknown => Some("store_unavailable"),
             Self::GoingAway => Some("shutting_down"),
@@ -435,6 +447,8 @@ impl Refusal {
             Self::RateLimited { retry_after, .. } => *retry_after,
             Self::NoUpstream { retry_after } | Self::Overloaded { retry_after } => Some(*retry_after),
             Self::BuffersFull { .. }
+            | Self::ConnectionsBusy
+            | Self::Exhausted { .. }
             | Self::StoreLost
             | Self::GoingAway
             | Self::OwnersUnknown
@@ -462,6 +476,8 @@ impl Refusal {
                     | Self::AnswerTooLarge { .. }
                     | Self::NoUpstream { .. }
                     | Self::Overloaded { .. }
+                    | Self::ConnectionsBusy
+                    | Self::Exhausted { .. }
                     | Self::DeadlinePassed { .. }
                     | Self::Stalled { .. }
             ),
@@ -587,6 +603,8 @@ mod tests {
             (Refusal::Unconfigured, 503, "server_error", Some("not_configured")),
             (Refusal::UpstreamFailed { problem: "x" }, 502, "server_error", Some("upstream_error")),
             (Refusal::NoUpstream { retry_after: second }, 503, "server_error", Some("circuit_open")),
+            (Refusal::ConnectionsBusy, 503, "server_error", Some("upstream_connections_busy")),
+            (Refusal::Exhausted { of: "descriptors" }, 503, "server_error", Some("gateway_exhausted")),
             (Refusal::DeadlinePassed { waited: second }, 504, "timeout_error", Some("request_timeout")),
             (Refusal::Stalled { waited: second }, 504, "timeout_error", Some("request_timeout")),
         ]

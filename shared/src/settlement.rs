@@ -82,7 +82,11 @@ enum Rest<P: Platform> {
     /// The answer is complete: only the connection's sake.
     Connection(Course<P>),
     /// The client has gone, the answer is wanted for its usage.
-    Answer(Course<P>),
+    Answer {
+        course: Course<P>,
+        /// As [`Trail::caller_id`] has it.
+        caller: u64,
+    },
     /// The client has gone, the answer of the shared call is wanted for its `Idempotency-Key`.
     Flight(Listener),
 }
@@ -183,7 +187,7 @@ impl<P: Platform> Task<P> {
 impl<P: Platform> Left<P> {
     /// Lets go of the pilot of a shared call as soon as its answer is kept.
     async fn close(self, platform: &P, pilot: Option<Pilot>) {
-        let Self { mut record, reservation, learned, started, prompt_bytes, mut keeping, rest } = self;
+        let Self { mut record, reservation, mut learned, started, prompt_bytes, mut keeping, rest } = self;
         match rest {
             None => platform.close(closing(record, reservation, learned, keeping)).await,
             Some(Rest::Connection(mut course)) => {
@@ -193,11 +197,15 @@ impl<P: Platform> Left<P> {
                 // Out of time, it costs a connection and nothing else.
                 let _ = select(end, platform.sleep(READ_ON)).await;
             }
-            Some(Rest::Answer(mut course)) => {
+            Some(Rest::Answer { mut course, caller }) => {
                 let ending = read_to_end(&mut course, usize::MAX).await;
                 record.usage = course.usage(prompt_bytes);
                 course.observer().model().unwrap_or_default().clone_into(&mut record.response_model);
                 record.took = platform.now().since(started);
+                // A bound of its own says nothing.
+                if let Some(ending) = ending {
+                    learned.answered(ending, || caller);
+                }
                 if ending == Some(Ending::Complete) {
                     keeping.entry = entry(&mut course);
                 }

@@ -131,7 +131,8 @@ fn received(
         SendFault::ConnectTimeout => Error::ConnectionTimeout,
         SendFault::Connect(cause) => unconnected(cause),
         // What it sent is gone; the instance does not hear that the connection was an old one.
-        SendFault::Broken | SendFault::Stale => Error::ConnectionTerminated,
+        SendFault::Broken | SendFault::Stale | SendFault::Unprocessed => Error::ConnectionTerminated,
+        SendFault::Busy => Error::ConnectionLimitReached,
     })?;
     Ok(answer.map(|body| Download { body, patience, waiting: None }.boxed_unsync()))
 }
@@ -142,6 +143,11 @@ fn unconnected(cause: ConnectFault) -> Error {
         ConnectFault::TimedOut | ConnectFault::TlsTimedOut | ConnectFault::ProxyTimedOut => {
             Error::ConnectionTimeout
         }
+        ConnectFault::NameTimedOut => Error::DnsTimeout,
+        ConnectFault::ConnectionsBusy
+        | ConnectFault::NoDescriptors
+        | ConnectFault::NoMemory
+        | ConnectFault::NoPorts => Error::ConnectionLimitReached,
         ConnectFault::NameUnresolved => Error::DnsError { rcode: None, info_code: None },
         ConnectFault::Unreachable => Error::DestinationIpUnroutable,
         ConnectFault::CertificateExpired
@@ -151,7 +157,7 @@ fn unconnected(cause: ConnectFault) -> Error {
         | ConnectFault::CertificateInvalid => Error::TlsCertificateError,
         ConnectFault::ClientCertificateRefused | ConnectFault::TlsFailed => Error::TlsProtocolError,
         ConnectFault::Forbidden => Error::HttpRequestDenied,
-        ConnectFault::Broken | ConnectFault::Stale => Error::ConnectionTerminated,
+        ConnectFault::Broken | ConnectFault::Stale | ConnectFault::Unprocessed => Error::ConnectionTerminated,
         ConnectFault::Unknown
         | ConnectFault::Refused
         | ConnectFault::ProxyUnreachable

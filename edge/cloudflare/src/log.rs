@@ -103,6 +103,7 @@ pub(crate) fn event(event: &Event<'_>, detail: Detail) {
         | Event::Answered { .. }
         | Event::Over { .. }
         | Event::Stale { .. }
+        | Event::Unprocessed { .. }
         | Event::Unconnected { .. }
         | Event::Retried { .. }
         | Event::FellBack { .. }

@@ -19,8 +19,8 @@ use weir::flight::Flights;
 use weir::metrics::{self, Exposition};
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Event, Finding, Held, Keeping, Lease, Opened, Overheard, Ownership, Payload, Peer, Piece,
-    Platform, Renewed, SendFault, StoreLost,
+    Ask, Closing, Dispatch, Event, Finding, Held, Keeping, Lease, Opened, Overheard, Ownership, Payload,
+    Peer, Piece, Platform, Renewed, SendFault, StoreLost,
 };
 use weir::reading::Readings;
 use weir::remote::{self, Asked};
@@ -177,6 +177,7 @@ impl Platform for Edge {
         &self,
         _: &Upstream,
         request: http::Request<Payload<Self::Upload>>,
+        _: &Dispatch,
     ) -> Result<http::Response<Self::Download>, SendFault> {
         fetch::send(request).await
     }
@@ -278,6 +279,7 @@ impl Platform for Edge {
             }
             Event::Unconnected { upstream, cause } => self.own().unconnected(upstream, cause, now),
             Event::Stale { .. }
+            | Event::Unprocessed { .. }
             | Event::Retried { .. }
             | Event::FellBack { .. }
             | Event::Queued { .. }

@@ -95,6 +95,7 @@ pub(crate) fn event(event: &Event<'_>) {
         | Event::Answered { .. }
         | Event::Over { .. }
         | Event::Stale { .. }
+        | Event::Unprocessed { .. }
         | Event::Unconnected { .. }
         | Event::Retried { .. }
         | Event::FellBack { .. }

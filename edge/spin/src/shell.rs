@@ -15,8 +15,8 @@ use weir::flight::Flights;
 use weir::metrics::{self, Exposition, Family, Sink as _, Tally};
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Ownership, Payload, Piece, Renewed,
-    SendFault, StoreLost,
+    Ask, Closing, Dispatch, Event, Finding, Held, Lease, Opened, Overheard, Ownership, Payload, Piece,
+    Renewed, SendFault, StoreLost,
 };
 use weir::redis::Moment;
 use weir::time::{Instant, UnixMillis};
@@ -110,6 +110,7 @@ impl Platform for Shell {
         &self,
         upstream: &Upstream,
         request: Request<Payload<Upload>>,
+        _: &Dispatch,
     ) -> Result<Response<Download>, SendFault> {
         upstream::send(upstream, request).await
     }

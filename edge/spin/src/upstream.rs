@@ -190,13 +190,15 @@ fn options(upstream: &Upstream, payload: &Payload<Upload>) -> RequestOptions {
 
 fn fault(code: &ErrorCode) -> SendFault {
     SendFault::Connect(match code {
-        ErrorCode::ConnectionTimeout | ErrorCode::DnsTimeout => return SendFault::ConnectTimeout,
+        ErrorCode::ConnectionTimeout => return SendFault::ConnectTimeout,
+        ErrorCode::DnsTimeout => ConnectFault::NameTimedOut,
         ErrorCode::DnsError(_) => ConnectFault::NameUnresolved,
         ErrorCode::ConnectionRefused => ConnectFault::Refused,
         ErrorCode::DestinationNotFound
         | ErrorCode::DestinationUnavailable
         | ErrorCode::DestinationIpUnroutable => ConnectFault::Unreachable,
-        ErrorCode::ConnectionLimitReached => ConnectFault::Unknown,
+        // The runtime's own bound.
+        ErrorCode::ConnectionLimitReached => return SendFault::Busy,
         ErrorCode::TlsCertificateError => ConnectFault::CertificateInvalid,
         ErrorCode::TlsProtocolError | ErrorCode::TlsAlertReceived(_) => ConnectFault::TlsFailed,
         // A host that the manifest does not allow.

@@ -111,6 +111,11 @@ impl Breakers {
         };
         self.learn(name, &policies.model, outcome.toward(FaultScope::Model), report);
         self.learn(upstream, &policies.upstream, outcome.toward(FaultScope::Upstream), report);
+        if *outcome == (Outcome::Break { scope: FaultScope::Model })
+            && let Some(breaker) = self.watched(upstream, report.now)
+        {
+            breaker.breaks(report.now);
+        }
     }
 
     /// What says nothing leaves a probe to the next.
@@ -233,6 +238,23 @@ mod tests {
         observe(&mut breakers, "up/m", FAILURE, (7, at(41)));
         assert_eq!(breakers.gate("up/n", at(41)), Gate::Closed);
         assert_eq!(breakers.gate("up/m", at(41)), Gate::Open { until: at(101) });
+    }
+
+    #[test]
+    fn a_restart_that_breaks_and_then_refuses_connections_is_one_failure() {
+        let mut breakers = Breakers::new(100, Overrides::new(1));
+        for id in 0..8 {
+            observe(&mut breakers, "up/m", Outcome::Break { scope: FaultScope::Model }, (id, at(0)));
+        }
+        let refused = Outcome::Break { scope: FaultScope::Upstream };
+        for id in 10..18 {
+            observe(&mut breakers, "up/m", refused, (id, at(0)));
+        }
+        assert_eq!(breakers.gate("up/m", at(0)), Gate::Closed);
+        for id in 20..25 {
+            observe(&mut breakers, "up/m", refused, (id, at(1)));
+        }
+        assert!(breakers.gate("up/m", at(1)).is_open(), "it is not back");
     }
 
     #[test]

@@ -10,6 +10,10 @@ pub enum Family {
     Attempts,
     UpstreamInFlight,
     StaleConnections,
+    Unprocessed,
+    Unsent,
+    StreamsQueued,
+    StreamWait,
     Retries,
     Fallbacks,
     StreamsEnded,
@@ -125,7 +129,7 @@ const SECONDS: Kind = Kind::Histogram(Grain::Micros);
 type Row = (&'static str, &'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 43] = [
         Self::InFlight,
         Self::ConnectionsRefused,
         Self::Requests,
@@ -133,6 +137,10 @@ impl Family {
         Self::Attempts,
         Self::UpstreamInFlight,
         Self::StaleConnections,
+        Self::Unprocessed,
+        Self::Unsent,
+        Self::StreamsQueued,
+        Self::StreamWait,
         Self::Retries,
         Self::Fallbacks,
         Self::StreamsEnded,
@@ -240,6 +248,34 @@ impl Family {
                 Counter,
                 UPSTREAM,
                 "st",
+            ),
+            Self::Unprocessed => (
+                "weir_upstream_unprocessed",
+                "Requests that an upstream sent back unread, and that went out again for free",
+                Counter,
+                UPSTREAM,
+                "un",
+            ),
+            Self::Unsent => (
+                "weir_upstream_unsent",
+                "Calls that were not sent for want of something of the gateway's own, and of what",
+                Counter,
+                &["upstream", "want"],
+                "uw",
+            ),
+            Self::StreamsQueued => (
+                "weir_upstream_queued",
+                "Calls that wait for room on a connection to an upstream",
+                Gauge,
+                UPSTREAM,
+                "uq",
+            ),
+            Self::StreamWait => (
+                "weir_upstream_queue_wait_seconds",
+                "How long calls waited for room on a connection to an upstream",
+                SECONDS,
+                UPSTREAM,
+                "qu",
             ),
             Self::Retries => {
                 ("weir_retries", "Calls tried again at the same upstream", Counter, UPSTREAM, "rt")

@@ -26,8 +26,13 @@ pub fn event(event: &Event<'_>, sink: &mut impl Sink) {
             }
         }
         Event::Stale { upstream } => sink.count(Family::StaleConnections, &[upstream], 1),
-        // `Answered` counts the attempt.
-        Event::Unconnected { .. } => {}
+        // `Answered` counts the attempt, where there was one.
+        Event::Unconnected { upstream, cause } => {
+            if let Some(want) = cause.shortage() {
+                sink.count(Family::Unsent, &[upstream, want], 1);
+            }
+        }
+        Event::Unprocessed { upstream } => sink.count(Family::Unprocessed, &[upstream], 1),
         Event::Retried { upstream } => sink.count(Family::Retries, &[upstream], 1),
         Event::FellBack { route, upstream } => sink.count(Family::Fallbacks, &[route, upstream], 1),
         Event::Queued { limiter, waited } => sink.observe(Family::QueueWait, &[limiter], micros(waited)),

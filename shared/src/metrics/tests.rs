@@ -59,6 +59,8 @@ fn tell_events(sink: &mut impl Sink) {
         Event::Answered { upstream: "a", after, failure: Some(Condition::Timeout) },
         Event::Over { upstream: "a" },
         Event::Stale { upstream: "a" },
+        Event::Unprocessed { upstream: "a" },
+        Event::Unconnected { upstream: "a", cause: ConnectFault::NoPorts },
         Event::Unconnected { upstream: "a", cause: ConnectFault::Refused },
         Event::WebSocketOpened { upstream: "a" },
         Event::WebSocketClosed { upstream: "a" },
@@ -140,6 +142,8 @@ fn whatever_happens_is_told_as_the_table_has_it() {
     let shells_own = [
         Family::InFlight,
         Family::ConnectionsRefused,
+        Family::StreamsQueued,
+        Family::StreamWait,
         Family::Reloads,
         Family::StoreFaults,
         Family::StoreConnections,

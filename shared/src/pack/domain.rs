@@ -52,6 +52,7 @@ packed!(enum Outcome {
     1 => Failure { scope },
     2 => RateLimited { scope, retry_after },
     3 => Timeout { caller },
+    4 => Break { scope },
 });
 packed!(enum breaker::FaultScope { 0 => Model, 1 => Upstream });
 packed!(enum Gate { 0 => Closed, 1 => Open { until }, 2 => HalfOpen, 3 => Forced(by) });

@@ -26,10 +26,11 @@ use crate::headers::{self, Returned};
 use crate::ledger::{Attempt, Ending};
 use crate::overload::{Slot, Verdict};
 use crate::plan::Candidate;
-use crate::platform::{ConnectFault, Event, Fresh, Platform};
+use crate::platform::{ConnectFault, Dispatch, Event, Fresh, Platform, SendFault};
 use crate::refusal::{Cause, Refusal, UpstreamError};
 use crate::replay::UsageChunk;
 use crate::retry::{self, Again};
+use crate::roll::below;
 use crate::secret::Secret;
 use crate::settlement::Trail;
 use crate::stream::course::{Course, Permit, Reading, Waits};
@@ -42,6 +43,10 @@ use crate::{address, coding};
 
 /// How long an error answer may take once its head is here.
 const ERROR_WAIT: Duration = Duration::from_secs(5);
+
+/// How often a request is sent again that its upstream has not looked at; and the longest wait before that, a step.
+const MOST_UNPROCESSED: u64 = 3;
+const UNPROCESSED_WAIT: u64 = 50_000;
 
 /// What every attempt at a request shares.
 pub(super) struct Errand<'a, P: Platform> {
@@ -140,11 +145,13 @@ impl<P: Platform> Errand<'_, P> {
             Ok(Answer::Switched { open, .. }) => open.slot = slot,
             Err(_) => {}
         }
-        if !is_clients {
+        let cause = outcome.as_ref().err().and_then(|failure| failure.connect_fault);
+        // What is wrong here says nothing of the upstream.
+        let is_own = cause.is_some_and(|cause| cause.shortage().is_some());
+        if !is_clients && !is_own {
             self.platform.observe(Event::Answered { upstream: name, after: took, failure });
         }
         let status = status.map(|status| status.as_u16());
-        let cause = outcome.as_ref().err().and_then(|failure| failure.connect_fault);
         if let Some(cause) = cause {
             self.platform.observe(Event::Unconnected { upstream: name, cause });
         }
@@ -313,22 +320,39 @@ impl<P: Platform> Errand<'_, P> {
     }
 
     /// A connection that was closed while it was idle is nobody's fault, and costs no attempt: what may be sent again
-    /// goes out on a fresh one, once. That fails as it does.
+    /// goes out on a fresh one, once. That fails as it does. Nor does a request that the upstream has not looked at,
+    /// a few times.
     async fn send(
         &mut self,
         upstream: &Upstream,
         model: &str,
         usage: UsageRequest,
     ) -> Result<Upgraded<P::Download>, Failure> {
-        let sent = self.send_on(upstream, model, usage, None).await;
-        if !sent.as_ref().is_err_and(|failure| failure.connect_fault == Some(ConnectFault::Stale)) {
-            return sent;
+        let (mut connection, mut unprocessed) = (None, 0);
+        loop {
+            let sent = self.send_on(upstream, model, usage, connection).await;
+            let fault = sent.as_ref().err().and_then(|failure| failure.connect_fault);
+            if fault == Some(ConnectFault::Stale) && connection.is_none() {
+                self.platform.observe(Event::Stale { upstream: &upstream.name });
+                if !self.sent.may_be_sent_again(true) {
+                    return sent;
+                }
+                connection = Some(Fresh);
+            } else if fault == Some(ConnectFault::Unprocessed) {
+                self.platform.observe(Event::Unprocessed { upstream: &upstream.name });
+                if unprocessed == MOST_UNPROCESSED || !self.sent.may_be_sent_again(false) {
+                    return sent;
+                }
+                // At first another connection may do at once.
+                let wait = below(self.platform.roll(), UNPROCESSED_WAIT * unprocessed);
+                unprocessed += 1;
+                if wait > 0 {
+                    self.platform.sleep(Duration::from_micros(wait)).await;
+                }
+            } else {
+                return sent;
+            }
         }
-        self.platform.observe(Event::Stale { upstream: &upstream.name });
-        if !self.sent.may_be_sent_again(true) {
-            return sent;
-        }
-        self.send_on(upstream, model, usage, Some(Fresh)).await
     }
 
     async fn send_on(
@@ -363,20 +387,35 @@ impl<P: Platform> Errand<'_, P> {
             return self.send_upload(upstream, request, Arc::clone(progress)).await.map(Upgraded::Not);
         }
         let patience = self.patience(upstream).min(self.left());
+        let started = self.platform.now();
+        let dispatch = Dispatch::default();
         let handshake = self.sent.handshake.as_ref().map(|handshake| handshake.client.clone());
-        let answer = pin!(async {
+        let mut answer = pin!(async {
             let Some(client) = handshake else {
-                return self.platform.send(upstream, request).await.map(Upgraded::Not);
+                return self.platform.send(upstream, request, &dispatch).await.map(Upgraded::Not);
             };
             *request.extensions_mut() = client;
             self.platform.upgrade(upstream, request).await
         });
-        match select(answer, self.platform.sleep(patience)).await {
-            Either::Left((Ok(response), _)) => Ok(response),
-            Either::Left((Err(fault), _)) => Err(Failure::from(fault)),
-            // Cut short by the deadline, it is the deadline that has passed.
-            Either::Right(_) if self.left().is_zero() => Err(Failure::timeout(self.total)),
-            Either::Right(_) => Err(Failure::timeout(patience)),
+        let mut wait = patience;
+        loop {
+            match select(answer.as_mut(), self.platform.sleep(wait)).await {
+                Either::Left((Ok(response), _)) => return Ok(response),
+                Either::Left((Err(fault), _)) => return Err(Failure::from(fault)),
+                Either::Right(_) => {}
+            }
+            // What it waits for a connection with room is not the upstream's doing.
+            if dispatch.is_queued() {
+                return Err(Failure::from(SendFault::Busy));
+            }
+            let taken = self.platform.now().since(started).saturating_sub(dispatch.waited());
+            wait = patience.saturating_sub(taken).min(self.left());
+            if wait.is_zero() {
+                dispatch.time_out();
+                // Cut short by the deadline, it is the deadline that has passed.
+                let waited = if self.left().is_zero() { self.total } else { patience };
+                return Err(Failure::timeout(waited));
+            }
         }
     }
 

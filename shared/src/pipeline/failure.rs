@@ -40,6 +40,7 @@ impl Failure {
             (None, None) => self.status.map(|_| Outcome::Success),
             (Some(_), None) => None,
             (_, Some(_)) if self.is_waited_out() => Some(Outcome::Timeout { caller: caller() }),
+            (_, Some(scope)) if self.is_break() => Some(Outcome::Break { scope }),
             (Some(Condition::RateLimit | Condition::Quota), Some(scope)) => {
                 Some(Outcome::RateLimited { scope, retry_after: self.retry_after })
             }
@@ -60,6 +61,13 @@ impl Failure {
     /// The gateway has given up waiting; nobody has said anything.
     pub(super) fn is_waited_out(&self) -> bool {
         self.condition == Some(Condition::Timeout) && matches!(self.refusal, Refusal::DeadlinePassed { .. })
+    }
+
+    /// A connection broke, before its answer or within it, or none was let in: of one event there may be many.
+    fn is_break(&self) -> bool {
+        let is_cut = self.status.is_some();
+        let is_refused = matches!(self.connect_fault, Some(ConnectFault::Broken | ConnectFault::Refused));
+        self.condition == Some(Condition::Connect) && (is_cut || is_refused)
     }
 
     /// The refusal, knowing whether the gateway has used all its attempts.
@@ -233,8 +241,24 @@ impl Failure {
 impl From<SendFault> for Failure {
     fn from(fault: SendFault) -> Self {
         let broken = "the connection broke before it answered";
+        let own = |refusal| Self {
+            blame: Blame::Nobody,
+            again: Again::Never,
+            is_sent: false,
+            ..Self::new(Condition::Connect, None, refusal)
+        };
         let failure = match fault {
-            SendFault::Connect(_) => Self::unsent("it could not be reached"),
+            SendFault::Busy => own(Refusal::ConnectionsBusy),
+            // Sent again for free by then, as often as that is done.
+            SendFault::Unprocessed => Self {
+                blame: Blame::Nobody,
+                again: Again::Never,
+                ..Self::unsent("it sent the request back unread, again and again")
+            },
+            SendFault::Connect(cause) => match cause.shortage() {
+                Some(of) => own(Refusal::Exhausted { of }),
+                None => Self::unsent("it could not be reached"),
+            },
             SendFault::ConnectTimeout => Self::unsent("no connection could be made in time"),
             // What was asked for may have broken it.
             SendFault::Broken => Self { is_sent: true, blame: Blame::Model, ..Self::unsent(broken) },

@@ -132,8 +132,11 @@ async fn relay<P: Platform>(
 }
 
 /// The books say how the client of the first call fared.
-fn end<P: Platform>(course: Course<P>, trail: Trail<P>, pilot: &Pilot, last: Option<&[u8]>, end: End) {
+fn end<P: Platform>(course: Course<P>, mut trail: Trail<P>, pilot: &Pilot, last: Option<&[u8]>, end: End) {
     let is_left = pilot.is_left_by_first() && end.ending == Ending::Complete;
+    if is_left {
+        trail.completes();
+    }
     trail.answered(if is_left { Ending::ClientGone } else { end.ending }, course);
     pilot.end(last, end);
 }

@@ -15,7 +15,7 @@ use crate::breaker::Blame;
 use crate::config::Upstream;
 use crate::intake::Pace;
 use crate::ledger::Ending;
-use crate::platform::{Payload, Platform, Progress, SendFault, Stage};
+use crate::platform::{Dispatch, Payload, Platform, Progress, SendFault, Stage};
 use crate::refusal::Refusal;
 use crate::time::Instant;
 
@@ -111,7 +111,8 @@ impl<P: Platform> Errand<'_, P> {
         let platform = self.platform;
         let mut watch = Watch::new(platform.now());
         let mut timer: Option<(Instant, P::Sleep)> = None;
-        let mut answer = pin!(platform.send(upstream, request));
+        let dispatch = Dispatch::default();
+        let mut answer = pin!(platform.send(upstream, request, &dispatch));
         let outcome = poll_fn(|cx| {
             progress.wake_at_change(cx.waker());
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
@@ -151,7 +152,13 @@ impl<P: Platform> Errand<'_, P> {
             Ok(Err(SendFault::Broken)) => Err(blamed(Failure::from(SendFault::Broken))),
             Ok(Err(fault)) => Err(Failure::from(fault)),
             Err(Late::Client) => Err(Failure::of_client(Refusal::TooSlow, Ending::Rejected)),
-            Err(Late::Upstream { waited }) => Err(Failure::timeout(waited)),
+            Err(Late::Upstream { .. } | Late::Deadline) if dispatch.is_queued() => {
+                Err(Failure::from(SendFault::Busy))
+            }
+            Err(Late::Upstream { waited }) => {
+                dispatch.time_out();
+                Err(Failure::timeout(waited))
+            }
             Err(Late::Deadline) => Err(blamed(Failure::timeout(self.total))),
         }
     }

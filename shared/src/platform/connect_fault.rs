@@ -6,6 +6,8 @@ pub enum ConnectFault {
     /// The platform does not say.
     Unknown,
     NameUnresolved,
+    /// The resolver has not answered in the upstream's `timeout.connect`.
+    NameTimedOut,
     Refused,
     Unreachable,
     /// No connection in the upstream's `timeout.connect`.
@@ -37,6 +39,15 @@ pub enum ConnectFault {
     Broken,
     /// The same on a connection that was kept for the next call.
     Stale,
+    /// The upstream sent the request back unread, again and again.
+    Unprocessed,
+    /// All connections that there may be carried all they could.
+    ConnectionsBusy,
+    /// The process may open no more files.
+    NoDescriptors,
+    NoMemory,
+    /// All ports of this machine toward the upstream are in use.
+    NoPorts,
 }
 
 impl ConnectFault {
@@ -45,6 +56,7 @@ impl ConnectFault {
         match self {
             Self::Unknown => "no connection",
             Self::NameUnresolved => "name does not resolve",
+            Self::NameTimedOut => "timed out resolving the name",
             Self::Refused => "connection refused",
             Self::Unreachable => "network unreachable",
             Self::TimedOut => "timed out connecting",
@@ -64,6 +76,44 @@ impl ConnectFault {
             Self::Forbidden => "forbidden by the platform",
             Self::Broken => "connection broken",
             Self::Stale => "connection closed while idle",
+            Self::Unprocessed => "sent back unread",
+            Self::ConnectionsBusy => "all connections busy",
+            Self::NoDescriptors => "out of file descriptors here",
+            Self::NoMemory => "out of memory here",
+            Self::NoPorts => "out of local ports here",
+        }
+    }
+
+    /// What the gateway itself is short of, where that is what stood in the way: it says nothing of the upstream.
+    pub const fn shortage(self) -> Option<&'static str> {
+        match self {
+            Self::ConnectionsBusy => Some("connections"),
+            Self::NoDescriptors => Some("descriptors"),
+            Self::NoMemory => Some("memory"),
+            Self::NoPorts => Some("ports"),
+            Self::Unknown
+            | Self::NameUnresolved
+            | Self::NameTimedOut
+            | Self::Refused
+            | Self::Unreachable
+            | Self::TimedOut
+            | Self::TlsTimedOut
+            | Self::CertificateExpired
+            | Self::CertificateNotYetValid
+            | Self::CertificateOfAnotherName
+            | Self::UnknownIssuer
+            | Self::CertificateInvalid
+            | Self::ClientCertificateRefused
+            | Self::TlsFailed
+            | Self::ProxyUnreachable
+            | Self::ProxyTimedOut
+            | Self::ProxyCredentials
+            | Self::ProxyRefused
+            | Self::ProxyUnsupported
+            | Self::Forbidden
+            | Self::Broken
+            | Self::Stale
+            | Self::Unprocessed => None,
         }
     }
 }

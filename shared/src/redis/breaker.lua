@@ -2,12 +2,12 @@
 --
 -- A breaker is a hash: `name`; `row`, failures in a row; `openings`; `until`, which it has unless it is
 -- closed; `probe` and `lease`; `met` and `met2`, "caller time" of the last timeout and of the last one of another
--- caller; and `b0` … `b9`, "number calls failures". Those that are not closed stand in an index by the time of
+-- caller; `broke`, the last break of a connection that was no part of an earlier one's moment; and `b0` … `b9`, "number calls failures". Those that are not closed stand in an index by the time of
 -- their last change. Models that are watched stand in another, by the time they are forgotten: their names may be
 -- made up, so there is a bound to how many there are. Overrides are one hash for the gateway: breaker → "open until"
 -- or "closed until", with a `-` for no end.
 
-local BUCKETS, PROBE_LEASE = 10, 60000000
+local BUCKETS, PROBE_LEASE, MOMENT = 10, 60000000, 1000000
 local LONGEST, LONGEST_NAMED = 300000000, HOUR
 local MOST_COUNT, MOST_INDEXED, MOST_WATCHED, MOST_OVERRIDES = 4294967295, 2000, 10000, 1000
 -- What is known of an upstream that nobody asks is forgotten after this long, in milliseconds.
@@ -114,7 +114,7 @@ end
 
 local function load_breaker(name, breaker)
   local kept = redis.call('HMGET', name, 'name', 'row', 'openings', 'until', 'probe', 'lease',
-    'b0', 'b1', 'b2', 'b3', 'b4', 'b5', 'b6', 'b7', 'b8', 'b9', 'met', 'met2')
+    'b0', 'b1', 'b2', 'b3', 'b4', 'b5', 'b6', 'b7', 'b8', 'b9', 'met', 'met2', 'broke')
   if kept[1] and kept[1] ~= breaker then
     fault()
     redis.call('DEL', name)
@@ -127,6 +127,7 @@ local function load_breaker(name, breaker)
     record.buckets[at] = { tonumber(number or 0), tonumber(calls or 0), tonumber(failures or 0) }
   end
   record.met, record.met2 = kept[17] or nil, kept[18] or nil
+  record.broke = tonumber(kept[19] or nil)
   record.is_new = not kept[1]
   return record
 end
@@ -165,6 +166,11 @@ local function is_met_by_another(record, caller, policy)
   record.met = caller .. ' ' .. whole(now)
   local since = record.met2 and tonumber(string.sub(record.met2, 18))
   return since and math.max(now - since, 0) < policy.tenth * BUCKETS
+end
+
+-- Whether a connection broke within the last moment.
+local function is_broken(broke)
+  return broke and broke <= now and now - broke < MOMENT
 end
 
 -- Whether there is room to watch one more model, until `till`.
@@ -211,6 +217,7 @@ local function store_breaker(target, index, watched, record, policy)
   end
   if record.met then field('met', record.met) end
   if record.met2 then field('met2', record.met2) end
+  if record.broke then field('broke', record.broke) end
   for at, bucket in ipairs(record.buckets) do
     if bucket[2] > 0 then
       field('b' .. (at - 1), whole(bucket[1]) .. ' ' .. whole(bucket[2]) .. ' ' .. whole(bucket[3]))
@@ -309,6 +316,11 @@ local function learn(target, outcome, policy, index, watched, id, roll)
   elseif outcome.kind == 'timeout' then
     -- One caller's may be its own long work; but a probe that gets no answer has proved nothing.
     if not is_met_by_another(record, outcome.caller, policy) and not is_probe then return done() end
+  elseif outcome.kind == 'break' then
+    local is_repeated = is_broken(record.broke)
+    if not outcome.is_upstreams and not is_repeated then record.broke = now end
+    -- But a probe that gets no answer has proved nothing.
+    if is_repeated and not is_probe then return done() end
   end
   count(record, policy, 1)
   record.row = math.min(record.row + 1, MOST_COUNT)
@@ -365,4 +377,9 @@ local function observe(finding, index, watched, id, roll)
   learn(target, own, finding.own, index, watched, id, roll)
   local upstream = { key = breaker.upstream_key, name = breaker.upstream, is_models = false }
   learn(upstream, upstreams, finding.upstreams, index, watched, id, roll)
+  -- A model's break is one of its upstream's moment.
+  if finding.kind == 'break' and not finding.is_upstreams
+    and not is_broken(tonumber(redis.call('HGET', upstream.key, 'broke') or nil)) then
+    redis.call('HSET', upstream.key, 'broke', now)
+  end
 end

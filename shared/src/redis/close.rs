@@ -190,6 +190,7 @@ impl Codec {
                 return;
             }
             Outcome::Failure { .. } => ("failure", None, None),
+            Outcome::Break { .. } => ("break", None, None),
             Outcome::RateLimited { retry_after, .. } => ("limited", None, *retry_after),
             Outcome::Timeout { caller } => ("timeout", Some(*caller), None),
         };

@@ -86,7 +86,7 @@ script!(
         "counters.lua",
         "open.lua"
     ],
-    "b4ea3eaaa2cbe06fed9b3534082602a3e4dbb411"
+    "34687252af874f769d260362f60747048da7900c"
 );
 script!(
     CLOSE,
@@ -101,27 +101,27 @@ script!(
         "counters.lua",
         "close.lua"
     ],
-    "94a21fb0dac7b70c2c9f18e08556f6a6199cdae4"
+    "b339a77f8e6bac504073f882284a5ca056544d06"
 );
 script!(
     WITHDRAW,
     "withdraw",
     ["base.lua", "retry.lua", "breaker.lua", "withdraw.lua"],
-    "22c931947da82b0836b4f76cd9344d0304132281"
+    "a8b806e79dca357e109ab314a4ab34c9d07b866c"
 );
-script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "9cfbcff33fb2e20dffddc82f85da71f7ad6a74c0");
+script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "0a783d3cf886a0fa0dd06a8463c1835278574aa5");
 script!(
     CONTROL,
     "control",
     ["base.lua", "breaker.lua", "control.lua"],
-    "2462f64fb51a3e03558815721b03dd5e71575599"
+    "aa3d378654557dea30eab73029d53584158fc56f"
 );
 script!(NAMES, "names", ["base.lua", "names.lua"], "f7e0dda69bd6f132abbe2047903d5d5600a46440");
 script!(
     LISTING,
     "listing",
     ["base.lua", "breaker.lua", "listing.lua"],
-    "592c719e3915a2cc5dc828ca94dbee78273c14a7"
+    "69fce070ab9fbac37e2432481b698eecaac3d71f"
 );
 
 script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "ae9dc75256bb75001549c0eedb4e796c0e33b34a");

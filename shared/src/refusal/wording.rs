@@ -98,6 +98,12 @@ impl Refusal {
             }
             Self::NoUpstream { .. } => "No upstream for this model is available at the moment.".into(),
             Self::Overloaded { .. } => "Too many requests at the same time; this one was not begun.".into(),
+            Self::ConnectionsBusy => {
+                "All connections to the upstream are busy, and none had room in time; try again shortly.".into()
+            }
+            Self::Exhausted { of } => {
+                format!("The gateway itself is out of {of} at the moment; try again shortly.")
+            }
             Self::BuffersFull { full: Full::Share } => "The request bodies that are under way for you hold as much \
                 memory as they may; this one was not read to its end."
                 .into(),

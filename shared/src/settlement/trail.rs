@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -27,6 +28,9 @@ use crate::stream::course::Course;
 use crate::time::Instant;
 use crate::websocket::{Open, Session};
 
+/// A stream that has been silent for so long when its client leaves has failed; before that nobody can say.
+const STALLED: Duration = Duration::from_secs(10);
+
 /// What is noted of a request on its way.
 pub(crate) struct Trail<P: Platform> {
     platform: P,
@@ -50,6 +54,8 @@ pub(crate) struct Trail<P: Platform> {
     pub(crate) place: Option<Place>,
     /// Where the client is, at a gateway that everybody may use.
     pub(crate) address: Option<IpAddr>,
+    /// The answer had fallen silent when its client left.
+    has_stalled: bool,
 }
 
 /// An older answer to the same request.
@@ -90,6 +96,23 @@ impl Learned {
         self.findings.push(finding);
     }
 
+    /// Takes note of how the answer ended.
+    pub(super) fn answered(&mut self, ending: Ending, caller: impl FnOnce() -> u64) {
+        let outcome = outcome(ending, caller);
+        let Some((breaker, policies)) = self.answering.take() else { return };
+        if let Some(outcome) = outcome.filter(|outcome| !(self.is_told && *outcome == Outcome::Success)) {
+            self.learn(Finding { breaker, policies, outcome });
+        }
+    }
+
+    /// Takes note that the answer had fallen silent when its client left.
+    fn stalled(&mut self) {
+        if let Some((breaker, policies)) = self.answering.take() {
+            let outcome = Outcome::Failure { scope: FaultScope::Model };
+            self.learn(Finding { breaker, policies, outcome });
+        }
+    }
+
     /// Takes note that an upstream has refused what the caller asked a model for.
     fn learn_of_refusal(&mut self, breaker: &str, policies: Policies) {
         self.findings.retain(|known| known.breaker != breaker);
@@ -122,6 +145,7 @@ impl<P: Platform> Docket<P> {
             slot: None,
             place: None,
             address: None,
+            has_stalled: false,
         }
     }
 }
@@ -312,6 +336,11 @@ impl<P: Platform> Trail<P> {
         Some(entry)
     }
 
+    /// The answer is complete, though whoever asked for it first may have left.
+    pub(crate) fn completes(&mut self) {
+        self.learned.answered(Ending::Complete, || 0);
+    }
+
     /// The answer that went by has ended.
     pub(crate) fn answered(mut self, ending: Ending, mut course: Course<P>) {
         self.note_usage(&mut course);
@@ -326,9 +355,10 @@ impl<P: Platform> Trail<P> {
     /// cancelled here and now.
     pub(crate) fn client_left(mut self, mut course: Course<P>) {
         self.note_usage(&mut course);
+        self.has_stalled = course.silence() >= STALLED;
         let rest = match self.on_disconnect {
             OnDisconnect::Cancel => None,
-            OnDisconnect::Finish => Some(Rest::Answer(course)),
+            OnDisconnect::Finish => Some(Rest::Answer { course, caller: self.caller_id() }),
         };
         self.hand_over(Ending::ClientGone, rest);
     }
@@ -354,10 +384,12 @@ impl<P: Platform> Trail<P> {
             Reservation { scopes: std::mem::take(&mut self.reservation.scopes), ..self.reservation };
         let (started, prompt_bytes) = (self.started, self.prompt_bytes);
         let mut learned = std::mem::take(&mut self.learned);
-        if let Some((breaker, policies)) = learned.answering.take() {
-            let outcome = outcome(ending, || caller_id(&record.caller, self.address));
-            if !(learned.is_told && outcome == Outcome::Success) {
-                learned.learn(Finding { breaker, policies, outcome });
+        match &rest {
+            // How it ends is still to come.
+            Some(Rest::Answer { .. }) => {}
+            Some(Rest::Connection(_) | Rest::Flight(_)) | None if self.has_stalled => learned.stalled(),
+            Some(Rest::Connection(_) | Rest::Flight(_)) | None => {
+                learned.answered(ending, || caller_id(&record.caller, self.address));
             }
         }
         let mut keeping = std::mem::take(&mut self.keeping);
@@ -381,24 +413,25 @@ impl<P: Platform> Drop for Trail<P> {
     }
 }
 
-/// What the end of an answer says of its upstream. A silence, and an end of the time there was, may be of the caller's
+/// What the end of an answer says of its upstream: nothing, where its client has left before it. A silence, and an end of the time there was, may be of the caller's
 /// own making.
-fn outcome(ending: Ending, caller: impl FnOnce() -> u64) -> Outcome {
-    match ending {
+fn outcome(ending: Ending, caller: impl FnOnce() -> u64) -> Option<Outcome> {
+    Some(match ending {
+        Ending::ClientGone => return None,
         // A bound of the gateway's says nothing against the upstream.
         Ending::Complete
         | Ending::Rejected
-        | Ending::ClientGone
         | Ending::EventTooLarge
         | Ending::MessageTooLarge
         | Ending::Idle
         | Ending::Expired
         | Ending::GoingAway => Outcome::Success,
         Ending::Stalled | Ending::DeadlinePassed => Outcome::Timeout { caller: caller() },
-        Ending::Failed | Ending::Truncated | Ending::Reset | Ending::Malformed | Ending::UpstreamError => {
+        Ending::Reset => Outcome::Break { scope: FaultScope::Model },
+        Ending::Failed | Ending::Truncated | Ending::Malformed | Ending::UpstreamError => {
             Outcome::Failure { scope: FaultScope::Model }
         }
-    }
+    })
 }
 
 fn caller_id(caller: &Caller, address: Option<IpAddr>) -> u64 {

@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -298,6 +298,26 @@ impl<P: Platform> Course<P> {
                     Poll::Pending => return Poll::Pending,
                 },
             }
+        }
+    }
+
+    /// For how long the upstream has said nothing. What has come and was not read yet is no silence.
+    pub(crate) fn silence(&mut self) -> Duration {
+        let Some(since) = self.silent_since else { return Duration::ZERO };
+        if self.end.is_some() || self.begun.is_some() {
+            return Duration::ZERO;
+        }
+        match self.poll_download(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => self.platform.now().since(since),
+            Poll::Ready(Some(Ok(chunk))) => {
+                self.begun = Some(chunk);
+                Duration::ZERO
+            }
+            Poll::Ready(Some(Err(undecoded))) => {
+                self.end_with(ending_of(undecoded));
+                Duration::ZERO
+            }
+            Poll::Ready(None) => Duration::ZERO,
         }
     }
 

@@ -20,8 +20,8 @@ use weir::flight::Flights;
 use weir::ledger::Record;
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Event, Finding, Fresh, Held, Lease, Opened, Overheard, Ownership, Payload, Piece, Renewed,
-    SendFault, StoreLost,
+    Ask, Closing, Dispatch, Event, Finding, Fresh, Held, Lease, Opened, Overheard, Ownership, Payload, Piece,
+    Renewed, SendFault, StoreLost,
 };
 use weir::roll;
 use weir::time::{Instant, UnixMillis};
@@ -315,6 +315,7 @@ impl Platform for Shell {
         &self,
         upstream: &Upstream,
         request: http::Request<Payload<Flow>>,
+        dispatch: &Dispatch,
     ) -> Result<http::Response<Flow>, SendFault> {
         let (head, payload) = request.into_parts();
         let body = read(payload).await?;
@@ -340,6 +341,14 @@ impl Platform for Shell {
                 Err(fault)
             }
             Act::Silence => std::future::pending().await,
+            Act::Queued(wait, answer) => {
+                dispatch.queue();
+                self.sleep(wait).await;
+                dispatch.leave_queue(wait);
+                self.sleep(answer.wait()).await;
+                let (head, beats, end) = answer.into_parts();
+                Ok(head.map(|()| Flow::watched(&self.0.clock, beats, end, watch)))
+            }
             Act::Answer(answer) => {
                 away().await;
                 self.sleep(answer.wait()).await;
@@ -463,6 +472,7 @@ impl Platform for Shell {
                 self.0.store.borrow_mut().unconnected(upstream, cause, now);
             }
             Event::Stale { .. }
+            | Event::Unprocessed { .. }
             | Event::Retried { .. }
             | Event::FellBack { .. }
             | Event::Queued { .. }

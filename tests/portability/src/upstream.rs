@@ -18,6 +18,8 @@ pub enum Act {
     Fault(SendFault),
     /// Connected, and then nothing.
     Silence,
+    /// It waits so long for a connection with room.
+    Queued(Duration, Answer),
     Answer(Answer),
 }
 

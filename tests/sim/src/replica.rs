@@ -15,8 +15,8 @@ use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::flight::Flights;
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Event, Finding, Held, Lease, Opened, Overheard, Ownership, Payload, Piece, Renewed,
-    SendFault, StoreLost,
+    Ask, Closing, Dispatch, Event, Finding, Held, Lease, Opened, Overheard, Ownership, Payload, Piece,
+    Renewed, SendFault, StoreLost,
 };
 use weir::time::{Instant, UnixMillis};
 use weir_portability::Sleep;
@@ -222,6 +222,7 @@ impl Platform for Replica {
         &self,
         upstream: &Upstream,
         request: http::Request<Payload<Upload>>,
+        _: &Dispatch,
     ) -> Result<http::Response<Download>, SendFault> {
         let (head, payload) = request.into_parts();
         let body = read(payload).await?;
@@ -295,6 +296,7 @@ impl Platform for Replica {
             Event::Over { upstream } => Some((upstream, -1)),
             Event::Answered { .. }
             | Event::Stale { .. }
+            | Event::Unprocessed { .. }
             | Event::Unconnected { .. }
             | Event::Retried { .. }
             | Event::FellBack { .. }

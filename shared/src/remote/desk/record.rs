@@ -11,7 +11,7 @@ use crate::retry::RetryBudget;
 use crate::time::Instant;
 
 /// Whoever changes a record changes it.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// What there is a record of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -698,6 +698,7 @@ impl Twins {
             2 => Outcome::RateLimited { scope, retry_after },
             // What is said of a caller is 64 bits.
             3 => Outcome::Timeout { caller: u64::MAX - self.below(3) },
+            4 | 5 => Outcome::Break { scope },
             _ => Outcome::Failure { scope },
         };
         Finding { breaker, policies, outcome }

@@ -115,13 +115,13 @@ impl Breakers {
                 // Somebody is silent: nobody knows whether the whole is.
                 Outcome::Timeout { .. } if is_both && is_whole => None,
                 // It is there, and answers.
-                Outcome::Failure { .. } | Outcome::RateLimited { .. }
+                Outcome::Failure { .. } | Outcome::Break { .. } | Outcome::RateLimited { .. }
                     if is_both && is_whole && !blames_whole =>
                 {
                     Some(Outcome::Success)
                 }
                 // The model was not reached.
-                Outcome::Failure { .. } | Outcome::RateLimited { .. }
+                Outcome::Failure { .. } | Outcome::Break { .. } | Outcome::RateLimited { .. }
                     if is_both && !is_whole && blames_whole =>
                 {
                     None
@@ -129,11 +129,15 @@ impl Breakers {
                 Outcome::Success
                 | Outcome::Timeout { .. }
                 | Outcome::Failure { .. }
+                | Outcome::Break { .. }
                 | Outcome::RateLimited { .. } => Some(*outcome),
             };
             match said {
                 Some(outcome) => breaker.observe(policy, outcome, id, now),
                 None => breaker.give_up(id),
+            }
+            if is_whole && is_both && !blames_whole && matches!(outcome, Outcome::Break { .. }) {
+                breaker.breaks(now);
             }
         }
     }
@@ -142,6 +146,19 @@ impl Breakers {
 impl Breaker {
     fn is_leased(&self, now: Instant) -> bool {
         self.probe.is_some_and(|(_, until)| until > now)
+    }
+
+    /// A second is one event. Whether it is a new one.
+    fn breaks(&mut self, now: Instant) -> bool {
+        let is_new = !self.is_broken(now);
+        if is_new {
+            self.broke = Some(now);
+        }
+        is_new
+    }
+
+    fn is_broken(&self, now: Instant) -> bool {
+        self.broke.is_some_and(|at| at <= now && now.since(at) < Duration::from_secs(1))
     }
 
     fn give_up(&mut self, id: u64) {
@@ -161,6 +178,16 @@ impl Breaker {
                     .any(|(other, at)| *other != caller && now.since(*at).as_micros() < tenth(policy) * 10);
                 self.timeouts.push((caller, now));
                 if !others && !is_probe {
+                    return;
+                }
+                (Kind::Failure, None)
+            }
+            (Outcome::Break { scope }, _) => {
+                let is_repeated = match scope {
+                    FaultScope::Model => !self.breaks(now),
+                    FaultScope::Upstream => self.is_broken(now),
+                };
+                if is_repeated && !is_probe {
                     return;
                 }
                 (Kind::Failure, None)

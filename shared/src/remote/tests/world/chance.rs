@@ -113,6 +113,7 @@ impl World {
             0 => Outcome::Success,
             1 => Outcome::RateLimited { scope, retry_after },
             2 => Outcome::Timeout { caller: roll / 5 },
+            3 => Outcome::Break { scope },
             _ => Outcome::Failure { scope },
         };
         Finding { breaker, policies, outcome }
