@@ -43,6 +43,7 @@ use crate::client::Trust;
 use crate::connections::{Ending, Patience};
 use crate::crew::{self, Crew, Door, Entry};
 use crate::crowd::{Bounds, Full};
+use crate::descriptors;
 use crate::document::{self, Machine};
 use crate::logs;
 
@@ -55,6 +56,7 @@ const CONFIG_VARIABLE: &str = "config";
 /// Serves the component in `file` until it is asked to stop.
 pub(crate) fn serve(flags: &Serve, file: &Path) -> Result<(), Failed> {
     logs::init(flags.log_format, flags.log_level);
+    descriptors::raise();
     let hosting = &flags.hosting;
     let manifest = Manifest::find(file, hosting.manifest.as_deref())?;
     let mut given = Vec::new();

@@ -8,6 +8,7 @@ mod client;
 mod connections;
 mod crew;
 mod crowd;
+mod descriptors;
 mod document;
 mod drain;
 mod flood;

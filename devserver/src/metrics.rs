@@ -36,6 +36,10 @@ impl Metrics {
         self.sheet().shift(family, labels, by);
     }
 
+    pub(crate) fn sample(&self, family: Family, labels: &[&str], value: u64) {
+        self.sheet().observe(family, labels, value);
+    }
+
     /// All that was counted until now, and what the process measures of itself: bytes of answers that are kept, calls that
     /// are under way.
     pub(crate) fn counted(&self, books: &Books, cached: u64, loads: &[Load]) -> Exposition {

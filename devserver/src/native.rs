@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use weir::admission::Admission;
 use weir::breaker::Report;
@@ -30,7 +29,7 @@ use weir::{Config, Platform};
 
 use crate::body::{Chunks, Parcel};
 use crate::books::{self, Books};
-use crate::client::{Clients, Dialing};
+use crate::client::{Carried, Clients, Dialing, Outgoing};
 use crate::connections::Ending;
 use crate::metrics::Metrics;
 use crate::store::Shared;
@@ -55,6 +54,8 @@ pub(crate) struct Process {
     cache: Arc<AtomicU64>,
     /// Turns at what takes long.
     computing: Semaphore,
+    /// The second of the last line about what is short here.
+    told: AtomicU64,
 }
 
 /// A worker's handle to the process, with connections of its own.
@@ -90,11 +91,18 @@ impl Process {
             rolls: AtomicU64::new(getrandom::u64()?),
             cache: Arc::default(),
             computing: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            told: AtomicU64::default(),
         })
     }
 
     fn now(&self) -> Instant {
         Instant::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Whether nothing was told in this second of what is short here: it may be every call that fails.
+    fn is_to_be_told(&self, now: Instant) -> bool {
+        let second = now.as_micros() / 1_000_000 + 1;
+        self.told.swap(second, Ordering::Relaxed) != second
     }
 
     fn roll(&self) -> u64 {
@@ -170,7 +178,7 @@ impl Native {
 
 impl Platform for Native {
     type Upload = Chunks<axum::body::Body>;
-    type Download = Chunks<Incoming>;
+    type Download = Chunks<Carried<Outgoing>>;
     type Sleep = Pin<Box<tokio::time::Sleep>>;
 
     fn now(&self) -> Instant {
@@ -242,9 +250,9 @@ impl Platform for Native {
         &self,
         upstream: &Upstream,
         request: http::Request<Payload<Self::Upload>>,
-        _: &Dispatch,
+        dispatch: &Dispatch,
     ) -> Result<http::Response<Self::Download>, SendFault> {
-        let response = self.clients.send(Dialing::of(upstream), request.map(Parcel)).await?;
+        let response = self.clients.send(Dialing::of(upstream), request.map(Parcel), dispatch).await?;
         Ok(response.map(Chunks))
     }
 
@@ -260,7 +268,7 @@ impl Platform for Native {
         let client = hyper::upgrade::on(&mut request);
         let mut answer = self.clients.upgrade(Dialing::of(upstream), request.map(Parcel)).await?;
         if answer.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Upgraded::Not(answer.map(Chunks)));
+            return Ok(Upgraded::Not(answer.map(Carried::from).map(Chunks)));
         }
         let tunnel = tunnel(client, hyper::upgrade::on(&mut answer), self.ending.stop.clone());
         Ok(Upgraded::Switched(answer.map(drop), tunnel))
@@ -407,6 +415,9 @@ impl Platform for Native {
                 process.store().sample(upstream, after, failure.is_some(), self.now());
             }
             Event::Unconnected { upstream, cause } => {
+                if let Some(want) = cause.shortage().filter(|_| process.is_to_be_told(self.now())) {
+                    tracing::error!(upstream, want, "calls are refused: the gateway itself is out of {want}");
+                }
                 process.store().unconnected(upstream, cause, self.now());
             }
             Event::Stale { .. }

@@ -12,6 +12,7 @@ use crate::client::{Clients, EnvironmentProxies, Trust};
 use crate::connections::Ending;
 use crate::crew::{self, Crew, Door, Entry};
 use crate::crowd::{Bounds, Full};
+use crate::descriptors;
 use crate::document::Machine;
 use crate::live::{Bound, Live};
 use crate::logs;
@@ -23,6 +24,7 @@ use crate::worker;
 /// Serves until it is asked to stop.
 pub(crate) fn serve(flags: Serve) -> Result<(), Failed> {
     logs::init(flags.log_format, flags.log_level);
+    descriptors::raise();
     let runtime = crew::runtime()?;
     let simulated = runtime.block_on(weir_simulated::bind(SocketAddr::from(([127, 0, 0, 1], 0))));
     let simulated = simulated.map_err(|e| Failed::because("no port for the simulated provider", e))?;
@@ -107,7 +109,7 @@ fn start_workers(
                 Some(Shared::new(place.clone(), trust, process.metrics.clone(), process.cache()))
             }
         };
-        let clients = Clients::new(trust.clone(), Arc::clone(proxies));
+        let clients = Clients::new(trust.clone(), Arc::clone(proxies), process.metrics.clone());
         let native = Native::new(Arc::clone(process), clients, shared, ending.clone());
         worker::work(native, Arc::clone(live), arrivals, ending.clone())
     })

@@ -114,6 +114,8 @@ mod tests {
             terminator: None,
             proxy: Proxy::None,
             tls: None,
+            connection_age: second,
+            http2_connections: 1,
             forward_headers: HeaderNames::default(),
             return_headers: HeaderNames::default(),
             tenant: None,

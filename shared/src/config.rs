@@ -300,6 +300,10 @@ pub struct Upstream {
     pub proxy: Proxy,
     /// Certificates beside those of the machine.
     pub tls: Option<Tls>,
+    /// From which age on a connection takes no new call. Default 5 min.
+    pub connection_age: Duration,
+    /// Connections of HTTP/2 that a worker makes at most. Default 16.
+    pub http2_connections: usize,
     /// Request headers that it is sent beside the documented ones. Default: none.
     pub forward_headers: HeaderNames,
     /// Response headers that its clients get beside the documented ones. Default: none.

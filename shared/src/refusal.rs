@@ -505,6 +505,7 @@ impl Refusal {
 mod tests {
     use super::*;
 
+    #[expect(clippy::too_many_lines, reason = "it is a table")]
     fn every_refusal() -> Vec<(Refusal, u16, &'static str, Option<&'static str>)> {
         let get = Method::GET;
         let second = Duration::from_secs(1);

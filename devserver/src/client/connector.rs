@@ -1,45 +1,34 @@
 //! How a connection to an upstream comes about: name, network, proxy, TLS. All of it is bounded by the upstream's
 //! `timeout.connect`, and what stands in the way is told apart.
 
-use std::error::Error;
-use std::fmt;
-use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
-use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
-use tower_service::Service;
 use weir::config::{Proxy, ProxyAddress};
 use weir::platform::ConnectFault;
 
+use super::network::{self, Reached};
 use super::proxy::{EnvironmentProxies, Hop, tunnel};
 use super::stream::Stream;
 
-/// A clone is the same connector.
-#[derive(Clone)]
+/// How connections that are made alike come about.
 pub(super) struct Connector {
-    tcp: HttpConnector<Names>,
     tls: TlsConnector,
     way: Way,
-    patience: Duration,
-    refusals: Refusals,
 }
 
 /// Through what connections go.
-#[derive(Clone)]
 pub(super) struct Way {
     pub(super) proxy: Proxy,
     pub(super) environment: Arc<EnvironmentProxies>,
@@ -47,55 +36,60 @@ pub(super) struct Way {
     pub(super) tls: Arc<ClientConfig>,
 }
 
+/// A connection, and what was learned of addresses on the way.
+pub(super) struct Connected {
+    pub(super) link: Link,
+    /// Of the upstream, or of what leads to it.
+    pub(super) address: SocketAddr,
+    pub(super) refused: Vec<SocketAddr>,
+}
+
 impl Connector {
-    pub(super) fn new(patience: Duration, tls: Arc<ClientConfig>, way: Way) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Names(GaiResolver::new()));
-        tcp.set_connect_timeout(Some(patience));
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(Duration::from_mins(1)));
-        tcp.enforce_http(false);
-        Self { tcp, tls: TlsConnector::from(tls), way, patience, refusals: Refusals::default() }
+    pub(super) fn new(tls: Arc<ClientConfig>, way: Way) -> Self {
+        Self { tls: TlsConnector::from(tls), way }
     }
 
-    pub(super) fn refusals(&self) -> &Refusals {
-        &self.refusals
-    }
-
-    async fn connect(mut self, to: Uri) -> Result<Link, ConnectFault> {
-        let deadline = Instant::now() + self.patience;
+    /// Connects with the upstream at `to`: name, network, proxy and TLS have until `deadline` together.
+    pub(super) async fn connect(&self, to: &Uri, deadline: Instant) -> Result<Connected, ConnectFault> {
         let is_plain = to.scheme() == Some(&Scheme::HTTP);
-        let proxy = match self.way.environment.hop(&self.way.proxy, &to) {
+        let proxy = match self.way.environment.hop(&self.way.proxy, to) {
             Hop::Direct => {
-                let network = self.network(&to);
-                let network = timeout_at(deadline, network).await.map_err(|_| ConnectFault::TimedOut)??;
-                if is_plain {
-                    return Ok(Link::new(network, Peer::Upstream, &self.refusals));
-                }
-                return self.secured(network, &to, deadline).await;
+                let Reached { stream, address, refused } = network::reach(to, deadline).await?;
+                let stream = Stream::Plain(stream);
+                let link = if is_plain {
+                    Link::new(stream, Peer::Upstream)
+                } else {
+                    self.secured(stream, to, deadline).await?
+                };
+                return Ok(Connected { link, address, refused });
             }
             Hop::Through(proxy) => proxy,
             Hop::Unusable => return Err(ConnectFault::ProxyUnsupported),
         };
-        let reached = self.reach(&proxy, (!is_plain).then_some(&to));
-        let reached = timeout_at(deadline, reached).await.map_err(|_| ConnectFault::ProxyTimedOut)??;
-        if is_plain {
-            return Ok(Link::new(reached, Peer::Proxy, &self.refusals));
-        }
-        self.secured(reached, &to, deadline).await
-    }
-
-    async fn network(&mut self, to: &Uri) -> Result<Stream, ConnectFault> {
-        poll_fn(|cx| self.tcp.poll_ready(cx)).await.map_err(|error| cause(&error))?;
-        let tcp = self.tcp.call(to.clone()).await.map_err(|error| cause(&error))?;
-        Ok(Stream::Plain(tcp.into_inner()))
+        let reached = self.reach(&proxy, (!is_plain).then_some(to), deadline);
+        let reached = timeout_at(deadline, reached).await.map_err(|_| ConnectFault::ProxyTimedOut)?;
+        let (stream, address) = reached?;
+        let link = if is_plain {
+            Link::new(stream, Peer::Proxy)
+        } else {
+            self.secured(stream, to, deadline).await?
+        };
+        Ok(Connected { link, address, refused: Vec::new() })
     }
 
     /// The proxy, or what it has connected with.
-    async fn reach(&mut self, proxy: &ProxyAddress, beyond: Option<&Uri>) -> Result<Stream, ConnectFault> {
-        let mut stream = self.network(proxy.uri()).await.map_err(|fault| match fault {
-            ConnectFault::TimedOut => ConnectFault::ProxyTimedOut,
+    async fn reach(
+        &self,
+        proxy: &ProxyAddress,
+        beyond: Option<&Uri>,
+        deadline: Instant,
+    ) -> Result<(Stream, SocketAddr), ConnectFault> {
+        let reached = network::reach(proxy.uri(), deadline).await.map_err(|fault| match fault {
+            ConnectFault::TimedOut | ConnectFault::NameTimedOut => ConnectFault::ProxyTimedOut,
+            fault if fault.shortage().is_some() => fault,
             _ => ConnectFault::ProxyUnreachable,
         })?;
+        let (mut stream, address) = (Stream::Plain(reached.stream), reached.address);
         if proxy.uri().scheme() == Some(&Scheme::HTTPS) {
             let name = server_name(proxy.uri()).ok_or(ConnectFault::ProxyUnreachable)?;
             let mut config = ClientConfig::clone(&self.way.tls);
@@ -103,10 +97,11 @@ impl Connector {
             let secured = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
             stream = Stream::Secured(Box::new(secured.map_err(|_| ConnectFault::ProxyUnreachable)?));
         }
-        match beyond {
-            Some(to) => tunnel(stream, proxy, to).await,
-            None => Ok(stream),
-        }
+        let stream = match beyond {
+            Some(to) => tunnel(stream, proxy, to).await?,
+            None => stream,
+        };
+        Ok((stream, address))
     }
 
     async fn secured(&self, stream: Stream, to: &Uri, deadline: Instant) -> Result<Link, ConnectFault> {
@@ -114,93 +109,13 @@ impl Connector {
         let secured = timeout_at(deadline, self.tls.connect(name, stream)).await;
         let secured = secured.map_err(|_| ConnectFault::TlsTimedOut)?;
         let secured = secured.map_err(|error| tls_cause(&error).unwrap_or(ConnectFault::TlsFailed))?;
-        Ok(Link::new(Stream::Secured(Box::new(secured)), Peer::Upstream, &self.refusals))
-    }
-}
-
-/// There is no connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unconnected(pub(super) ConnectFault);
-
-impl fmt::Display for Unconnected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.name())
-    }
-}
-
-impl Error for Unconnected {}
-
-impl Service<Uri> for Connector {
-    type Response = TokioIo<Link>;
-    type Error = Unconnected;
-    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Link>, Unconnected>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unconnected>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, to: Uri) -> Self::Future {
-        let connecting = self.clone().connect(to);
-        Box::pin(async move { connecting.await.map(TokioIo::new).map_err(Unconnected) })
-    }
-}
-
-/// Names as the machine resolves them; a failure is known as one.
-#[derive(Clone)]
-struct Names(GaiResolver);
-
-/// The name leads to no address.
-#[derive(Debug)]
-struct Unresolved;
-
-impl fmt::Display for Unresolved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(ConnectFault::NameUnresolved.name())
-    }
-}
-
-impl Error for Unresolved {}
-
-impl Service<Name> for Names {
-    type Response = GaiAddrs;
-    type Error = Unresolved;
-    type Future = Pin<Box<dyn Future<Output = Result<GaiAddrs, Unresolved>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
-        self.0.poll_ready(cx).map_err(|_| Unresolved)
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let resolving = self.0.call(name);
-        Box::pin(async move { resolving.await.map_err(|_| Unresolved) })
+        Ok(Link::new(Stream::Secured(Box::new(secured)), Peer::Upstream))
     }
 }
 
 fn server_name(to: &Uri) -> Option<ServerName<'static>> {
     let host = to.host()?.trim_start_matches('[').trim_end_matches(']');
     ServerName::try_from(host.to_owned()).ok()
-}
-
-/// What stood in the way of the network.
-fn cause(error: &(dyn Error + 'static)) -> ConnectFault {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.is::<Unresolved>() {
-            return ConnectFault::NameUnresolved;
-        }
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return match error.kind() {
-                io::ErrorKind::ConnectionRefused => ConnectFault::Refused,
-                io::ErrorKind::TimedOut => ConnectFault::TimedOut,
-                io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
-                    ConnectFault::Unreachable
-                }
-                _ => ConnectFault::Unknown,
-            };
-        }
-        next = error.source();
-    }
-    ConnectFault::Unknown
 }
 
 /// What stood in the way of TLS. `None` where it is no error of TLS.
@@ -242,18 +157,15 @@ pub(super) struct Past(Arc<Marks>);
 struct Marks {
     answered: AtomicBool,
     heard: AtomicBool,
+    /// When something last came, in [`millis`].
+    heard_at: AtomicU64,
     refused: AtomicBool,
-    refusals: Refusals,
 }
 
-/// How many connections of a pool were refused for their client certificate, or the want of one. A clone is the same.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Refusals(Arc<AtomicU64>);
-
-impl Refusals {
-    pub(super) fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
+/// Milliseconds since the first time that somebody asked.
+pub(super) fn millis() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Past {
@@ -276,13 +188,17 @@ impl Past {
     fn note_refusal(&self, error: &io::Error) {
         if tls_cause(error) == Some(ConnectFault::ClientCertificateRefused) {
             self.0.refused.store(true, Ordering::Relaxed);
-            self.0.refusals.0.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Whether it had carried a call to its answer.
     pub(super) fn is_used(&self) -> bool {
         self.0.answered.load(Ordering::Relaxed)
+    }
+
+    /// When something last came on it, in [`millis`].
+    pub(super) fn heard_at(&self) -> u64 {
+        self.0.heard_at.load(Ordering::Relaxed)
     }
 }
 
@@ -296,17 +212,32 @@ pub(super) struct Link {
 }
 
 /// With whom HTTP is spoken.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Peer {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
     Upstream,
     /// The proxy, which reads where a request shall go.
     Proxy,
 }
 
 impl Link {
-    fn new(stream: Stream, peer: Peer, refusals: &Refusals) -> Self {
-        let marks = Marks { refusals: refusals.clone(), ..Marks::default() };
-        Self { stream, peer, past: Past(Arc::new(marks)), broken: None }
+    fn new(stream: Stream, peer: Peer) -> Self {
+        Self { stream, peer, past: Past::default(), broken: None }
+    }
+
+    pub(super) fn past(&self) -> &Past {
+        &self.past
+    }
+
+    pub(super) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Whether both have agreed on HTTP/2.
+    pub(super) fn speaks_http2(&self) -> bool {
+        match &self.stream {
+            Stream::Secured(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            Stream::Plain(_) => false,
+        }
     }
 
     /// Writes, unless that has failed: whoever can write nothing reads nothing more, so the last that the upstream has
@@ -337,18 +268,6 @@ impl Link {
     }
 }
 
-impl Connection for Link {
-    fn connected(&self) -> Connected {
-        let connected = Connected::new().extra(self.past.clone()).proxy(self.peer == Peer::Proxy);
-        match &self.stream {
-            Stream::Secured(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                connected.negotiated_h2()
-            }
-            Stream::Secured(_) | Stream::Plain(_) => connected,
-        }
-    }
-}
-
 impl AsyncRead for Link {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -359,6 +278,7 @@ impl AsyncRead for Link {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             self.past.0.heard.store(true, Ordering::Relaxed);
+            self.past.0.heard_at.store(millis(), Ordering::Relaxed);
         }
         if let Poll::Ready(Err(error)) = &polled {
             self.past.note_refusal(error);

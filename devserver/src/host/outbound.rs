@@ -13,24 +13,29 @@ use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 use weir::config::Proxy;
 use weir::platform::{ConnectFault, SendFault};
 
 use super::server::Settings;
-use crate::client::{Clients, Dialing, Trust};
+use crate::client::{Carried, Clients, Dialing, Trust};
+use crate::metrics::Metrics;
 
 /// What Spin waits for where the instance does not say.
 const UNSAID: Duration = Duration::from_mins(10);
+
+/// From which age on a connection takes no new call, and how many there may be of HTTP/2.
+const AGE: Duration = Duration::from_mins(5);
+const HTTP2_CONNECTIONS: usize = 16;
 
 /// Upstream connections of one thread.
 pub(super) type Pool = Clients<Upload>;
 
 /// No proxy is asked, whatever the environment says: Spin asks none.
 pub(super) fn pool(trust: Trust) -> Pool {
-    Clients::new(trust, Arc::default())
+    // A component counts for itself.
+    Clients::new(trust, Arc::default(), Metrics::default())
 }
 
 /// One instance's way out.
@@ -101,29 +106,24 @@ async fn send(
 ) -> Result<Response<WasiBody>, Error> {
     // The connection's protocol says how the host is named.
     request.headers_mut().remove(header::HOST);
-    let mut request = request.map(|body| Upload { body, fate });
-    let connection = capture_connection(&mut request);
-    let sending = pool.send(Dialing { connect: UNSAID, proxy: &Proxy::None, tls: None }, request);
-    tokio::pin!(sending);
-    let connect = timeout(options.connect_timeout.unwrap_or(UNSAID), connected(connection));
-    tokio::select! {
-        biased;
-        answer = &mut sending => return received(answer, &options),
-        is_connected = connect => is_connected.map_err(|_| Error::ConnectionTimeout)?,
-    }
-    let answer = timeout(options.first_byte_timeout.unwrap_or(UNSAID), sending).await;
-    received(answer.map_err(|_| Error::ConnectionReadTimeout)?, &options)
-}
-
-/// Resolves once the request has a connection; never where it gets none, for then the request itself fails.
-async fn connected(mut connection: CaptureConnection) {
-    if connection.wait_for_connection_metadata().await.is_none() {
-        std::future::pending::<()>().await;
+    let request = request.map(|body| Upload { body, fate });
+    let dialing = Dialing {
+        upstream: "",
+        connect: options.connect_timeout.unwrap_or(UNSAID),
+        age: AGE,
+        http2_connections: HTTP2_CONNECTIONS,
+        proxy: &Proxy::None,
+        tls: None,
+    };
+    let patience = options.first_byte_timeout.unwrap_or(UNSAID);
+    match pool.send_within(dialing, request, patience).await {
+        Some(answer) => received(answer, &options),
+        None => Err(Error::ConnectionReadTimeout),
     }
 }
 
 fn received(
-    answer: Result<Response<hyper::body::Incoming>, SendFault>,
+    answer: Result<Response<Carried<Upload>>, SendFault>,
     options: &RequestOptions,
 ) -> Result<Response<WasiBody>, Error> {
     let patience = options.between_bytes_timeout.unwrap_or(UNSAID);
@@ -203,7 +203,7 @@ impl Body for Upload {
 /// An answer's body, of which something must come from time to time.
 #[derive(Debug)]
 struct Download {
-    body: hyper::body::Incoming,
+    body: Carried<Upload>,
     patience: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
 }

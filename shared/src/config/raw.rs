@@ -246,6 +246,12 @@ pub(super) struct Upstream {
     pub(super) proxy: Option<Proxy>,
     /// Certificates: an authority of its own, a client certificate. Not on Spin and Workers.
     pub(super) tls: Option<Tls>,
+    /// After how long a connection to it takes no new call, so that a new address of its name is found: it ends with
+    /// what it carries. Up to a fifth less by chance. Default `5m`. Not on Spin and Workers.
+    pub(super) connection_age: Option<Time>,
+    /// Connections of HTTP/2 to it at most, of each worker. A call that finds no room on any waits, for `timeout.connect`
+    /// at most. Default 16. Not on Spin and Workers.
+    pub(super) http2_connections: Option<u64>,
     /// Request headers that it is sent beside `openai-beta`, `anthropic-beta` and `anthropic-version`: names, or how
     /// names begin (`x-tenant-*`). They count in the keys of answers that are kept or shared. Default: none.
     pub(super) forward_headers: Option<Vec<String>>,

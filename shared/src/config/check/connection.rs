@@ -1,6 +1,8 @@
 //! How connections to an upstream are made.
 
-use super::credential;
+use std::time::Duration;
+
+use super::{at_least_one, credential, positive};
 use crate::config::fault::{Problem, shown};
 use crate::config::path::Path;
 use crate::config::raw;
@@ -57,6 +59,35 @@ fn elsewhere() -> Problem {
 
 fn parsed(address: &str) -> Result<ProxyAddress, Problem> {
     ProxyAddress::parse(address).map_err(|problem| Problem::new(problem).hint(SPELLED))
+}
+
+/// From which age on a connection takes no new call.
+pub(super) const AGE: Duration = Duration::from_mins(5);
+
+/// Connections of HTTP/2 of one worker: with the hundred calls that most servers take on each, more than it has ever.
+pub(super) const HTTP2_CONNECTIONS: usize = 16;
+
+/// How old connections become, and how many there may be of HTTP/2.
+pub(super) fn bounds(
+    raw: &raw::Upstream,
+    path: &Path,
+    surroundings: &dyn Surroundings,
+    report: &mut Report<'_>,
+) -> (Duration, usize) {
+    let (age, most) = (path.key("connection_age"), path.key("http2_connections"));
+    if surroundings.dialer().is_none() {
+        for (is_said, path) in
+            [(raw.connection_age.is_some(), &age), (raw.http2_connections.is_some(), &most)]
+        {
+            if is_said {
+                report.fault(path, elsewhere());
+            }
+        }
+        return (AGE, HTTP2_CONNECTIONS);
+    }
+    at_least_one(raw.http2_connections, &most, report);
+    let most = raw.http2_connections.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+    (positive(raw.connection_age, AGE, &age, report), most.unwrap_or(HTTP2_CONNECTIONS))
 }
 
 /// `None` where nothing is said, and after a fault.

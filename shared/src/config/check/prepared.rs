@@ -301,7 +301,7 @@ fn draft(upstream: Upstream, references: References) -> Option<UpstreamDraft> {
         upstream;
     let References { base_url, api_key, proxy } = references;
     let base_url = base_url?;
-    // Certificates are for a place that reads the document itself; here they are a fault, which was told.
+    // Certificates and bounds of connections are for a place that reads the document itself; here they are faults, which were told.
     Some(UpstreamDraft {
         name,
         dialect,
@@ -350,6 +350,8 @@ fn furnished(
         terminator,
         proxy,
         tls: None,
+        connection_age: connection::AGE,
+        http2_connections: connection::HTTP2_CONNECTIONS,
         forward_headers,
         return_headers,
         tenant,

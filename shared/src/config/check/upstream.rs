@@ -78,6 +78,7 @@ fn upstream(
         .and_then(|raw| concurrency::concurrency(raw, QUEUE, &path.key("concurrency"), report));
     let proxy = connection::proxy(raw.proxy.as_ref(), &path.key("proxy"), surroundings, report);
     let tls = connection::tls(raw.tls.as_ref(), &path.key("tls"), surroundings, report);
+    let (connection_age, http2_connections) = connection::bounds(raw, path, surroundings, report);
     let forward_headers = headers::names(
         raw.forward_headers.as_deref(),
         &NEVER_FORWARDED,
@@ -101,6 +102,8 @@ fn upstream(
         // What is built in is reached by nothing else.
         proxy: if dialect == Dialect::Simulated { Proxy::None } else { proxy },
         tls,
+        connection_age,
+        http2_connections,
         forward_headers,
         return_headers,
         tenant,

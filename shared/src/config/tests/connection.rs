@@ -117,6 +117,8 @@ fn what_no_connection_can_be_made_with_is_told_with_its_line() {
         ),
         ("tls = { cert = \"/odd\", key = \"/key\" }", "tls.cert: the file \"/odd\" holds"),
         ("tls = { cert = \"/cert\", key = \"/odd\" }", "tls.key: the file \"/odd\" holds"),
+        ("connection_age = \"0s\"", "connection_age: must be longer than nothing"),
+        ("http2_connections = 0", "http2_connections: must be at least 1"),
         ("tls = { pem = \"/ca\" }", "tls.pem: unknown key \"pem\""),
     ] {
         let faults = Config::load(&toml(&said(setting)), &native()).unwrap_err();
@@ -136,6 +138,8 @@ fn where_the_platform_makes_the_connections_it_is_a_fault_to_say_how() {
         ("proxy = \"http://proxy.example:3128\"", "proxy"),
         ("proxy = { env = \"EGRESS\" }", "proxy"),
         ("tls = { ca = \"/ca\" }", "tls"),
+        ("connection_age = \"1m\"", "connection_age"),
+        ("http2_connections = 4", "http2_connections"),
     ] {
         let expected = format!("6: upstream.one.{key}: the platform makes the connections here");
         tells(&said(setting), &expected);
@@ -145,6 +149,16 @@ fn where_the_platform_makes_the_connections_it_is_a_fault_to_say_how() {
     for setting in ["proxy = \"env\"", "proxy = \"none\""] {
         assert!(load(&said(setting)).is_ok() && Config::prepare(&toml(&said(setting))).is_ok(), "{setting}");
     }
+}
+
+#[test]
+fn connections_have_an_age_and_http2_a_bound() {
+    let of = |setting| {
+        let upstream = upstream_of(setting);
+        (upstream.connection_age, upstream.http2_connections)
+    };
+    assert_eq!(of(""), (Duration::from_mins(5), 16));
+    assert_eq!(of("connection_age = \"30s\"\nhttp2_connections = 2"), (Duration::from_secs(30), 2));
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl Secure {
 }
 
 /// A server of TLS with a certificate for `name`.
-fn server(authority: &Authority, asks: Asks<'_>, name: &str) -> ServerConfig {
+pub(crate) fn server(authority: &Authority, asks: Asks<'_>, name: &str) -> ServerConfig {
     let (cert, key) = authority.signed(name);
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -24,6 +24,8 @@ struct Breaker {
     probe: Option<(u64, Instant)>,
     /// Of which callers.
     timeouts: Vec<(u64, Instant)>,
+    /// When a connection last broke that was no part of an earlier moment.
+    broke: Option<Instant>,
 }
 
 fn tenth(policy: &Policy) -> u128 {

@@ -1,0 +1,76 @@
+//! What the gateway is short of itself is its own fault.
+
+use std::fs;
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use weir_native_tests::wait::{holds, until};
+use weir_native_tests::{Gateway, Program, Upstream, reply};
+
+/// Lets `program` open files with a number below `most` only.
+fn allow_files(program: &Program, most: u64) {
+    let pid = Pid::from_raw(program.id().try_into().unwrap());
+    let limit = Rlimit { current: Some(most), maximum: Some(hard_limit(program)) };
+    prlimit(pid, Resource::Nofile, limit).unwrap();
+}
+
+/// Soft and hard, as the system has them.
+fn limits(program: &Program) -> (u64, u64) {
+    let limits = fs::read_to_string(format!("/proc/{}/limits", program.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let mut numbers = line.split_whitespace().filter_map(|word| word.parse().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+fn hard_limit(program: &Program) -> u64 {
+    limits(program).1
+}
+
+/// The number that the next file would get.
+fn next_file(program: &Program) -> u64 {
+    let folder = format!("/proc/{}/fd", program.id());
+    let open: Vec<u64> = fs::read_dir(folder)
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+        .collect();
+    (0..).find(|number| !open.contains(number)).unwrap()
+}
+
+#[tokio::test]
+async fn out_of_descriptors_is_told_as_the_gateways_own_and_opens_no_breaker() {
+    let upstream = Upstream::start(|_| vec![reply::completion("hi")]).await;
+    let document = format!(
+        "auth = \"open\"\nserver = {{ workers = 1 }}\n[[route]]\nmodel = \"*\"\nto = [\"up\"]\n\
+         [upstream.up]\ndialect = \"openai\"\nbase_url = \"{}\"\n",
+        upstream.base()
+    );
+    let gateway = Gateway::start(document).await;
+    allow_files(&gateway.program, next_file(&gateway.program));
+    for _ in 0..10 {
+        let answer = gateway.explained_chat("m").await;
+        let code = &answer.json()["error"]["code"];
+        assert_eq!((answer.status, code), (503, &"gateway_exhausted".into()), "{}", answer.text());
+        assert!(answer.header("x-weir-explain").contains("out of file descriptors here"));
+    }
+    allow_files(&gateway.program, hard_limit(&gateway.program));
+    assert_eq!(gateway.chat("m").await.status, 200, "at once");
+    let ready = gateway.get("/ready").await.json();
+    assert_eq!(ready["upstreams"]["up"]["breaker"], "closed");
+    assert!(
+        ready["upstreams"]["up"]["models"].is_null()
+            && ready["upstreams"]["up"]["last_unconnected"].is_null()
+    );
+    let unsent = gateway.metrics().await.sum("weir_upstream_unsent_total", &["want=\"descriptors\""]);
+    assert!((9.5..10.5).contains(&unsent), "{unsent}");
+    until("a line of it", async || {
+        let is_told = |line: &serde_json::Value| line["want"] == "descriptors" && line["level"] == "ERROR";
+        holds(gateway.logs().iter().any(is_told))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn as_many_files_are_opened_as_the_system_allows() {
+    let gateway = Gateway::start(weir_native_tests::SIMULATED).await;
+    let (soft, hard) = limits(&gateway.program);
+    assert_eq!(soft, hard);
+}
