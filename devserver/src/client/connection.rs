@@ -174,9 +174,8 @@ impl<B: Posted> Http2<B> {
             .keep_alive_timeout(PING_WAIT)
             .handshake(TokioIo::new(link))
             .await;
-        let broken = |past: &Past| match past.has_refused() {
-            true => ConnectFault::ClientCertificateRefused,
-            false => ConnectFault::Broken,
+        let broken = |past: &Past| {
+            if past.has_refused() { ConnectFault::ClientCertificateRefused } else { ConnectFault::Broken }
         };
         let (sender, connection) = begun.map_err(|_| broken(&about.past))?;
         let driven = Arc::new(Driven(Mutex::new(Some(connection))));

@@ -43,6 +43,10 @@ pub(super) struct Lease<B: Posted> {
 }
 
 /// A request that has no answer.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is rare, and goes no further than to whoever sends it again"
+)]
 pub(super) enum Unanswered<B> {
     /// Nothing of it was sent: the connection had ended meanwhile.
     Unsent(Request<B>),

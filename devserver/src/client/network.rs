@@ -35,13 +35,12 @@ pub(super) async fn reach(to: &Uri, deadline: Instant) -> Result<Reached, Connec
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let default = if to.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
     let port = to.port_u16().unwrap_or(default);
-    let addresses = match host.parse::<IpAddr>() {
-        Ok(address) => vec![SocketAddr::new(address, port)],
-        Err(_) => {
-            let found = timeout_at(deadline, NAMES.resolve(host)).await;
-            let found = found.map_err(|_| ConnectFault::NameTimedOut)??;
-            found.iter().map(|address| SocketAddr::new(*address, port)).collect()
-        }
+    let addresses = if let Ok(address) = host.parse::<IpAddr>() {
+        vec![SocketAddr::new(address, port)]
+    } else {
+        let found = timeout_at(deadline, NAMES.resolve(host)).await;
+        let found = found.map_err(|_| ConnectFault::NameTimedOut)??;
+        found.iter().map(|address| SocketAddr::new(*address, port)).collect()
     };
     timeout_at(deadline, race(addresses)).await.map_err(|_| ConnectFault::TimedOut)?
 }
@@ -95,10 +94,11 @@ fn cause(error: &io::Error, address: SocketAddr) -> ConnectFault {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => ConnectFault::Refused,
         io::ErrorKind::TimedOut => ConnectFault::TimedOut,
-        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => ConnectFault::Unreachable,
         // Either all ports are in use or this machine has no address of that kind.
         io::ErrorKind::AddrNotAvailable if has_own_address(address) => ConnectFault::NoPorts,
-        io::ErrorKind::AddrNotAvailable => ConnectFault::Unreachable,
+        io::ErrorKind::AddrNotAvailable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::HostUnreachable => ConnectFault::Unreachable,
         _ => ConnectFault::Unknown,
     }
 }

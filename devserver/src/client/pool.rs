@@ -109,6 +109,13 @@ impl<B: Posted> State<B> {
         self.shared.iter().find(|shared| shared.take()).map(|shared| Carrier::Http2(Arc::clone(shared)))
     }
 
+    fn add_idle(&mut self, connection: Http1<B>) {
+        let is_usable = connection.about.retires > Instant::now() && !connection.sender.is_closed();
+        if is_usable && self.idle.len() < MOST_IDLE {
+            self.idle.push(Idle { connection, since: Instant::now() });
+        }
+    }
+
     fn has_waiting(&self) -> bool {
         self.waiting.iter().any(|waiting| !waiting.give.is_closed())
     }
@@ -205,16 +212,15 @@ impl<B: Posted> Pool<B> {
             given = &mut given => Some(given),
             Ok(()) = &mut for_room => None,
         };
-        let (given, is_for_room) = match early {
-            Some(given) => (given, false),
-            None => {
-                let started = Instant::now();
-                dispatch.queue();
-                let _queued = queued();
-                let given = given.await;
-                dispatch.leave_queue(started.elapsed());
-                (given, true)
-            }
+        let (given, is_for_room) = if let Some(given) = early {
+            (given, false)
+        } else {
+            let started = Instant::now();
+            dispatch.queue();
+            let _queued = queued();
+            let given = given.await;
+            dispatch.leave_queue(started.elapsed());
+            (given, true)
         };
         match given {
             Ok(Ok(Ok(lease))) => Ok(lease),
@@ -286,7 +292,7 @@ impl<B: Posted> Pool<B> {
             match made {
                 Ok(New::Http1(connection)) => {
                     state.spoken = Spoken::Http1;
-                    self.add_idle(&mut state, connection);
+                    state.add_idle(connection);
                     self.feed(&mut state)
                 }
                 Ok(New::Http2(connection)) => {
@@ -318,13 +324,6 @@ impl<B: Posted> Pool<B> {
         tell(due);
     }
 
-    fn add_idle(&self, state: &mut State<B>, connection: Http1<B>) {
-        let is_usable = connection.about.retires > Instant::now() && !connection.sender.is_closed();
-        if is_usable && state.idle.len() < MOST_IDLE {
-            state.idle.push(Idle { connection, since: Instant::now() });
-        }
-    }
-
     /// A connection of HTTP/1.1 has brought a call to its end, and may take another one.
     pub(super) fn return_http1(self: &Arc<Self>, mut connection: Http1<B>) {
         if connection.sender.is_closed() {
@@ -345,7 +344,7 @@ impl<B: Posted> Pool<B> {
     fn is_free(self: &Arc<Self>, connection: Http1<B>) {
         let due = {
             let mut state = self.state();
-            self.add_idle(&mut state, connection);
+            state.add_idle(connection);
             if state.waiting.is_empty() { Due::new() } else { self.feed(&mut state) }
         };
         tell(due);
@@ -412,5 +411,5 @@ fn unconnected(fault: ConnectFault) -> SendFault {
 /// Between four fifths of `age` and all of it, so that connections that were made together do not end together.
 fn jittered(age: Duration) -> Duration {
     let roll = getrandom::u32().unwrap_or(0);
-    age - (age / 5).mul_f64(f64::from(roll) / f64::from(u32::MAX))
+    age.saturating_sub((age / 5).mul_f64(f64::from(roll) / f64::from(u32::MAX)))
 }

@@ -151,7 +151,7 @@ async fn lead(mut stream: TcpStream, to: SocketAddr, mut ways: watch::Receiver<W
         stream.set_zero_linger().unwrap();
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn serve(

@@ -32,7 +32,7 @@ fn next_file(program: &Program) -> u64 {
         .unwrap()
         .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
         .collect();
-    (0..).find(|number| !open.contains(number)).unwrap()
+    (0..=u64::try_from(open.len()).unwrap()).find(|number| !open.contains(number)).unwrap()
 }
 
 #[tokio::test]
