@@ -7,9 +7,11 @@ mod asked;
 mod dial;
 mod exchange;
 mod fault;
+mod lanes;
 mod lasting;
 mod link;
 mod race;
+mod traffic;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,11 +76,15 @@ impl Shared {
         let command = self.codec.open(ask, now());
         if ask.reservation.is_none() {
             let reply = self.link.send(&command).await?;
+            let reply = self.link.complete(&command, reply, &self.codec, now()).await?;
             return self.opened(ask, &command, now(), reply);
         }
-        let link = self.link.clone();
+        let (link, codec, time) = (self.link.clone(), self.codec.clone(), now.clone());
         let work = async move {
-            let reply = link.send(&command).await;
+            let reply = match link.send(&command).await {
+                Ok(reply) => link.complete(&command, reply, &codec, time()).await,
+                Err(StoreLost) => Err(StoreLost),
+            };
             (command, reply)
         };
         let heir = |work| self.give_back_later(work, Asked::of(ask), now.clone());

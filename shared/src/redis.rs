@@ -25,6 +25,7 @@ mod open;
 mod owners;
 mod packed;
 mod reply;
+mod rest;
 mod script;
 #[cfg(test)]
 mod tests;

@@ -15,11 +15,12 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use weir::config::{self, Transport};
-use weir::redis::{Cause, Codec, Forbidden, Moment, Told};
+use weir::redis::{Cause, Codec, Forbidden, Garbled, Moment, Told};
 use weir::time::Instant;
 
 use super::exchange::{Verb, cause, send, words};
 use super::race::race;
+use super::traffic::{Counted, Traffic};
 
 /// To be connected and let in; a reply has a bound of its own.
 const DIAL: Duration = Duration::from_secs(2);
@@ -38,6 +39,7 @@ pub(super) struct Dialler {
 pub(super) struct Dialled {
     pub(super) connection: MultiplexedConnection,
     pub(super) driver: Driver,
+    pub(super) traffic: Traffic,
     pub(super) missed: Forbidden,
 }
 
@@ -49,6 +51,7 @@ pub(super) enum Unreachable {
     Forbidden(Forbidden),
     NoHost,
     Timeout,
+    Garbled,
 }
 
 impl fmt::Display for Unreachable {
@@ -62,6 +65,7 @@ impl fmt::Display for Unreachable {
             }
             Self::NoHost => f.write_str("no host that a certificate could be for"),
             Self::Timeout => f.write_str("no reply in time"),
+            Self::Garbled => f.write_str("a reply was not one to its command"),
         }
     }
 }
@@ -70,13 +74,14 @@ impl Dialler {
     /// `trying` what will be asked as well.
     pub(super) async fn dial(&self, trying: bool) -> Result<Dialled, Unreachable> {
         let patience = DIAL.max(self.place.timeout);
-        let (connection, driver) =
-            timeout(patience, self.connect()).await.map_err(|_| Unreachable::Timeout)??;
-        let mut dialled = Dialled { connection, driver, missed: Forbidden::default() };
+        let traffic = Traffic::default();
+        let connected = timeout(patience, self.connect(traffic.clone())).await;
+        let (connection, driver) = connected.map_err(|_| Unreachable::Timeout)??;
+        let mut dialled = Dialled { connection, driver, traffic, missed: Forbidden::default() };
         if !trying {
             return Ok(dialled);
         }
-        let Dialled { connection, driver, missed } = &mut dialled;
+        let Dialled { connection, driver, missed, .. } = &mut dialled;
         let trial = timeout(self.place.timeout * 4, self.try_all(connection));
         // Nothing goes to and fro but what the driver carries.
         let tried = tokio::select! {
@@ -106,19 +111,20 @@ impl Dialler {
             let Some(value) = allowed(send(connection, verb, &trial).await, name, &mut forbidden)? else {
                 continue;
             };
-            if let Ok(Told { answer, .. }) = self.codec.tried(&trial, value) {
-                forbidden.join(answer);
-            }
+            let Told { answer, .. } =
+                self.codec.tried(&trial, value).map_err(|Garbled| Unreachable::Garbled)?;
+            forbidden.join(answer);
         }
         Ok(forbidden)
     }
 
-    async fn connect(&self) -> Result<(MultiplexedConnection, Driver), Unreachable> {
+    async fn connect(&self, traffic: Traffic) -> Result<(MultiplexedConnection, Driver), Unreachable> {
         let place = &self.place;
         let addresses = lookup_host((place.host.as_str(), place.port)).await.map_err(Unreachable::Connect)?;
         let stream = race(addresses, TcpStream::connect).await.map_err(Unreachable::Connect)?;
         // A socket that cannot have Nagle's algorithm off is dead, and the first read says so.
         let _ = stream.set_nodelay(true);
+        let stream = Counted { stream, traffic };
         match place.transport {
             Transport::Plain => self.greet(stream).await,
             Transport::Tls => {

@@ -1,8 +1,9 @@
 //! A connection to Redis that many requests share, and what is done when it fails.
 //!
-//! Commands go out as they come and replies come back in their order. So a reply that is late, or none that
-//! was asked for, spoils all that follow: the connection is dropped with everything on it, and nothing is
-//! read from it again. While there is none, requests do not wait for one.
+//! Commands go out as they come and replies come back in their order. A reply that was not asked for spoils all that
+//! follow, and so does silence: the connection is dropped with everything on it, and nothing is read from it again. A
+//! reply that is late while others come fails its own call only. While there is no connection, requests do not wait for
+//! one. What is long travels by itself ([`super::lanes`]).
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +16,13 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use weir::metrics::Family;
 use weir::platform::StoreLost;
-use weir::redis::{Cause, Command, Garbled, Told, Value};
+use weir::redis::{Cause, Codec, Command, Garbled, Moment, Told, Value};
 
-use super::dial::{Dialler, Driver, Unreachable};
+use super::dial::{Dialled, Dialler, Unreachable};
 use super::exchange::{cause, exchange, is_of_one_key, is_reply, words};
 use super::fault::Fault;
+use super::lanes::Lanes;
+use super::traffic::Traffic;
 use crate::metrics::Metrics;
 
 /// Between two attempts to connect: doubles from the first to the second.
@@ -34,6 +37,8 @@ pub(super) struct Link(Arc<Inner>);
 
 struct Inner {
     dialler: Dialler,
+    /// For what is long.
+    lanes: Lanes,
     /// How long a reply is waited for.
     patience: Duration,
     metrics: Metrics,
@@ -45,12 +50,13 @@ struct Inner {
 
 /// A connection that works, as far as is known.
 #[derive(Clone)]
-struct Line {
-    connection: MultiplexedConnection,
+pub(super) struct Line {
+    pub(super) connection: MultiplexedConnection,
     /// What reads and writes; ended, so is the connection.
-    driver: AbortHandle,
+    pub(super) driver: AbortHandle,
     /// Whether a reply has come since this was last looked at.
     is_used: Arc<AtomicBool>,
+    pub(super) traffic: Traffic,
 }
 
 /// What came to a command, and over which line.
@@ -68,7 +74,8 @@ impl fmt::Debug for Link {
 impl Link {
     pub(super) fn new(dialler: Dialler, patience: Duration, metrics: Metrics) -> Self {
         let (line, lost, why) = (Mutex::default(), Notify::new(), Mutex::default());
-        Self(Arc::new(Inner { dialler, patience, metrics, line, lost, why }))
+        let lanes = Lanes::default();
+        Self(Arc::new(Inner { dialler, lanes, patience, metrics, line, lost, why }))
     }
 
     /// Connects, and connects again for as long as this runtime runs.
@@ -132,6 +139,11 @@ impl Link {
             metrics.store_faults(Fault::Unconnected, 1);
             return Err(StoreLost);
         };
+        if command.travels_alone() {
+            // It is large, and few go this way.
+            return Box::pin(self.send_alone(command)).await;
+        }
+        let heard = line.traffic.read();
         let (fault, why) = match timeout(self.0.patience, exchange(&mut line.connection, command)).await {
             Ok(Ok(value)) => {
                 line.is_used.store(true, Ordering::Relaxed);
@@ -144,11 +156,47 @@ impl Link {
             Ok(Err(error)) if cause(&error) == Some(Cause::Forbidden) => (Fault::Forbidden, words(&error)),
             Ok(Err(error)) if is_reply(&error) => (Fault::Refused, words(&error)),
             Ok(Err(_)) => (Fault::Connection, "the connection broke".to_owned()),
+            // Replies come, and this one is late. Whoever asked is gone when it is there.
+            Err(_) if line.traffic.read() != heard => {
+                metrics.store_faults(Fault::Timeout, 1);
+                return Err(StoreLost);
+            }
             Err(_) => (Fault::Timeout, "no reply in time".to_owned()),
         };
         metrics.store_faults(fault, 1);
         self.drop_line(&line, why);
         Err(StoreLost)
+    }
+
+    async fn send_alone(&self, command: &Command) -> Result<Reply, StoreLost> {
+        let Inner { dialler, lanes, patience, metrics, .. } = &*self.0;
+        let dial = Box::pin(async {
+            let dialled = dialler.dial(false).await.ok()?;
+            Some(self.line(dialled))
+        });
+        let sent = lanes.send(command, dial, *patience).await;
+        sent.map(|(value, line)| Reply { value, line }).map_err(|fault| {
+            metrics.store_faults(fault, 1);
+            StoreLost
+        })
+    }
+
+    /// The reply to an open with the long answers that it only names.
+    pub(super) async fn complete(
+        &self,
+        opening: &Command,
+        reply: Reply,
+        codec: &Codec,
+        moment: Moment,
+    ) -> Result<Reply, StoreLost> {
+        let Some(rest) = codec.rest(opening, &reply.value, moment) else { return Ok(reply) };
+        let Reply { value: found, line } = self.send(&rest).await?;
+        let Ok(value) = codec.whole(reply.value, &rest, found) else {
+            self.0.metrics.store_faults(Fault::Garbled, 1);
+            self.drop_line(&line, "a reply was not one to its command".to_owned());
+            return Err(StoreLost);
+        };
+        Ok(Reply { value, line: reply.line })
     }
 
     pub(super) fn read<T>(
@@ -204,7 +252,7 @@ impl Link {
                 "Redis does not let this user run {name}: kept answers are bounded by `cache` alone"
             );
         }
-        let line = self.line(dialled.connection, dialled.driver);
+        let line = self.line(dialled);
         let mut current = lock(&self.0.line);
         // It may have ended since.
         if line.driver.is_finished() {
@@ -217,7 +265,8 @@ impl Link {
     }
 
     /// A line whose end is noticed when it comes, not when it is next used.
-    fn line(&self, connection: MultiplexedConnection, driver: Driver) -> Line {
+    fn line(&self, dialled: Dialled) -> Line {
+        let Dialled { connection, driver, traffic, .. } = dialled;
         let link = self.clone();
         let (ready, started) = tokio::sync::oneshot::channel::<Line>();
         let task = tokio::spawn(async move {
@@ -225,7 +274,7 @@ impl Link {
             driver.await;
             link.drop_line(&line, "the connection broke".to_owned());
         });
-        let line = Line { connection, driver: task.abort_handle(), is_used: Arc::default() };
+        let line = Line { connection, driver: task.abort_handle(), is_used: Arc::default(), traffic };
         // It waits for it.
         let _ = ready.send(line.clone());
         line

@@ -42,7 +42,22 @@ impl Store {
 
     pub(crate) fn open(&self, ask: Ask<'_>, now: impl Fn() -> Moment) -> Result<Opened, StoreLost> {
         let command = self.codec.open(ask, now());
-        self.run(&command, |value| self.codec.opened(ask, &command, now(), value))
+        let value = self.run(&command, |value| Ok(Told { answer: value, faults: 0 }))?;
+        let value = match self.codec.rest(&command, &value, now()) {
+            Some(rest) => self.run(&rest, |found| {
+                self.codec.whole(value, &rest, found).map(|answer| Told { answer, faults: 0 })
+            })?,
+            None => value,
+        };
+        self.read(|| self.codec.opened(ask, &command, now(), value))
+    }
+
+    fn read<T>(&self, read: impl FnOnce() -> Result<Told<T>, Garbled>) -> Result<T, StoreLost> {
+        read().map(|told| told.answer).map_err(|Garbled| {
+            self.lose("the reply was not one to the command");
+            self.line.replace(Line::Closed);
+            StoreLost
+        })
     }
 
     /// With it goes what the request has counted. Gives answers that were not kept.

@@ -7,11 +7,13 @@
 
 local REFRESH_LEASE = 60000000
 local NAME, HEAD, TIMES, REFRESHING = 64, 88, '>i8i8i8', 80
+-- Bytes; what is longer is only named, and travels by itself (Codec::rest).
+local MOST_TOGETHER = 65536
 
 -- What is kept, on which terms it may be given.
 local function recall(wanted)
-  local answer = redis.call('GET', wanted.key)
-  if not answer then return end
+  local answer = redis.call('GETRANGE', wanted.key, 0, MOST_TOGETHER)
+  if answer == '' then return end
   if #answer < HEAD or string.sub(answer, 1, NAME) ~= name_of(wanted.key) then return fault() end
   local since, till, refreshing = struct.unpack(TIMES, answer, NAME + 1)
   local age = math.max(now - since, 0)
@@ -31,7 +33,7 @@ local function recall(wanted)
     refresh = refresh,
     is_given = freshness ~= 'if-error' and not refresh,
     is_stale = age >= wanted.ttl,
-    answer = answer,
+    answer = #answer > MOST_TOGETHER and 'large:answer' or answer,
   }
 end
 
@@ -47,6 +49,11 @@ local function repeated(wanted)
   if kept[2] ~= wanted.request then return 'conflict' end
   if kept[4] then return 'running' end
   return 'answered', math.max(now - tonumber(kept[5]), 0)
+end
+
+local function put_repeated(wanted)
+  if redis.call('HSTRLEN', wanted.key, 'answer') > MOST_TOGETHER then return put('large:repeat') end
+  put(redis.call('HGET', wanted.key, 'answer') or '')
 end
 
 local function put_found(found)

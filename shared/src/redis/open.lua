@@ -84,7 +84,7 @@ else
 end
 if known == 'answered' then
   put(age)
-  put(redis.call('HGET', again.key, 'answer') or '')
+  put_repeated(again)
 end
 if known ~= 'answered' and not (found and found.is_given) then
   for _, breaker in ipairs(breakers) do put_gate(control, breaker) end

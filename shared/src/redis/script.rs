@@ -86,7 +86,7 @@ script!(
         "counters.lua",
         "open.lua"
     ],
-    "34687252af874f769d260362f60747048da7900c"
+    "f7060aa90697fc6250110dbf9844075e5b13bfed"
 );
 script!(
     CLOSE,
@@ -101,7 +101,7 @@ script!(
         "counters.lua",
         "close.lua"
     ],
-    "b339a77f8e6bac504073f882284a5ca056544d06"
+    "1614bed994e49b9ef5d68eb7b7b474facfa5a777"
 );
 script!(
     WITHDRAW,
@@ -133,9 +133,10 @@ script!(
 );
 script!(OWN, "own", ["base.lua", "own.lua"], "769240bb3b061fff583d34366f369d5991d581d4");
 script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "93e95cb0616ea473b9dd1e9c45548bb5050ed735");
-script!(TRIAL, "trial", ["base.lua", "trial.lua"], "b4abe0303b66510ceb1e85a34f8217a0c73abe60");
+script!(FETCH, "fetch", ["base.lua", "fetch.lua"], "8f32642c8ec03c6c6444bb614bd6239204092f35");
+script!(TRIAL, "trial", ["base.lua", "trial.lua"], "50fb3aa4de247bda5d7b3049b24058826e3092f5");
 script!(SUMS, "sums", ["base.lua", "sums.lua"], "5dd20f9b5da0815b0098a544fc796541cd1a75d1");
 
 #[cfg(test)]
-pub(super) const ALL: [&Script; 13] =
-    [OPEN, CLOSE, WITHDRAW, PROBE, RENEW, OVERHEAR, OWN, CONTROL, NAMES, LISTING, TELL, TRIAL, SUMS];
+pub(super) const ALL: [&Script; 14] =
+    [OPEN, CLOSE, WITHDRAW, PROBE, RENEW, OVERHEAR, OWN, CONTROL, NAMES, LISTING, TELL, TRIAL, FETCH, SUMS];

@@ -22,6 +22,7 @@ for _, words in ipairs({
   { 'HINCRBY', hash, 'a', 1 },
   { 'HKEYS', hash },
   { 'HLEN', hash },
+  { 'HSTRLEN', hash, 'a' },
   { 'HDEL', hash, 'b' },
   { 'ZADD', set, 1, 'a' },
   { 'PEXPIRE', set, 1000 },

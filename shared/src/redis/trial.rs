@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Codec, Command, Garbled, Moment, Told, Value, script};
 
 /// All that has to be allowed, by the names in an ACL. `keys` is none: it stands for the keys of the namespace.
-const NEEDED: [&str; 40] = [
+const NEEDED: [&str; 41] = [
     "append",
     "del",
     "eval",
@@ -22,6 +22,7 @@ const NEEDED: [&str; 40] = [
     "hlen",
     "hmget",
     "hset",
+    "hstrlen",
     "info",
     "keys",
     "pexpire",

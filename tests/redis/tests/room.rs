@@ -94,7 +94,11 @@ impl Gateway {
     fn open(&mut self, ask: Ask<'_>) -> weir::platform::Opened {
         let moment = self.moment();
         let command = self.codec.open(ask, moment);
-        let value = self.connection.run(&command).unwrap();
+        let mut value = self.connection.run(&command).unwrap();
+        if let Some(rest) = self.codec.rest(&command, &value, moment) {
+            let found = self.connection.run(&rest).unwrap();
+            value = self.codec.whole(value, &rest, found).unwrap();
+        }
         self.codec.opened(ask, &command, moment, value).unwrap().answer
     }
 

@@ -336,7 +336,7 @@ async fn another_store_needs_a_restart_and_is_told_so() {
     assert_eq!(connection.call(&["KEYS", "weir:{another}*"]), Ok(Value::Array(Vec::new())));
 }
 
-/// Takes writes and answers each script with `reply`; counts its connections.
+/// Takes writes, forbids nothing, and answers each script with `reply`; counts its connections.
 async fn impostor(reply: &'static [u8]) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
@@ -347,8 +347,12 @@ async fn impostor(reply: &'static [u8]) -> (SocketAddr, Arc<AtomicUsize>) {
             tokio::spawn(async move {
                 let mut buffer = vec![0; 64 * 1024];
                 while let Ok(length @ 1..) = stream.read(&mut buffer).await {
-                    let is_script = buffer[..length].windows(7).any(|word| word == b"EVALSHA");
-                    let reply = if is_script { reply } else { b"+OK\r\n" };
+                    let has = |word: &[u8]| buffer[..length].windows(word.len()).any(|part| part == word);
+                    let reply = match (has(b"trial:text"), has(b"EVALSHA")) {
+                        (true, _) => b"*3\r\n$16\r\n0000000000000001\r\n:0\r\n:0\r\n",
+                        (false, true) => reply,
+                        (false, false) => b"+OK\r\n",
+                    };
                     if stream.write_all(reply).await.is_err() {
                         break;
                     }
@@ -602,4 +606,45 @@ async fn a_connection_that_is_silently_dead_is_found_before_a_call_finds_it() {
         .await;
     }
     assert_eq!(gateway.chat("sim").await.header("x-weir-degraded"), "");
+}
+
+/// Issue 15, 12: 16 fetches of 3.5 MB took the store from all, for every reply came behind them.
+#[tokio::test]
+async fn large_kept_answers_keep_nobody_waiting_and_come_as_slowly_as_they_may() {
+    const LARGE: usize = 3 << 20;
+    let upstream = Upstream::start(|seen| {
+        let size = if seen.json()["messages"][0]["content"] == "large" { LARGE } else { 10 };
+        vec![reply::completion(&"x".repeat(size))]
+    })
+    .await;
+    let server = Server::start();
+    let proxy = Proxy::start(server.address).await;
+    let limits = "\n[server]\nworkers = 1\n[limits.default]\nrequests = \"100000/min\"\n";
+    let store = at(&format!("redis://{}", proxy.address), "2s");
+    let gateway = Gateway::start([&upstream.document(""), limits, &store].concat()).await;
+    let ask = async |content: &str, key: &str| {
+        let mut body = chat_body("m");
+        body["messages"][0]["content"] = content.into();
+        let mut request = chat_request(&body);
+        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        let answer = gateway.send(request).await;
+        assert_eq!((answer.status, answer.header("x-weir-degraded")), (200, ""), "{content} {key}");
+        (answer.header("idempotent-replayed") == "true", answer.text().len())
+    };
+    assert!(!ask("large", "large").await.0);
+    gateway.until_idle().await;
+    // 48 pieces: all of it takes longer than the store may be silent.
+    proxy.delay(Duration::from_millis(60));
+    let large = async {
+        let fetched = join_all((0..4).map(|_| ask("large", "large"))).await;
+        assert!(fetched.iter().all(|(is_replayed, length)| *is_replayed && *length > LARGE));
+    };
+    let small = async {
+        for call in 0..20 {
+            assert!(!ask("small", &call.to_string()).await.0);
+        }
+    };
+    tokio::join!(large, small);
+    let metrics = gateway.metrics().await;
+    assert!(metrics.sum("weir_store_faults_total", &[]).abs() < 0.5, "{}", metrics.0);
 }
