@@ -66,6 +66,10 @@ impl<P: Platform> Journey<'_, P> {
         loop {
             if let Some(wanted) = &wanted {
                 reservation.clone_from(wanted);
+                if self.degraded.is_some() {
+                    // What the store was asked before it was lost may be held there, under the name that it had.
+                    reservation.want.id = self.platform.roll();
+                }
             }
             let listener = self.platform.flights().and_then(|flights| flights.join(&lookup.flights));
             let ask = Ask {
