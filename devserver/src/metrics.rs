@@ -48,7 +48,7 @@ impl Metrics {
             sum.add(&lock(sheet));
         }
         // They are there before there is anything to count.
-        for alone in [Family::InFlight, Family::StoreConnections] {
+        for alone in [Family::InFlight, Family::StoreConnections, Family::StoreWaiting] {
             sum.shift(alone, &[], 0);
         }
         sum.count(Family::StoreUnsettled, &[], 0);

@@ -16,8 +16,8 @@ use weir::flight::Flights;
 use weir::metrics::Exposition;
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Dispatch, Event, Finding, Held, Lease, Opened, Overheard, Ownership, Payload, Piece,
-    Renewed, SendFault, StoreLost,
+    Ask, Closing, Dispatch, Event, Finding, Held, Holding, Lease, Opened, Overheard, Ownership, Payload,
+    Piece, Renewed, SendFault, StoreLost,
 };
 use weir::reading::Readings;
 use weir::redis::Moment;
@@ -282,17 +282,23 @@ impl Platform for Native {
             Held::InStore if store_is_lost() => {}
             Held::InStore => match &self.shared {
                 None => self.process.store().close(&closing, now, roll),
-                Some(shared) => {
-                    if shared.close(&closing, roll, self.moment()).await.is_err() {
-                        self.process.metrics.store_unsettled();
-                    }
-                }
+                Some(shared) => shared.close(&closing, roll, self.moment()).await,
             },
         }
         let record = closing.record;
         self.process.metrics.record(&record);
         books::log(&record);
         self.process.books.write(record);
+    }
+
+    async fn renew_hold(&self, holding: &Holding) -> Result<(), StoreLost> {
+        match (holding.reservation.held, &self.shared) {
+            (Held::Locally, _) => self.process.local().renew_hold(holding, self.now()),
+            (Held::InStore, _) if store_is_lost() => return Err(StoreLost),
+            (Held::InStore, None) => self.process.store().renew_hold(holding, self.now()),
+            (Held::InStore, Some(shared)) => return shared.renew_hold(holding, self.moment()).await,
+        }
+        Ok(())
     }
 
     async fn control(&self, order: &Order) -> Result<Entry, Unheeded> {

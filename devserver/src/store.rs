@@ -1,7 +1,8 @@
 //! State that all replicas share: what is asked of it, over a connection that each worker has to itself.
 //!
 //! Whatever goes wrong is [`StoreLost`], and the core then does what each limit says of that. Nothing is
-//! asked twice: a command whose reply did not come may have been done.
+//! asked twice: a command whose reply did not come may have been done. Only the end of a call is told again, so that
+//! nothing is counted twice, and what was asked for a call that has given up waiting is taken back.
 
 mod asked;
 mod dial;
@@ -9,6 +10,7 @@ mod exchange;
 mod fault;
 mod lanes;
 mod lasting;
+mod late;
 mod link;
 mod race;
 mod traffic;
@@ -21,12 +23,15 @@ use tokio::runtime::Handle;
 use weir::config;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::metrics::Family;
-use weir::platform::{Ask, Closing, Finding, Lease, Opened, Overheard, Ownership, Piece, Renewed, StoreLost};
+use weir::platform::{
+    Ask, Closing, Finding, Holding, Lease, Opened, Overheard, Ownership, Piece, Renewed, StoreLost,
+};
 use weir::redis::{Clock, Codec, Command, Moment};
 
 use self::asked::Asked;
 use self::dial::Dialler;
 use self::lasting::{Lasting, Work};
+use self::late::{Late, MOST_WAITING};
 use self::link::{Link, Reply};
 use crate::metrics::Metrics;
 
@@ -38,6 +43,7 @@ pub(crate) struct Shared {
     metrics: Metrics,
     /// Bytes of cached answers that are kept at most; a reload changes them.
     cache: Arc<AtomicU64>,
+    late: Late,
 }
 
 /// A command that is sent, until its reply is there.
@@ -52,14 +58,16 @@ impl Shared {
     ) -> Self {
         let codec = Codec::new(&place.namespace, Clock::Server);
         let patience = place.timeout;
+        let late = Late::new(metrics.clone());
         let link = Link::new(Dialler { place, tls, codec: codec.clone() }, patience, metrics.clone());
-        Self { codec, link, metrics, cache }
+        Self { codec, link, metrics, cache, late }
     }
 
     /// Connects, and stays connected for as long as this runtime runs. Returns once it is known whether it
     /// can.
     pub(crate) async fn connect(&self) {
         self.link.keep().await;
+        tokio::spawn(self.late.clone().tell(self.link.clone(), self.codec.clone()));
     }
 
     /// Why there is no connection; `None` where there is one.
@@ -80,6 +88,7 @@ impl Shared {
             return self.opened(ask, &command, now(), reply);
         }
         let (link, codec, time) = (self.link.clone(), self.codec.clone(), now.clone());
+        let was_connected = link.is_connected();
         let work = async move {
             let reply = match link.send(&command).await {
                 Ok(reply) => link.complete(&command, reply, &codec, time()).await,
@@ -89,7 +98,18 @@ impl Shared {
         };
         let heir = |work| self.give_back_later(work, Asked::of(ask), now.clone());
         let (command, reply) = Lasting::new(work, heir).await;
-        self.opened(ask, &command, now(), reply?)
+        let opened = reply.and_then(|reply| self.opened(ask, &command, now(), reply));
+        if opened.is_err() && was_connected {
+            self.take_back(ask, now());
+        }
+        opened
+    }
+
+    /// Nobody knows whether the store has done what it was asked; nobody waits for it any more.
+    fn take_back(&self, ask: Ask<'_>, moment: Moment) {
+        if let Some(command) = self.codec.take_back(ask, moment) {
+            self.late.push(command);
+        }
     }
 
     /// Goes on with what somebody has left, and gives back what comes of it.
@@ -103,8 +123,9 @@ impl Shared {
         runtime.spawn(async move {
             let (command, reply) = work.await;
             let opened = reply.and_then(|reply| shared.opened(asked.ask(), &command, now(), reply));
-            if let Ok(opened) = opened {
-                shared.give_back(asked.ask(), &opened, now()).await;
+            match opened {
+                Ok(opened) => shared.give_back(asked.ask(), &opened, now()).await,
+                Err(StoreLost) => shared.take_back(asked.ask(), now()),
             }
         });
     }
@@ -121,16 +142,37 @@ impl Shared {
 
     async fn give_back(&self, ask: Ask<'_>, opened: &Opened, moment: Moment) {
         if let Some(command) = self.codec.give_back(ask, opened, moment) {
-            // Where that fails, it expires.
-            let _ = self.tell_end(&command).await;
+            self.end(command).await;
         }
     }
 
-    /// A call that is over; `Err` where its hold has to expire.
-    pub(crate) async fn close(&self, closing: &Closing, roll: u64, moment: Moment) -> Result<(), StoreLost> {
+    /// A call that is over. Should the store not hear so now, it is told once it is there again.
+    pub(crate) async fn close(&self, closing: &Closing, roll: u64, moment: Moment) {
         let codec = self.codec.clone().bounded(self.cache.load(Ordering::Relaxed));
-        let Some(command) = codec.close(closing, roll, moment) else { return Ok(()) };
-        self.tell_end(&command).await
+        let Some(command) = codec.close(closing, roll, moment) else { return };
+        if command.weight() <= MOST_WAITING {
+            return self.end(command).await;
+        }
+        let was_connected = self.link.is_connected();
+        if self.tell_end(&command).await.is_err()
+            && let Some(command) = codec.close(&closing.without_answer(), roll, moment)
+        {
+            self.tell_later(command, was_connected);
+        }
+    }
+
+    async fn end(&self, command: Command) {
+        let was_connected = self.link.is_connected();
+        if self.tell_end(&command).await.is_err() {
+            self.tell_later(command, was_connected);
+        }
+    }
+
+    fn tell_later(&self, mut command: Command, was_sent: bool) {
+        if was_sent {
+            command.may_have_been_told();
+        }
+        self.late.push(command);
     }
 
     async fn tell_end(&self, command: &Command) -> Result<(), StoreLost> {
@@ -138,6 +180,12 @@ impl Shared {
             self.metrics.count(Family::AnswersNotKept, &[why.name()], 1);
         }
         Ok(())
+    }
+
+    /// Says that a call is still under way.
+    pub(crate) async fn renew_hold(&self, holding: &Holding, moment: Moment) -> Result<(), StoreLost> {
+        let command = self.codec.renew_hold(holding, moment);
+        self.link.run(&command, |value| self.codec.held(&command, value)).await
     }
 
     pub(crate) async fn withdraw_retry(&self, breaker: &str, moment: Moment) -> Result<bool, StoreLost> {

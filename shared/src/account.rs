@@ -5,6 +5,7 @@
 //! flight use beyond their reservations, and that is owed: whoever comes next waits for it to run off.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::config::Limits;
 use crate::limit::{Allowance, Denial, Meter, Rate};
@@ -35,7 +36,7 @@ pub struct Account {
     holds: Vec<Hold>,
 }
 
-/// One call in flight; it expires should nobody settle it.
+/// One call in flight: a lease, which ends by itself unless the call renews it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Hold {
     id: u64,
@@ -51,8 +52,17 @@ pub struct Want {
     /// Names the hold.
     pub id: u64,
     pub tokens: Tokens,
-    /// When the hold ends by itself.
-    pub expires: Instant,
+    /// How long the hold lasts unless it is renewed; zero where nothing is held.
+    pub lasts: Duration,
+}
+
+/// Whether a store may have been told the same before, and its answer was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Told {
+    #[default]
+    First,
+    /// Tokens are counted only where the call is still held: that it is not says that the end was heard.
+    Again,
 }
 
 /// What is limited.
@@ -95,11 +105,13 @@ impl Account {
     /// Reserves a call, or nothing.
     pub fn reserve(&mut self, limits: &Limits, want: Want, now: Instant) -> Result<(), Denied> {
         self.holds.retain(|hold| hold.expires > now);
+        // Kept even of a call that is refused: who waits would wait for the clock else.
+        self.requests.iter_mut().chain(&mut self.tokens).for_each(|meter| meter.clamp(now));
         if let Some(most) = limits.concurrent {
+            self.clamp_holds(want.lasts, now);
             let used = self.holds.len() as u64;
             if used >= most {
-                // When one ends nobody knows; a moment is a fair guess.
-                let denial = Denial::NotYet { wait: CONCURRENT_WAIT };
+                let denial = Denial::NotYet { wait: self.wait_for_place(now) };
                 return Err(Denied { measure: Measure::Concurrent(most), used, requested: 1, denial });
             }
         }
@@ -113,9 +125,45 @@ impl Account {
         })?;
         (self.requests, self.tokens) = (requests, tokens);
         if limits.concurrent.is_some() {
-            self.holds.push(Hold { id: want.id, expires: want.expires });
+            self.holds.push(Hold { id: want.id, expires: now.after(want.lasts) });
         }
         Ok(())
+    }
+
+    /// The call is still under way: its hold lasts from now on, even one that has run out or was forgotten meanwhile.
+    pub fn renew(&mut self, id: u64, lasts: Duration, now: Instant) {
+        self.clamp_holds(lasts, now);
+        let expires = now.after(lasts);
+        match self.holds.iter_mut().find(|hold| hold.id == id) {
+            Some(hold) => hold.expires = expires,
+            None => self.holds.push(Hold { id, expires }),
+        }
+    }
+
+    /// Whether the call holds a place.
+    pub fn holds(&self, id: u64, now: Instant) -> bool {
+        self.holds.iter().any(|hold| hold.id == id && hold.expires > now)
+    }
+
+    /// No hold lasts longer than from now on: one that does was taken by a clock that was ahead.
+    fn clamp_holds(&mut self, lasts: Duration, now: Instant) {
+        let longest = now.after(lasts);
+        for hold in &mut self.holds {
+            hold.expires = hold.expires.min(longest);
+        }
+    }
+
+    /// When a call ends nobody knows, and a moment is a fair guess as long as one of them says that it is under way.
+    /// Where all have fallen silent, the first place is free when its hold runs out.
+    fn wait_for_place(&self, now: Instant) -> Duration {
+        let left = || self.holds.iter().map(|hold| hold.expires.since(now));
+        match left().min() {
+            Some(first) if left().all(|left| left <= SILENT) => {
+                let millis = first.as_micros().div_ceil(1000);
+                Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+            }
+            Some(_) | None => CONCURRENT_WAIT,
+        }
     }
 
     /// Takes a reservation back as if it had never been made: another scope refused.
@@ -170,7 +218,13 @@ impl Account {
 }
 
 /// What a client waits before it tries again when too many of its calls are in flight.
-pub(crate) const CONCURRENT_WAIT: std::time::Duration = std::time::Duration::from_millis(500);
+pub(crate) const CONCURRENT_WAIT: Duration = Duration::from_millis(500);
+
+/// A hold with less than this left has missed a renewal ([`HELD`], [`crate::platform::HOLD_RENEWAL`]).
+pub(crate) const SILENT: Duration = Duration::from_secs(18);
+
+/// How long a call in flight holds its place and its key unless it says that it is still under way.
+pub const HELD: Duration = Duration::from_secs(30);
 
 /// The meters with `amount` taken from each. A limit that is new to the account begins empty.
 fn taken(
@@ -198,8 +252,6 @@ fn tightest(meters: &[Meter], rates: &[Rate], now: Instant) -> Option<Allowance>
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -220,7 +272,7 @@ mod tests {
     }
 
     fn want(id: u64, tokens: u64) -> Want {
-        Want { id, tokens: Tokens(tokens), expires: at(600_000) }
+        Want { id, tokens: Tokens(tokens), lasts: HELD }
     }
 
     #[test]
@@ -248,8 +300,56 @@ mod tests {
         assert_eq!(denied.measure, Measure::Concurrent(2));
         account.settle(&limits, want(1, 1), Tokens(1), at(0));
         account.reserve(&limits, want(3, 1), at(0)).unwrap();
-        assert!(account.reserve(&limits, want(4, 1), at(599_999)).is_err());
-        account.reserve(&limits, want(4, 1), at(600_000)).unwrap();
+        assert!(account.reserve(&limits, want(4, 1), at(29_999)).is_err());
+        account.reserve(&limits, want(4, 1), at(30_000)).unwrap();
+    }
+
+    #[test]
+    fn a_hold_that_is_renewed_lasts_and_one_that_was_lost_comes_back() {
+        let (limits, mut account) = (limits(100, 1000, 1), Account::default());
+        account.reserve(&limits, want(1, 1), at(0)).unwrap();
+        account.renew(1, HELD, at(20_000));
+        account.reserve(&limits, want(2, 1), at(49_999)).unwrap_err();
+        account.reserve(&limits, want(2, 1), at(50_000)).unwrap();
+        account.renew(1, HELD, at(51_000));
+        assert_eq!(account.holds.len(), 2, "it goes on, whoever has come meanwhile");
+        account.settle(&limits, want(1, 1), Tokens(1), at(52_000));
+        account.settle(&limits, want(2, 1), Tokens(1), at(52_000));
+        account.reserve(&limits, want(3, 1), at(52_000)).unwrap();
+    }
+
+    #[test]
+    fn the_wait_is_a_moment_beside_calls_under_way_and_the_rest_of_a_lease_beside_silent_ones() {
+        let (limits, mut account) = (limits(100, 1000, 2), Account::default());
+        account.reserve(&limits, want(1, 1), at(0)).unwrap();
+        account.reserve(&limits, want(2, 1), at(3_000)).unwrap();
+        let wait = |account: &mut Account, millis| {
+            let denied = account.reserve(&limits, want(3, 1), at(millis)).unwrap_err();
+            denied.denial
+        };
+        let millis = |wait| Denial::NotYet { wait: Duration::from_millis(wait) };
+        assert_eq!(wait(&mut account, 14_000), millis(500), "the second may be under way");
+        assert_eq!(wait(&mut account, 25_000), millis(5_000), "neither has said so for long");
+        account.renew(2, HELD, at(25_000));
+        assert_eq!(wait(&mut account, 25_000), millis(500));
+    }
+
+    #[test]
+    fn a_debt_from_the_future_runs_off_from_now_on() {
+        let (limits, mut account) = (limits(1, 1000, 9), Account::default());
+        account.reserve(&limits, want(1, 1), at(300_000)).unwrap();
+        let denied = account.reserve(&limits, want(2, 1), at(0)).unwrap_err();
+        assert_eq!(denied.denial, Denial::NotYet { wait: Duration::from_mins(1) });
+        account.reserve(&limits, want(2, 1), at(59_999)).unwrap_err();
+        account.reserve(&limits, want(2, 1), at(60_000)).unwrap();
+    }
+
+    #[test]
+    fn a_hold_from_the_future_lasts_no_longer_than_one_from_now() {
+        let (limits, mut account) = (limits(100, 1000, 1), Account::default());
+        account.reserve(&limits, want(1, 1), at(300_000)).unwrap();
+        account.reserve(&limits, want(2, 1), at(0)).unwrap_err();
+        account.reserve(&limits, want(2, 1), at(30_000)).unwrap();
     }
 
     #[test]

@@ -282,6 +282,8 @@ pub struct Breaker {
     openings: u32,
     /// Closed if there is none; half-open once it has passed.
     until: Option<Instant>,
+    /// When that was known last: it tells how long it was meant to be, should the clock have been ahead.
+    known: Instant,
     /// The probe's name, and when its lease ends.
     probe: Option<(u64, Instant)>,
     /// The last timeout, and the last one of another caller.
@@ -306,7 +308,7 @@ struct Bucket {
     failures: u32,
 }
 
-packed!(struct Breaker { in_a_row, buckets, openings, until, probe, timeouts, broke });
+packed!(struct Breaker { in_a_row, buckets, openings, until, known, probe, timeouts, broke });
 packed!(struct Met { caller, at });
 packed!(struct Bucket { number, calls, failures });
 
@@ -330,6 +332,15 @@ impl Breaker {
         }
     }
 
+    /// Times of a clock that was ahead are moved to now: it stays open, and its probe out, for as long as was meant.
+    pub fn clamp(&mut self, now: Instant) {
+        if self.known > now {
+            self.until = self.until.map(|until| now.after(until.since(self.known)));
+            self.known = now;
+        }
+        self.probe = self.probe.map(|(id, lease)| (id, lease.min(now.after(PROBE_LEASE))));
+    }
+
     /// Leases the probe to the call `id`, if it is to be had.
     pub fn probe(&mut self, id: u64, now: Instant) -> bool {
         let is_free = self.gate(now) == Gate::HalfOpen;
@@ -343,6 +354,9 @@ impl Breaker {
     pub fn observe(&mut self, policy: &Policy, outcome: Outcome, report: Report) {
         let Report { id, now, roll } = report;
         let is_probe = self.probe.is_some_and(|(leased_to, _)| leased_to == id);
+        if outcome != Outcome::Success {
+            self.clamp(now);
+        }
         let named = match outcome {
             Outcome::Success => {
                 if is_probe {
@@ -386,7 +400,7 @@ impl Breaker {
             now.after(self.open_time(policy, roll))
         });
         let named = named.map(|wait| now.after(wait.min(LONGEST_NAMED)));
-        self.until = self.until.max(until).max(named);
+        (self.until, self.known) = (self.until.max(until).max(named), now);
         if is_probe {
             self.probe = None;
         }
@@ -410,14 +424,15 @@ impl Breaker {
     fn is_met_by_another(&mut self, caller: u64, policy: &Policy, now: Instant) -> bool {
         let (last, before) = self.timeouts;
         let (new, other) = (Some(Met { caller, at: now }), last.filter(|last| last.caller != caller));
-        self.timeouts = (new, other.or(before));
+        let other = other.or(before).map(|other| Met { at: other.at.min(now), ..other });
+        self.timeouts = (new, other);
         let window = policy.tenth().saturating_mul(BUCKETS as u64);
         self.timeouts.1.is_some_and(|other| now.since(other.at) < Duration::from_micros(window))
     }
 
     /// Whether it has anything to remember beside calls that went well.
     pub(crate) fn has_seen_faults(&self) -> bool {
-        let Self { in_a_row, buckets, openings, until, probe, timeouts: (met, _), broke } = self;
+        let Self { in_a_row, buckets, openings, until, known: _, probe, timeouts: (met, _), broke } = self;
         let counts = *in_a_row > 0 || *openings > 0 || buckets.iter().any(|bucket| bucket.failures > 0);
         counts || until.is_some() || probe.is_some() || met.is_some() || broke.is_some()
     }
@@ -446,7 +461,8 @@ impl Breaker {
         let (mut calls, mut failures) = (0_u64, 0_u64);
         let current = number(policy, now);
         for bucket in &self.buckets {
-            if current.saturating_sub(bucket.number) < BUCKETS as u64 {
+            // What a clock counted that was ahead is of no window that there is.
+            if current.checked_sub(bucket.number).is_some_and(|age| age < BUCKETS as u64) {
                 calls += u64::from(bucket.calls);
                 failures += u64::from(bucket.failures);
             }

@@ -23,8 +23,8 @@ use crate::cache::Freshness;
 use crate::config::UpstreamId;
 use crate::control::{Entry, Full, Listing, Order, Overrides};
 use crate::platform::{
-    Ask, Closing, ConnectFault, Finding, Keeping, Lease, Leased, Opened, Overheard, Ownership, Piece,
-    Recalled, Renewed, Repeat, Repeated, Reservation,
+    Ask, Closing, ConnectFault, Finding, Holding, Keeping, Lease, Leased, Opened, Overheard, Ownership,
+    Piece, Recalled, Renewed, Repeat, Repeated, Reservation,
 };
 use crate::retry::RetryBudget;
 use crate::standing::Standing;
@@ -86,9 +86,10 @@ impl Store {
         if let Some(reservation) = ask.reservation.filter(|_| ask.anew) {
             self.undo(reservation, ask.repeat, now);
         }
+        let lasts = ask.reservation.map_or(Duration::ZERO, |reservation| reservation.want.lasts);
         let mut opened = Opened {
             recalled: ask.recall.and_then(|recall| self.answers.recall(recall, now)),
-            repeated: ask.repeat.map(|repeat| self.answers.repeated(repeat, now)),
+            repeated: ask.repeat.map(|repeat| self.answers.repeated(repeat, lasts, now)),
             ..Opened::default()
         };
         match opened.repeated {
@@ -110,8 +111,8 @@ impl Store {
                 return opened;
             }
             if let (Some(repeat), Some(Repeated::First)) = (ask.repeat, &opened.repeated) {
-                let Want { id, expires, .. } = reservation.want;
-                self.answers.begin(repeat, id, expires, now);
+                let Want { id, lasts, .. } = reservation.want;
+                self.answers.begin(repeat, id, lasts, now);
             }
             if let (Some(lease), Some(Leased::Own)) = (ask.lease, leased) {
                 self.leases.take(lease, reservation.want.id, now);
@@ -123,7 +124,7 @@ impl Store {
             return opened;
         }
         opened.standings = self.standings(ask.standings);
-        opened.gates = ask.breakers.iter().map(|name| self.breakers.gate(name, now)).collect();
+        opened.gates = ask.breakers.iter().map(|name| self.breakers.clamped_gate(name, now)).collect();
         opened
     }
 
@@ -148,12 +149,21 @@ impl Store {
     }
 
     /// Who makes the call, where it has to be made and several may want it.
-    fn leased(&self, ask: Ask<'_>, opened: &Opened, now: Instant) -> Option<Leased> {
+    fn leased(&mut self, ask: Ask<'_>, opened: &Opened, now: Instant) -> Option<Leased> {
         let is_answered = matches!(opened.repeated, Some(Repeated::Answered { .. }));
         let is_missed =
             opened.recalled.as_ref().is_none_or(|recalled| recalled.freshness == Freshness::IfError);
         let lease = ask.lease.filter(|_| ask.reservation.is_some() && !ask.follows)?;
         (is_missed && !is_answered).then(|| self.leases.look(lease, ask.awaited, now))
+    }
+
+    /// The call is still under way: it holds its places and its key from now on.
+    pub fn renew_hold(&mut self, holding: &Holding, now: Instant) {
+        let Reservation { want, scopes, .. } = &holding.reservation;
+        self.accounts.renew(scopes, want.id, want.lasts, now);
+        if let Some(repeat) = &holding.repeat {
+            self.answers.renew(repeat, want.id, want.lasts, now);
+        }
     }
 
     /// Prolongs the lease of the call `id`, and keeps what it has said for those who listen.
@@ -211,6 +221,17 @@ impl Store {
     pub fn close(&mut self, closing: &Closing, now: Instant, roll: u64) {
         let Reservation { want, scopes, .. } = &closing.reservation;
         self.accounts.settle(scopes, *want, closing.used, now);
+        self.learn(closing, now, roll);
+    }
+
+    /// The same where it may have been told before: what must not be done twice is done only as far as it has not been.
+    pub fn close_again(&mut self, closing: &Closing, now: Instant, roll: u64) {
+        let Reservation { want, scopes, .. } = &closing.reservation;
+        self.accounts.settle_again(scopes, *want, closing.used, now);
+        self.learn(&Closing { findings: Vec::new(), ..closing.clone() }, now, roll);
+    }
+
+    fn learn(&mut self, closing: &Closing, now: Instant, roll: u64) {
         let id = closing.reservation.want.id;
         self.answers.keep(&closing.record.caller.tenant, &closing.keeping, id, now);
         if let Some((lease, release)) = &closing.keeping.lease {
@@ -226,7 +247,7 @@ impl Store {
 
     /// Spends one retry of the budget, if there is one and the breaker lets it through.
     pub fn withdraw_retry(&mut self, breaker: &str, now: Instant) -> bool {
-        !self.breakers.gate(breaker, now).is_open() && self.retries.withdraw(now)
+        !self.breakers.clamped_gate(breaker, now).is_open() && self.retries.withdraw(now)
     }
 
     pub fn lease_probe(&mut self, breaker: &str, id: u64, now: Instant) -> bool {
@@ -243,7 +264,7 @@ impl Store {
     }
 
     /// The breakers of these names, those with an override, and of the others those that are not closed.
-    pub fn breakers(&self, names: &[String], now: Instant) -> Listing {
+    pub fn breakers(&mut self, names: &[String], now: Instant) -> Listing {
         self.breakers.listing(names, now)
     }
 

@@ -148,6 +148,13 @@ impl Meter {
         self.at.after(terms.time_for(then.debt))
     }
 
+    /// The clock that counted it may have been ahead: what is owed runs off from now on, and waits for nothing.
+    pub(crate) fn clamp(&mut self, now: Instant) {
+        if self.at > now {
+            self.at = Instant::from_micros(now.as_micros() - now.as_micros() % 1000);
+        }
+    }
+
     /// Time is counted in whole milliseconds; the rest of one is counted next time.
     fn run_off(&mut self, terms: Terms, now: Instant) {
         if self.unit != terms.unit {
@@ -155,6 +162,7 @@ impl Meter {
             let owed = if self.unit == 0 { 0 } else { self.debt.div_ceil(u128::from(self.unit)) };
             (self.debt, self.unit) = (owed * u128::from(terms.unit), terms.unit);
         }
+        self.clamp(now);
         let millis = now.since(self.at).as_millis();
         if millis > 0 {
             self.debt = self.debt.saturating_sub(millis * u128::from(terms.drain));

@@ -21,7 +21,7 @@ use futures_util::task::AtomicWaker;
 pub use self::connect_fault::ConnectFault;
 pub use self::dispatch::Dispatch;
 pub(crate) use self::lease::MOST_OVERHEARD;
-pub use self::lease::{Lease, Leased, Mark, Overheard, Piece, Release, Renewed};
+pub use self::lease::{HOLD_RENEWAL, Holding, Lease, Leased, Mark, Overheard, Piece, Release, Renewed};
 use crate::account::{Denied, Left, Scope, Want};
 use crate::admission::Admission;
 use crate::breaker::{Gate, Outcome, Policies};
@@ -72,7 +72,8 @@ pub trait Platform: Clone + Unpin + 'static {
 
     /// The one operation on the store before the upstream call. A client may leave while it is under way: where the
     /// store is not in the process, what was reserved by then is held until it expires, unless the shell sees the
-    /// operation to its end and gives it back ([`Opened::undone`]).
+    /// operation to its end and gives it back ([`Opened::undone`]). Where it is not known whether the operation was done,
+    /// the shell sees to it that nothing stays held either.
     async fn open(&self, ask: Ask<'_>) -> Result<Opened, StoreLost>;
 
     /// The same on what the process keeps by itself, for as long as the store is lost.
@@ -116,8 +117,18 @@ pub trait Platform: Clone + Unpin + 'static {
     }
 
     /// The one operation on the store after the last byte, or on what the process keeps by itself if the
-    /// reservation was made there. The record is kept whatever becomes of the rest.
+    /// reservation was made there. The record is kept whatever becomes of the rest. An end that the store was not told is
+    /// told again once it can be, as long as there is room to remember it.
     async fn close(&self, closing: Closing);
+
+    /// Says that a call is still under way: what it holds lasts for [`crate::account::HELD`] from now on, in the store or
+    /// in what the process keeps by itself, wherever it was reserved. Asked every [`HOLD_RENEWAL`].
+    async fn renew_hold(&self, holding: &Holding) -> Result<(), StoreLost>;
+
+    /// Whether the store is told who is being answered, so that every call has to say that it still is.
+    fn shows_calls(&self) -> bool {
+        false
+    }
 
     /// Does as an operator says, and tells what has become of the breaker. Every replica's next `open` sees
     /// it.
@@ -364,6 +375,14 @@ pub struct Closing {
     /// Probes that came to nothing; their leases go back.
     pub abandoned: Vec<String>,
     pub keeping: Keeping,
+}
+
+impl Closing {
+    /// The same of a call whose answer is not kept: it is too large to wait with the rest.
+    #[must_use]
+    pub fn without_answer(&self) -> Self {
+        Self { keeping: Keeping { entry: None, ..self.keeping.clone() }, ..self.clone() }
+    }
 }
 
 /// How one call ended, for the breaker of this name: with `upstream/model` for the upstream's as well.

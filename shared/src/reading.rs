@@ -52,7 +52,7 @@ impl Readings {
 impl Recent {
     /// Whether whoever asks is to read by himself.
     fn take(&mut self, now: Instant) -> bool {
-        if now.since(self.began) >= SPAN {
+        if now.since(self.began) >= SPAN || self.began > now {
             (self.began, self.taken) = (now, 0);
         }
         let may = self.taken < MOST;

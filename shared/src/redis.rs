@@ -14,11 +14,13 @@
 //! - A reply is one list of words, none of them a list: not every shell's client tells where one would end.
 //! - Values name their key, and a reply names its command: what does not match is not believed.
 
+mod backlog;
 mod breakers;
 mod cause;
 mod close;
 mod counters;
 mod entry;
+mod hold;
 mod keys;
 mod lease;
 mod open;
@@ -32,6 +34,7 @@ mod tests;
 mod trial;
 mod words;
 
+pub use self::backlog::{Backlog, Untold, Waiting};
 pub use self::cause::Cause;
 use self::counters::Present;
 use self::keys::{Key, Keys};
@@ -40,6 +43,7 @@ use self::reply::Reader;
 pub use self::script::Script;
 pub use self::trial::{Forbidden, acl};
 pub use self::words::Words;
+use crate::account;
 use crate::cache::Entry;
 use crate::config;
 use crate::time::Instant;
@@ -57,6 +61,8 @@ pub struct Command {
     /// What is long, and goes as it is.
     bytes: Words,
     nonce: u64,
+    /// Where it says whether it may have been told before.
+    told: Option<usize>,
 }
 
 /// What Redis replies, as far as scripts do. An error is the shell's to handle.
@@ -168,13 +174,33 @@ impl Codec {
             Clock::Sender => said.push(Word::Count(moment.now.as_micros())),
         }
         let keys = Words::with_capacity(KEYS.0, KEYS.1);
-        Command { script, keys, said, bytes: Words::default(), nonce: moment.nonce }
+        Command { script, keys, said, bytes: Words::default(), nonce: moment.nonce, told: None }
     }
 }
 
 impl Command {
     pub fn arguments(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::once(self.said.as_bytes()).chain(self.bytes.iter())
+    }
+
+    /// It was sent, and nobody knows whether it was done. The end of a call is counted once all the same.
+    pub fn may_have_been_told(&mut self) {
+        if let Some(at) = self.told {
+            self.said.say_one(at);
+        }
+    }
+
+    /// Bytes that it takes, more or less.
+    pub fn weight(&self) -> usize {
+        self.said.len() + self.keys.weight() + self.bytes.weight()
+    }
+
+    fn say_told(&mut self, told: account::Told) {
+        self.told = Some(self.said.len());
+        self.number(match told {
+            account::Told::First => 0,
+            account::Told::Again => 1,
+        });
     }
 
     fn key(&mut self, key: Key<'_>) {

@@ -42,10 +42,10 @@ mod tests;
 
 pub use self::beliefs::Beliefs;
 pub use self::between::{
-    control, done, granted, lease_probe, listed, listing, obeyed, own, renew, renewed, report_probe,
-    withdraw_retry,
+    control, done, granted, lease_probe, listed, listing, obeyed, own, renew, renew_hold, renewed,
+    report_probe, withdraw_retry,
 };
-pub use self::close::{close, give_back};
+pub use self::close::{close, close_again, give_back};
 pub use self::denials::Denials;
 pub use self::desk::{Answered, Changes, Desk, Flush};
 pub use self::kept::{keep, recall};

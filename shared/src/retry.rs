@@ -178,6 +178,8 @@ impl RetryBudget {
     }
 
     fn refill(&mut self, now: Instant) {
+        // A time from the future is of a clock that was ahead.
+        self.at = self.at.min(now);
         let micros = u64::try_from(now.since(self.at).as_micros()).unwrap_or(u64::MAX);
         // Thousandths a microsecond are small: time is spent only for what was granted.
         let granted = micros.saturating_mul(Self::FLOOR_PER_SECOND) / 1_000_000;

@@ -54,8 +54,8 @@ enum Task<P: Platform> {
     Charge(Charge),
     /// To relay a websocket to its end, and to close its books.
     Session(Box<Session<P>>),
-    /// To hold a lease for as long as the books are open, which come behind it.
-    Hold(Held, Settlement<P>),
+    /// To renew what is held for as long as the books are open, which come behind it.
+    Hold(Box<Held>, Settlement<P>),
     /// To tell here what a call elsewhere says, and to close the books of the one who asked for it first.
     Relay(Box<Relay<P>>, Settlement<P>),
 }
@@ -131,16 +131,15 @@ fn hand_over<P: Platform>(platform: &P) -> (oneshot::Sender<Task<P>>, Settlement
 }
 
 impl<P: Platform> Settlement<P> {
-    /// Waits for the request's end, then closes its books. Where calls are shared it makes the call as well, so
-    /// it has to run beside the answer, from the beginning. Where they are shared with others who ask the
-    /// same store, it says to them that the call is still under way: run behind the answer, they take it for
-    /// dead.
+    /// Waits for the request's end, then closes its books. It has to run beside the answer, from the beginning: it says
+    /// meanwhile that the call is still under way, without which its places and its key are free after
+    /// [`crate::account::HELD`], and makes the call where calls are shared.
     pub async fn run(self) {
         let Self { platform, task } = self;
         // Refused before it was admitted, and charged by then: nothing is owed.
         let Ok(task) = task.await else { return };
         match task {
-            // Only where a lease is held is there room for it.
+            // Only where something is held is there room for it.
             Task::Hold(held, books) => Box::pin(held.beside(books)).await,
             task
             @ (Task::Close(_) | Task::Charge(_) | Task::Lead(_) | Task::Relay(..) | Task::Session(_)) => {
@@ -187,16 +186,19 @@ impl<P: Platform> Task<P> {
 impl<P: Platform> Left<P> {
     /// Lets go of the pilot of a shared call as soon as its answer is kept.
     async fn close(self, platform: &P, pilot: Option<Pilot>) {
+        let (closing, course) = self.wait(platform).await;
+        platform.close(closing).await;
+        drop(pilot);
+        read_on(platform, course).await;
+    }
+
+    /// Waits for what the books are still open for. Gives them, and the connection that is read on behind them.
+    async fn wait(self, platform: &P) -> (Closing, Option<Course<P>>) {
         let Self { mut record, reservation, mut learned, started, prompt_bytes, mut keeping, rest } = self;
+        let mut connection = None;
         match rest {
-            None => platform.close(closing(record, reservation, learned, keeping)).await,
-            Some(Rest::Connection(mut course)) => {
-                platform.close(closing(record, reservation, learned, keeping)).await;
-                drop(pilot);
-                let end = pin!(read_to_end(&mut course, MOST_READ_ON));
-                // Out of time, it costs a connection and nothing else.
-                let _ = select(end, platform.sleep(READ_ON)).await;
-            }
+            None => {}
+            Some(Rest::Connection(course)) => connection = Some(course),
             Some(Rest::Answer { mut course, caller }) => {
                 let ending = read_to_end(&mut course, usize::MAX).await;
                 record.usage = course.usage(prompt_bytes);
@@ -209,15 +211,22 @@ impl<P: Platform> Left<P> {
                 if ending == Some(Ending::Complete) {
                     keeping.entry = entry(&mut course);
                 }
-                platform.close(closing(record, reservation, learned, keeping)).await;
             }
             Some(Rest::Flight(witness)) => {
                 let end = witness.over().await.filter(|end| end.ending == Ending::Complete);
                 keeping = Keeping { entry: end.and_then(|end| end.entry), cache: None, ..keeping };
-                platform.close(closing(record, reservation, learned, keeping)).await;
             }
         }
+        (closing(record, reservation, learned, keeping), connection)
     }
+}
+
+/// Reads on to the end of an answer that is complete, for the connection's sake.
+async fn read_on<P: Platform>(platform: &P, course: Option<Course<P>>) {
+    let Some(mut course) = course else { return };
+    let end = pin!(read_to_end(&mut course, MOST_READ_ON));
+    // Out of time, it costs a connection and nothing else.
+    let _ = select(end, platform.sleep(READ_ON)).await;
 }
 
 /// What was used in the end: what is known of it; nothing, where no upstream gave an answer; and where nothing is

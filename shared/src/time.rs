@@ -20,6 +20,12 @@ impl Instant {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// Whether a time that was set `span` ahead has not come. One that lies further ahead than that was set by a clock
+    /// that was ahead itself, and counts as over.
+    pub fn is_ahead(self, span: Duration, now: Self) -> bool {
+        self > now && self <= now.after(span)
+    }
+
     /// Saturates at the end of time.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {

@@ -52,6 +52,10 @@ impl Metrics {
         self.shift(Family::StoreConnections, &[], -1);
     }
 
+    pub(super) fn store_waits(&self, by: i64) {
+        self.shift(Family::StoreWaiting, &[], by);
+    }
+
     pub(crate) fn store_unsettled(&self) {
         self.count(Family::StoreUnsettled, &[], 1);
     }

@@ -121,6 +121,11 @@ impl Link {
         lock(&self.0.why).clone()
     }
 
+    /// Whether there is a connection, as far as is known.
+    pub(super) fn is_connected(&self) -> bool {
+        lock(&self.0.line).is_some()
+    }
+
     /// Sends a command and reads its reply.
     pub(super) async fn run<T>(
         &self,

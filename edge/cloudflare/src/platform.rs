@@ -19,11 +19,11 @@ use weir::flight::Flights;
 use weir::metrics::{self, Exposition};
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Dispatch, Event, Finding, Held, Keeping, Lease, Opened, Overheard, Ownership, Payload,
-    Peer, Piece, Platform, Renewed, SendFault, StoreLost,
+    Ask, Closing, Dispatch, Event, Finding, Held, Holding, Keeping, Lease, Opened, Overheard, Ownership,
+    Payload, Peer, Piece, Platform, Renewed, SendFault, StoreLost,
 };
 use weir::reading::Readings;
-use weir::remote::{self, Asked};
+use weir::remote::{self, Asked, Object};
 use weir::time::{Instant, UnixMillis};
 use weir::usage_refusals::UsageRefusals;
 use worker::{Context, Env};
@@ -50,6 +50,10 @@ struct Visit {
     config: Arc<Config>,
     context: Context,
 }
+
+/// Between two attempts to tell an object that a call is over: a request may go on for half a minute behind its answer.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(6)];
 
 /// Says who calls: the platform puts the address there, and lets no client do so.
 pub(crate) fn introduce(head: &mut Parts) {
@@ -99,6 +103,16 @@ impl Edge {
     /// What the isolate keeps by itself.
     fn own(&self) -> RefMut<'_, Store> {
         self.isolate().store.borrow_mut()
+    }
+
+    /// Tells objects something; gives those that have not heard it.
+    async fn lost_of(&self, asked: &[Asked]) -> Vec<Object> {
+        let answers = self.objects().ask(asked).await;
+        let is_done = |answer: Result<Vec<u8>, StoreLost>| {
+            answer.and_then(|answer| remote::done(&answer, now())).is_ok()
+        };
+        let told = asked.iter().zip(answers);
+        told.filter_map(|(asked, answer)| (!is_done(answer)).then(|| asked.object.clone())).collect()
     }
 
     /// Asks for something that is granted or not; `None` where the object is lost.
@@ -194,20 +208,36 @@ impl Platform for Edge {
         if closing.reservation.held == Held::Locally {
             self.own().close(&closing, now(), self.roll());
         }
-        let told = self.objects().ask(&remote::close(&closing, now()));
-        let (answers, ()) = join(told, self.0.usages.send(&closing.record)).await;
-        let is_done = |answer: Result<Vec<u8>, StoreLost>| {
-            answer.and_then(|answer| remote::done(&answer, now())).is_ok()
+        let told = async {
+            let asked = remote::close(&closing, now());
+            self.lost_of(&asked).await
         };
-        if answers.into_iter().all(is_done) {
+        let (mut lost, ()) = join(told, self.0.usages.send(&closing.record)).await;
+        if lost.is_empty() {
             return;
         }
-        log::unsettled(&closing.record.request_id);
         if closing.reservation.held == Held::InStore {
             // Breakers that nobody can ask are the isolate's own.
             let report = Report { id: closing.reservation.want.id, now: now(), roll: self.roll() };
             closing.findings.iter().for_each(|finding| self.own().report_probe(finding, report));
         }
+        for pause in PAUSES {
+            self.sleep(pause).await;
+            lost = self.lost_of(&remote::close_again(&closing, &lost, now())).await;
+            if lost.is_empty() {
+                return;
+            }
+        }
+        log::unsettled(&closing.record.request_id);
+    }
+
+    async fn renew_hold(&self, holding: &Holding) -> Result<(), StoreLost> {
+        if holding.reservation.held == Held::Locally {
+            self.own().renew_hold(holding, now());
+            return Ok(());
+        }
+        let lost = self.lost_of(&remote::renew_hold(holding, now())).await;
+        if lost.is_empty() { Ok(()) } else { Err(StoreLost) }
     }
 
     async fn control(&self, order: &Order) -> Result<Entry, Unheeded> {

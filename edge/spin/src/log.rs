@@ -83,9 +83,9 @@ pub(crate) fn store_lost(why: &str) {
     say(&Line { level: "error", message: "the store is lost", about: Why { why } });
 }
 
-/// Its hold has to expire.
-pub(crate) fn unsettled(record: &Record) {
-    let about = Unsettled { request_id: &record.request_id };
+/// What it held ends by itself.
+pub(crate) fn unsettled(request_id: &str) {
+    let about = Unsettled { request_id };
     say(&Line { level: "error", message: "the store was not told the end of a call", about });
 }
 

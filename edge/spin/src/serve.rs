@@ -67,7 +67,7 @@ pub(crate) async fn serve(request: IncomingRequest, out: ResponseOutparam) {
     };
     // A call and its books are large, and everything around would move them.
     Box::pin(join(answering, settlement.run())).await;
-    shell.finish();
+    shell.finish().await;
 }
 
 /// Hands the head to the runtime; gives where the body goes. `None` where the runtime takes no such head: it answers

@@ -15,8 +15,8 @@ use weir::flight::Flights;
 use weir::metrics::{self, Exposition, Family, Sink as _, Tally};
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Dispatch, Event, Finding, Held, Lease, Opened, Overheard, Ownership, Payload, Piece,
-    Renewed, SendFault, StoreLost,
+    Ask, Closing, Dispatch, Event, Finding, Held, Holding, Lease, Opened, Overheard, Ownership, Payload,
+    Piece, Renewed, SendFault, StoreLost,
 };
 use weir::redis::Moment;
 use weir::time::{Instant, UnixMillis};
@@ -39,19 +39,40 @@ struct Inner {
     admission: Admission,
     /// What has been counted and not been told yet.
     tally: RefCell<Tally>,
+    /// The request whose books were closed.
+    closed: RefCell<String>,
 }
+
+/// Between two attempts to tell the store what it could not be told.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(50), Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(4)];
 
 impl Shell {
     pub(crate) fn new(store: Store) -> Self {
         let local = RefCell::new(embedded::Store::new(clock::now(), 0));
-        Self(Rc::new(Inner { store, local, admission: Admission::default(), tally: RefCell::default() }))
+        Self(Rc::new(Inner {
+            store,
+            local,
+            admission: Admission::default(),
+            tally: RefCell::default(),
+            closed: RefCell::default(),
+        }))
     }
 
-    /// Tells what was counted since the books were closed, or without any.
-    pub(crate) fn finish(&self) {
+    /// Tells what was counted since the books were closed, or without any, and what could not be told before.
+    pub(crate) async fn finish(&self) {
         let tally = self.0.tally.take();
         if !tally.is_empty() {
             self.0.store.tell(&tally, self.moment());
+        }
+        for pause in PAUSES {
+            if self.0.store.tell_late() {
+                return;
+            }
+            Sleep::new(pause).await;
+        }
+        if !self.0.store.tell_late() {
+            log::unsettled(&self.0.closed.borrow());
         }
     }
 
@@ -122,18 +143,30 @@ impl Platform for Shell {
             Held::Locally => {}
             Held::InStore => {
                 let tally = self.0.tally.take();
-                match self.0.store.close(&closing, &tally, self.roll(), self.moment()) {
-                    Ok(not_kept) => {
-                        let mut tally = self.0.tally.borrow_mut();
-                        for why in not_kept {
-                            tally.count(Family::AnswersNotKept, &[why.name()], 1);
-                        }
-                    }
-                    Err(StoreLost) => log::unsettled(&closing.record),
+                let not_kept = self.0.store.close(&closing, &tally, self.roll(), self.moment());
+                let mut tally = self.0.tally.borrow_mut();
+                for why in not_kept {
+                    tally.count(Family::AnswersNotKept, &[why.name()], 1);
                 }
+                self.0.closed.replace(closing.record.request_id.clone());
             }
         }
         log::record(&closing.record);
+    }
+
+    async fn renew_hold(&self, holding: &Holding) -> Result<(), StoreLost> {
+        match holding.reservation.held {
+            Held::Locally => {
+                self.0.local.borrow_mut().renew_hold(holding, self.now());
+                Ok(())
+            }
+            Held::InStore => self.0.store.renew_hold(holding, self.moment()),
+        }
+    }
+
+    /// No instance knows of another's.
+    fn shows_calls(&self) -> bool {
+        true
     }
 
     async fn control(&self, order: &Order) -> Result<Entry, Unheeded> {

@@ -9,8 +9,10 @@ use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 use weir::config;
 use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::metrics::{Exposition, Tally};
-use weir::platform::{Ask, Closing, Finding, Lease, Opened, Overheard, Ownership, Piece, Renewed, StoreLost};
-use weir::redis::{Cause, Clock, Codec, Command, Garbled, Moment, NotKept, Told, Value};
+use weir::platform::{
+    Ask, Closing, Finding, Holding, Lease, Opened, Overheard, Ownership, Piece, Renewed, StoreLost,
+};
+use weir::redis::{Backlog, Cause, Clock, Codec, Command, Garbled, Moment, NotKept, Told, Value};
 
 use crate::address::address;
 use crate::log;
@@ -22,6 +24,8 @@ pub(crate) struct Store {
     line: RefCell<Line>,
     /// Why the last question has failed.
     why: RefCell<Option<String>>,
+    /// What could not be told in time.
+    late: RefCell<Backlog>,
 }
 
 enum Line {
@@ -36,20 +40,36 @@ impl Store {
     /// Keeps at most `cache` bytes of cached answers.
     pub(crate) fn new(place: &config::Redis, cache: u64) -> Self {
         let codec = Codec::new(&place.namespace, Clock::Server).counting().bounded(cache);
-        let (line, why) = (RefCell::new(Line::Closed), RefCell::default());
-        Self { codec, address: address(place), line, why }
+        let (line, why, late) = (RefCell::new(Line::Closed), RefCell::default(), RefCell::default());
+        Self { codec, address: address(place), line, why, late }
     }
 
     pub(crate) fn open(&self, ask: Ask<'_>, now: impl Fn() -> Moment) -> Result<Opened, StoreLost> {
         let command = self.codec.open(ask, now());
-        let value = self.run(&command, |value| Ok(Told { answer: value, faults: 0 }))?;
-        let value = match self.codec.rest(&command, &value, now()) {
+        let opened = self.open_whole(ask, &command, &now);
+        if opened.is_err()
+            && self.was_sent()
+            && let Some(command) = self.codec.take_back(ask, now())
+        {
+            self.push(command);
+        }
+        opened
+    }
+
+    fn open_whole(
+        &self,
+        ask: Ask<'_>,
+        command: &Command,
+        now: &impl Fn() -> Moment,
+    ) -> Result<Opened, StoreLost> {
+        let value = self.run(command, |value| Ok(Told { answer: value, faults: 0 }))?;
+        let value = match self.codec.rest(command, &value, now()) {
             Some(rest) => self.run(&rest, |found| {
                 self.codec.whole(value, &rest, found).map(|answer| Told { answer, faults: 0 })
             })?,
             None => value,
         };
-        self.read(|| self.codec.opened(ask, &command, now(), value))
+        self.read(|| self.codec.opened(ask, command, now(), value))
     }
 
     fn read<T>(&self, read: impl FnOnce() -> Result<Told<T>, Garbled>) -> Result<T, StoreLost> {
@@ -60,16 +80,51 @@ impl Store {
         })
     }
 
-    /// With it goes what the request has counted. Gives answers that were not kept.
-    pub(crate) fn close(
-        &self,
-        closing: &Closing,
-        tally: &Tally,
-        roll: u64,
-        moment: Moment,
-    ) -> Result<Vec<NotKept>, StoreLost> {
-        let command = self.codec.close_with(closing, tally, roll, moment);
-        self.run(&command, |value| self.codec.closed(&command, value))
+    /// With it goes what the request has counted. Gives answers that were not kept. Should the store not hear so now, it
+    /// is told by [`Self::tell_late`].
+    pub(crate) fn close(&self, closing: &Closing, tally: &Tally, roll: u64, moment: Moment) -> Vec<NotKept> {
+        let mut command = self.codec.close_with(closing, tally, roll, moment);
+        self.run(&command, |value| self.codec.closed(&command, value)).unwrap_or_else(|StoreLost| {
+            if self.was_sent() {
+                command.may_have_been_told();
+            }
+            self.push(command);
+            Vec::new()
+        })
+    }
+
+    /// Tells what could not be told, over a new connection. Whether there is nothing left.
+    pub(crate) fn tell_late(&self) -> bool {
+        let mut left = self.late.borrow().len();
+        while left > 0 {
+            left -= 1;
+            let Some(waiting) = self.late.borrow_mut().pop() else { break };
+            if matches!(*self.line.borrow(), Line::Lost) {
+                *self.line.borrow_mut() = Line::Closed;
+            }
+            let read = |value| self.codec.closed(&waiting.command, value);
+            if self.run(&waiting.command, read).is_err() {
+                // What does not fit, or is refused, is lost with the request.
+                let _ = self.late.borrow_mut().put_back(waiting);
+            }
+        }
+        self.late.borrow().is_empty()
+    }
+
+    fn push(&self, command: Command) {
+        // One request has a few of them.
+        let _ = self.late.borrow_mut().push(command);
+    }
+
+    /// Whether what has failed just now may have come to the store.
+    fn was_sent(&self) -> bool {
+        !matches!(*self.line.borrow(), Line::Lost)
+    }
+
+    /// Says that a call is still under way.
+    pub(crate) fn renew_hold(&self, holding: &Holding, moment: Moment) -> Result<(), StoreLost> {
+        let command = self.codec.renew_hold(holding, moment);
+        self.run(&command, |value| self.codec.held(&command, value))
     }
 
     pub(crate) fn renew(

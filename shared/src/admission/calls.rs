@@ -130,7 +130,7 @@ impl Standing {
     /// What is said to whoever comes before its end; nothing under other limits.
     fn refuses(&self, limits: &Limits, now: Instant) -> Option<(Denied, Left)> {
         let holds = matches!(self.denied.measure, Measure::Requests(rate) if limits.requests.contains(&rate));
-        if self.until <= now || !holds {
+        if self.until <= now || now < self.since || !holds {
             return None;
         }
         let wait = self.until.since(now);

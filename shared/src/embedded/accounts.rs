@@ -95,6 +95,37 @@ impl Accounts {
         }
     }
 
+    /// The same of a call whose end may have been told before: where it has no place any more, nothing is counted again.
+    pub(crate) fn settle_again(
+        &mut self,
+        scopes: &[(Scope, Limits)],
+        want: Want,
+        used: Tokens,
+        now: Instant,
+    ) {
+        let is_held = |(scope, limits): &(Scope, Limits)| {
+            let home = self.home(scope);
+            limits.concurrent.is_some()
+                && self.by_scope.get(&home).is_some_and(|kept| kept.account.holds(want.id, now))
+        };
+        if scopes.iter().any(is_held) {
+            self.settle(scopes, want, used, now);
+        }
+    }
+
+    /// The call is still under way, and holds its places from now on.
+    pub(crate) fn renew(&mut self, scopes: &[(Scope, Limits)], id: u64, lasts: Duration, now: Instant) {
+        for (scope, limits) in scopes {
+            let home = self.home(scope);
+            // What it was reserved under stands, but for an account that was forgotten.
+            if let Some(kept) = self.by_scope.get_mut(&home) {
+                kept.account.renew(id, lasts, now);
+            } else {
+                self.on_account(scope, limits, now, |account| account.renew(id, lasts, now));
+            }
+        }
+    }
+
     /// What is left in the scopes, with nothing taken.
     pub(crate) fn left(&self, scopes: &[(Scope, Limits)], now: Instant) -> Left {
         let left = scopes.iter().map(|(scope, limits)| match self.by_scope.get(scope) {
@@ -163,6 +194,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::account::HELD;
     use crate::limit::Rate;
     use crate::platform::{Held, Reservation};
 
@@ -174,7 +206,7 @@ mod tests {
         let limits =
             Limits { requests: vec![Rate { count: 1, per: Duration::from_mins(1) }], ..Limits::default() };
         Reservation {
-            want: Want { id: u64::from(address), tokens: Tokens(0), expires: at(60_000) },
+            want: Want { id: u64::from(address), tokens: Tokens(0), lasts: HELD },
             scopes: vec![(Scope::Address(Ipv4Addr::from_bits(address).into()), limits)],
             held: Held::InStore,
         }

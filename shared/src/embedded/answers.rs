@@ -79,7 +79,10 @@ impl Answers {
     }
 
     /// What is kept, on which terms it may be given.
-    pub(crate) fn recall(&self, recall: &Recall, now: Instant) -> Option<Recalled> {
+    pub(crate) fn recall(&mut self, recall: &Recall, now: Instant) -> Option<Recalled> {
+        if let Some(stored) = self.cache.get_mut(&recall.key) {
+            stored.clamp(now);
+        }
         let stored = self.cache.get(&recall.key).filter(|stored| stored.request == recall.key)?;
         let age = now.since(stored.since);
         let freshness = recall.window.freshness(age).filter(|_| stored.until > now)?;
@@ -96,8 +99,14 @@ impl Answers {
         }
     }
 
-    /// What is known of an idempotency key. Nothing is changed.
-    pub(crate) fn repeated(&self, repeat: &Repeat, now: Instant) -> Repeated {
+    /// What is known of an idempotency key. A call that is under way holds it for no longer than `lasts` from now on.
+    pub(crate) fn repeated(&mut self, repeat: &Repeat, lasts: Duration, now: Instant) -> Repeated {
+        if let Some(stored) = self.repeats.get_mut(&repeat.key) {
+            stored.clamp(now);
+        }
+        if let Some(running) = self.running.get_mut(&repeat.key).filter(|_| !lasts.is_zero()) {
+            running.until = running.until.min(now.after(lasts));
+        }
         if let Some(stored) = self.repeats.get(&repeat.key).filter(|stored| stored.until > now) {
             return if stored.request == repeat.request {
                 Repeated::Answered { entry: Arc::clone(&stored.entry), age: now.since(stored.since) }
@@ -125,10 +134,32 @@ impl Answers {
         self.repeats.insert("", key, stored)
     }
 
-    /// The call `id` is the first with its key.
-    pub(crate) fn begin(&mut self, repeat: &Repeat, id: u64, until: Instant, now: Instant) {
+    /// The call `id` is the first with its key, and has it for so long.
+    pub(crate) fn begin(&mut self, repeat: &Repeat, id: u64, lasts: Duration, now: Instant) {
         self.running.retain(|_, running| running.until > now);
+        self.forget_answer(&repeat.key);
+        let until = now.after(lasts);
         self.running.insert(repeat.key, Running { request: repeat.request, id, until });
+    }
+
+    /// The call `id` is still under way, and has its key from now on, unless somebody else has taken it over.
+    pub(crate) fn renew(&mut self, repeat: &Repeat, id: u64, lasts: Duration, now: Instant) {
+        if !self.is_anothers(&repeat.key, id, now) {
+            self.begin(repeat, id, lasts, now);
+        }
+    }
+
+    /// What was answered to a key that is used anew has ended, whatever clock comes.
+    fn forget_answer(&mut self, key: &Fingerprint) {
+        if let Some(stored) = self.repeats.get_mut(key) {
+            stored.until = Instant::default();
+        }
+    }
+
+    /// Whether the key is answered, or another call's than `id`.
+    fn is_anothers(&self, key: &Fingerprint, id: u64, now: Instant) -> bool {
+        self.running.get(key).is_some_and(|running| running.id != id && running.until > now)
+            || self.repeats.get(key).is_some_and(|stored| stored.until > now)
     }
 
     /// The call `id` of a tenant is over: what it was answered is kept, or its keys are free again. Gives the
@@ -154,13 +185,13 @@ impl Answers {
             }
         }
         let Some((repeat, life)) = keeping.repeat else { return Vec::new() };
-        // A lease that has run out may be somebody else's by now.
-        let running = self.running.get(&repeat.key);
-        let is_own = running.is_some_and(|running| running.id == id && running.until > now);
-        if is_own {
-            self.running.remove(&repeat.key);
+        // A lease that has run out may be somebody else's by now. Where it is nobody's, the answer is worth keeping still.
+        if self.is_anothers(&repeat.key, id, now) {
+            return Vec::new();
         }
-        let Some(entry) = entry.filter(|_| is_own) else { return Vec::new() };
+        self.running.remove(&repeat.key);
+        self.forget_answer(&repeat.key);
+        let Some(entry) = entry else { return Vec::new() };
         self.repeats.insert(tenant, repeat.key, Stored::new(repeat.request, entry, now, life))
     }
 }
@@ -173,11 +204,21 @@ impl Stored {
     pub(super) fn weight(&self) -> u64 {
         self.entry.weight()
     }
+
+    /// Times of a clock that was ahead are moved to now, as far from each other as they were.
+    fn clamp(&mut self, now: Instant) {
+        if self.since > now {
+            self.until = now.after(self.until.since(self.since));
+            self.since = now;
+        }
+        self.refreshing = self.refreshing.map(|until| until.min(now.after(REFRESH_LEASE)));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::HELD;
     use crate::cache::{Form, Policy};
     use crate::endpoint::Operation;
     use crate::fingerprint::Framed;
@@ -233,26 +274,26 @@ mod tests {
         let mut keeping = cached(1, 10);
         keeping.cache = Some((key(1), Duration::from_mins(6)));
         answers.keep("t", &keeping, 1, at(0));
-        let freshness = |answers: &Answers, second| {
+        let freshness = |answers: &mut Answers, second| {
             answers
                 .recall(&recall(1), at(second))
                 .map(|recalled| (recalled.freshness, recalled.age.as_secs()))
         };
-        assert_eq!(freshness(&answers, 299), Some((Freshness::Fresh, 299)));
-        assert_eq!(freshness(&answers, 300), Some((Freshness::Revalidate, 300)));
-        assert_eq!(freshness(&answers, 360), None);
-        let refreshes = |answers: &Answers, second| {
+        assert_eq!(freshness(&mut answers, 299), Some((Freshness::Fresh, 299)));
+        assert_eq!(freshness(&mut answers, 300), Some((Freshness::Revalidate, 300)));
+        assert_eq!(freshness(&mut answers, 360), None);
+        let refreshes = |answers: &mut Answers, second| {
             answers.recall(&recall(1), at(second)).is_some_and(|recalled| recalled.refresh)
         };
-        assert!(!refreshes(&answers, 299) && refreshes(&answers, 300));
+        assert!(!refreshes(&mut answers, 299) && refreshes(&mut answers, 300));
         answers.lease_refresh(&key(1), at(300));
-        assert!(!refreshes(&answers, 301));
+        assert!(!refreshes(&mut answers, 301));
         answers.keep("t", &Keeping { entry: None, ..keeping.clone() }, 2, at(302));
-        assert!(refreshes(&answers, 303), "it came to nothing, so another may try");
+        assert!(refreshes(&mut answers, 303), "it came to nothing, so another may try");
         answers.lease_refresh(&key(1), at(290));
-        assert!(refreshes(&answers, 350), "it was never heard of again");
+        assert!(refreshes(&mut answers, 350), "it was never heard of again");
         answers.keep("t", &keeping, 3, at(364));
-        assert_eq!(freshness(&answers, 365), Some((Freshness::Fresh, 1)));
+        assert_eq!(freshness(&mut answers, 365), Some((Freshness::Fresh, 1)));
     }
 
     #[test]
@@ -265,24 +306,35 @@ mod tests {
             repeat: Some((first, Duration::from_hours(1))),
             ..Keeping::default()
         };
-        assert_eq!(answers.repeated(&first, at(0)), Repeated::First);
-        answers.begin(&first, 7, at(60), at(0));
-        assert_eq!(answers.repeated(&first, at(1)), Repeated::Running);
-        assert_eq!(answers.repeated(&other, at(1)), Repeated::Conflict);
-        assert_eq!(answers.repeated(&first, at(60)), Repeated::First, "nobody settled it");
+        assert_eq!(answers.repeated(&first, HELD, at(0)), Repeated::First);
+        answers.begin(&first, 7, HELD, at(0));
+        assert_eq!(answers.repeated(&first, HELD, at(1)), Repeated::Running);
+        assert_eq!(answers.repeated(&other, HELD, at(1)), Repeated::Conflict);
+        assert_eq!(answers.repeated(&first, HELD, at(30)), Repeated::First, "nobody settled it");
         answers.keep("t", &Keeping { entry: None, ..keeping.clone() }, 7, at(2));
-        assert_eq!(answers.repeated(&other, at(3)), Repeated::First, "without an answer the key is free");
-        answers.begin(&first, 8, at(60), at(4));
+        assert_eq!(
+            answers.repeated(&other, HELD, at(3)),
+            Repeated::First,
+            "without an answer the key is free"
+        );
+        answers.begin(&first, 8, HELD, at(4));
         answers.keep("t", &keeping, 7, at(5));
-        assert_eq!(answers.repeated(&first, at(5)), Repeated::Running, "it was another call's");
-        answers.keep("t", &keeping, 8, at(60));
-        assert_eq!(answers.repeated(&other, at(60)), Repeated::First, "its lease had run out");
-        answers.begin(&first, 8, at(120), at(60));
+        assert_eq!(answers.repeated(&first, HELD, at(5)), Repeated::Running, "it was another call's");
+        answers.renew(&first, 7, HELD, at(5));
+        answers.renew(&first, 8, HELD, at(33));
+        assert_eq!(answers.repeated(&first, HELD, at(62)), Repeated::Running, "it has said that it is there");
+        answers.begin(&first, 9, HELD, at(63));
+        answers.keep("t", &keeping, 8, at(64));
+        answers.renew(&first, 8, HELD, at(64));
+        answers.keep("t", &Keeping { entry: None, ..keeping.clone() }, 9, at(65));
+        assert_eq!(answers.repeated(&other, HELD, at(65)), Repeated::First, "another had taken over");
+        // Nobody has taken over: the answer is kept, however late it comes.
+        answers.begin(&first, 8, HELD, at(30));
         answers.keep("t", &keeping, 8, at(66));
         assert!(
-            matches!(answers.repeated(&first, at(67)), Repeated::Answered { age, .. } if age.as_secs() == 1)
+            matches!(answers.repeated(&first, HELD, at(67)), Repeated::Answered { age, .. } if age.as_secs() == 1)
         );
-        assert_eq!(answers.repeated(&other, at(67)), Repeated::Conflict);
-        assert_eq!(answers.repeated(&other, at(3666)), Repeated::First);
+        assert_eq!(answers.repeated(&other, HELD, at(67)), Repeated::Conflict);
+        assert_eq!(answers.repeated(&other, HELD, at(3666)), Repeated::First);
     }
 }

@@ -30,6 +30,20 @@ impl Breakers {
         self.overrides.find(name, now).map_or_else(|| self.both(name, now), Gate::Forced)
     }
 
+    /// The same, and no time of a clock that was ahead keeps anybody out.
+    pub(crate) fn clamped_gate(&mut self, name: &str, now: Instant) -> Gate {
+        self.clamp(name, now);
+        self.gate(name, now)
+    }
+
+    fn clamp(&mut self, name: &str, now: Instant) {
+        for name in std::iter::once(name).chain(upstream(name)) {
+            if let Some(breaker) = self.by_name.get_mut(name) {
+                breaker.clamp(now);
+            }
+        }
+    }
+
     /// What is known of a breaker, and what was ordered for this very name.
     pub(crate) fn find(&self, name: &str) -> Option<&Breaker> {
         self.by_name.get(name)
@@ -63,6 +77,7 @@ impl Breakers {
 
     /// Leases the probes of those of a deployment that are half-open, all or none of them. Whether the call may go.
     pub(crate) fn lease_probe(&mut self, name: &str, id: u64, now: Instant) -> bool {
+        self.clamp(name, now);
         let may_go = match self.overrides.find(name, now).map(|known| known.forced) {
             // Ordered since the gate was read.
             Some(Forced::Open) => false,
@@ -78,12 +93,14 @@ impl Breakers {
     }
 
     pub(crate) fn obey(&mut self, order: &Order, now: Instant) -> Result<Entry, Full> {
+        self.clamp(&order.breaker, now);
         self.overrides.obey(order, now)?;
         Ok(self.entry(&order.breaker, now))
     }
 
     /// The breakers of these names, those with an override, and of the others those that are not closed.
-    pub(crate) fn listing(&self, names: &[String], now: Instant) -> Listing {
+    pub(crate) fn listing(&mut self, names: &[String], now: Instant) -> Listing {
+        self.by_name.values_mut().for_each(|breaker| breaker.clamp(now));
         let asked = names.iter().map(String::as_str);
         let mut listed: BTreeSet<&str> = asked.chain(self.overrides.names(now)).collect();
         let open = self.by_name.iter().filter(|(_, breaker)| breaker.gate(now) != Gate::Closed);

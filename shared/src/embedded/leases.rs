@@ -64,9 +64,10 @@ impl fmt::Debug for Carried {
 }
 
 impl Leases {
-    /// Who makes the call, if somebody asks who has waited for `awaited`. Nothing is changed.
-    pub(crate) fn look(&self, lease: &Lease, awaited: Option<u64>, now: Instant) -> Leased {
-        let Some(turn) = self.0.get(&lease.key) else { return Leased::Own };
+    /// Who makes the call, if somebody asks who has waited for `awaited`.
+    pub(crate) fn look(&mut self, lease: &Lease, awaited: Option<u64>, now: Instant) -> Leased {
+        let Some(turn) = self.0.get_mut(&lease.key) else { return Leased::Own };
+        turn.clamp(lease, now);
         let is_over = |past: Until| Some(past.id) == awaited && past.end > now;
         match turn.leader.filter(|leader| leader.end > now) {
             _ if turn.past.is_some_and(is_over) => Leased::Nobody,
@@ -105,6 +106,7 @@ impl Leases {
         if let Some(piece) = piece {
             turn.carry(lease, Until { id, end: end.after(REMEMBERED) }, piece);
         }
+        turn.heard = turn.heard.min(now.after(HEARD));
         if turn.heard > now { Renewed::Heard } else { Renewed::Unheard }
     }
 
@@ -112,6 +114,7 @@ impl Leases {
     pub(crate) fn overhear(&mut self, lease: &Lease, id: u64, from: u64, now: Instant) -> Overheard {
         self.wait(lease, now);
         let Some(turn) = self.0.get_mut(&lease.key) else { return Overheard::Nothing };
+        turn.clamp(lease, now);
         if turn.carried(id, lease, now).is_none() {
             return Overheard::Nothing;
         }
@@ -149,6 +152,19 @@ impl Turn {
     fn is_current(&self, now: Instant) -> bool {
         let carried = self.carried.as_ref().map(|carried| carried.of);
         [self.leader, self.past, carried].into_iter().flatten().any(|until| until.end > now)
+    }
+
+    /// No lease lasts longer than from now on: one that does was taken by a clock that was ahead.
+    fn clamp(&mut self, lease: &Lease, now: Instant) {
+        let longest = now.after(lease.span);
+        let by = |until: Option<Until>, end: Instant| {
+            until.map(|until| Until { end: until.end.min(end), ..until })
+        };
+        self.leader = by(self.leader, longest);
+        self.past = by(self.past, now.after(REMEMBERED));
+        if let Some(carried) = &mut self.carried {
+            carried.of.end = carried.of.end.min(longest.after(REMEMBERED));
+        }
     }
 
     /// What the call `id` has said, in the form that is wanted.

@@ -31,6 +31,7 @@ pub enum Family {
     FirstByte,
     StoreFaults,
     StoreConnections,
+    StoreWaiting,
     StoreUnsettled,
     AnswersNotKept,
     StoreForbidden,
@@ -129,7 +130,7 @@ const SECONDS: Kind = Kind::Histogram(Grain::Micros);
 type Row = (&'static str, &'static str, Kind, &'static [&'static str], &'static str);
 
 impl Family {
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::InFlight,
         Self::ConnectionsRefused,
         Self::Requests,
@@ -158,6 +159,7 @@ impl Family {
         Self::FirstByte,
         Self::StoreFaults,
         Self::StoreConnections,
+        Self::StoreWaiting,
         Self::StoreUnsettled,
         Self::AnswersNotKept,
         Self::StoreForbidden,
@@ -354,6 +356,9 @@ impl Family {
             }
             Self::StoreConnections => {
                 ("weir_store_connections", "Workers that are connected to the shared store", Gauge, &[], "sc")
+            }
+            Self::StoreWaiting => {
+                ("weir_store_waiting", "Ends of calls the shared store is still to be told", Gauge, &[], "sw")
             }
             Self::StoreUnsettled => {
                 ("weir_store_unsettled", "Calls whose end the shared store was not told", Counter, &[], "su")

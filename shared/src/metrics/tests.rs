@@ -147,6 +147,7 @@ fn whatever_happens_is_told_as_the_table_has_it() {
         Family::Reloads,
         Family::StoreFaults,
         Family::StoreConnections,
+        Family::StoreWaiting,
         Family::StoreUnsettled,
         Family::AnswersNotKept,
         Family::StoreForbidden,

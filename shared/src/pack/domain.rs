@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Garbled, Pack, Packer, Unpacker, packed};
-use crate::account::{Denied, Left, Measure, Scope, Want};
+use crate::account::{Denied, Left, Measure, Scope, Told, Want};
 use crate::breaker::{self, Gate, OnRateLimit, Outcome, Policies, Policy};
 use crate::cache::{Entry, Form};
 use crate::config::{Limits, OnStoreLoss};
@@ -22,7 +22,8 @@ packed!(enum Scope {
 packed!(struct Rate { count, per } if |rate| rate.count > 0 && rate.is_exact());
 packed!(struct Limits { requests, tokens, concurrent, on_store_loss });
 packed!(enum OnStoreLoss { 0 => Closed, 1 => Open, 2 => Local });
-packed!(struct Want { id, tokens, expires });
+packed!(struct Want { id, tokens, lasts });
+packed!(enum Told { 0 => First, 1 => Again });
 packed!(struct Denied { measure, used, requested, denial });
 packed!(enum Measure { 0 => Requests(rate), 1 => Tokens(rate), 2 => Concurrent(most) });
 packed!(enum Denial { 0 => NotYet { wait }, 1 => Never });

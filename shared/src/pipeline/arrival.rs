@@ -7,7 +7,6 @@ use http::Response;
 use http::request::Parts;
 
 use super::Journey;
-use super::reserve::SETTLE;
 use crate::account::{Denied, Measure, Scope};
 use crate::admission::Arrival;
 use crate::caller::Caller;
@@ -16,6 +15,9 @@ use crate::platform::{Held, Opened, Platform, Reservation, StoreLost};
 use crate::refusal::Refusal;
 use crate::settlement::Charge;
 use crate::stream::Body;
+
+/// Behind its deadline a request has this long to settle before its place here ends by itself.
+const SETTLE: Duration = Duration::from_mins(1);
 
 impl<P: Platform> Journey<'_, P> {
     /// Takes a place among the calls of whoever is calling. From here on the request is charged, whatever becomes of it.

@@ -160,8 +160,7 @@ impl<P: Platform> Journey<'_, P> {
         let model =
             named.map(|(_, resolved)| upstream_model(self.config, upstream, resolved)).unwrap_or_default();
         let config = self.config.upstream(upstream);
-        let mut reservation =
-            self.reservation(&caller, route, estimate, self.longest(&asked, config.timeouts.total));
+        let mut reservation = self.reservation(&caller, route, estimate);
         if let (Some((model, _)), Some(route)) = (named, route) {
             model.clone_into(&mut record.model);
             record.route = route.pattern.to_string();
@@ -172,6 +171,7 @@ impl<P: Platform> Journey<'_, P> {
         let mut trail = self.admit(record, reservation);
         trail.address = self.address;
         trail.prompt_bytes = prompt_bytes;
+        trail.hold(None);
         let gate = opened.gates.first().copied().unwrap_or(Gate::Closed);
         let gate = match (gate, operation) {
             (Gate::Forced(_), _) | (_, Some(_)) => gate,

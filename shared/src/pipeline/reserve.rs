@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::turn::{self, Turn};
 use super::{Degraded, Journey};
-use crate::account::{Denied, Measure, Scope, Want};
+use crate::account::{Denied, HELD, Measure, Scope, Want};
 use crate::call::Estimate;
 use crate::caller::Caller;
 use crate::config::{Limits, OnStoreLoss, Route};
@@ -12,9 +12,6 @@ use crate::overload::Priority;
 use crate::platform::{Ask, Held, Opened, Platform, Reservation, StoreLost};
 use crate::refusal::Refusal;
 use crate::usage::Tokens;
-
-/// Behind its deadline a request has this long to settle before its hold ends by itself.
-pub(super) const SETTLE: Duration = Duration::from_mins(1);
 
 /// How long an end takes to reach the store: it is asked again behind each of these.
 const SETTLING: [Duration; 3] =
@@ -27,7 +24,6 @@ impl<P: Platform> Journey<'_, P> {
         caller: &Caller,
         route: Option<&Route>,
         estimate: Estimate,
-        total: Duration,
     ) -> Reservation {
         let own = (self.scope(caller), &caller.limits);
         let shared = route.map(|route| (Scope::Route(route.pattern.to_string()), &route.limits));
@@ -40,8 +36,7 @@ impl<P: Platform> Journey<'_, P> {
         // An answer of unknown length is not refused for a guess at it.
         let smallest = scopes.iter().flat_map(|(_, limits)| &limits.tokens).map(|rate| rate.count).min();
         let tokens = estimate.wanted.0.min(smallest.unwrap_or(u64::MAX)).max(estimate.least.0);
-        let expires = self.started.after(total).after(SETTLE);
-        let want = Want { id: self.platform.roll(), tokens: Tokens(tokens), expires };
+        let want = Want { id: self.platform.roll(), tokens: Tokens(tokens), lasts: HELD };
         Reservation { want, scopes, held: Held::InStore }
     }
 

@@ -20,7 +20,7 @@ use crate::flight::{Deserted, Listener, Pilot};
 use crate::headers::AllowedHeaders;
 use crate::ledger::{Ending, Record};
 use crate::plan::{self, Chance, Known, Plan, Resolved};
-use crate::platform::{Ask, Leased, Opened, Platform};
+use crate::platform::{Ask, Leased, Opened, Platform, Repeated};
 use crate::refusal::Refusal;
 use crate::settlement::{Older, Trail};
 use crate::stream::Body;
@@ -67,11 +67,11 @@ impl<P: Platform> Journey<'_, P> {
         let longest =
             route.to.iter().map(|target| self.config.upstream(target.upstream).timeouts.total).max();
         let longest = self.longest(&asked, longest.unwrap_or_default());
-        let mut reservation = self.reservation(&caller, Some(route), estimate, longest);
+        let mut reservation = self.reservation(&caller, Some(route), estimate);
         let (breakers, upstreams) = (breakers(self.config, resolved), upstreams(self.config, resolved));
         let ask =
             Ask { tenant: &caller.tenant, standings: &upstreams, breakers: &breakers, ..Ask::default() };
-        let open = self.open_call(ask, &mut lookup, &mut reservation, (model, call)).await?;
+        let open = self.open_call(ask, &mut lookup, &mut reservation, (model, call), longest).await?;
         let Open { opened, mut found, listener } = open;
         (record.cache, self.cache) = (lookup.status, lookup.status);
         let mut trail = self.admit(record, reservation);
@@ -79,9 +79,10 @@ impl<P: Platform> Journey<'_, P> {
         trail.prompt_bytes = call.map_or(0, |call| call.prompt_bytes);
         trail.on_disconnect = lookup.on_disconnect(on_disconnect);
         (trail.keeping, trail.most_kept) = (std::mem::take(&mut lookup.keeping), lookup.most);
-        if let Some(lease) = lookup.lease.filter(|_| opened.leased == Some(Leased::Own)) {
-            trail.hold(lease);
-        }
+        // Whoever repeats a call has nothing to keep for its key: it is the first one's.
+        let is_first = opened.repeated == Some(Repeated::First);
+        trail.keeping.repeat = trail.keeping.repeat.filter(|_| is_first);
+        trail.hold(lookup.lease.filter(|_| opened.leased == Some(Leased::Own)));
 
         if let Some(found) = found.as_mut().filter(|_| lookup.awaited.is_some()) {
             found.was_awaited();

@@ -12,7 +12,6 @@ use super::attempts::Attempts;
 use super::cargo::Sent;
 use super::lead::Lead;
 use super::lookup::Lookup;
-use super::reserve::SETTLE;
 use super::stored::Found;
 use crate::call::Call;
 use crate::flight::{Listener, Pilot};
@@ -53,8 +52,10 @@ impl<P: Platform> Journey<'_, P> {
         lookup: &mut Lookup,
         reservation: &mut Reservation,
         asked: (&str, Option<&Call>),
+        longest: Duration,
     ) -> Result<Open, Refusal> {
         let (model, call) = asked;
+        let deadline = self.started.after(longest);
         // Where the store is lost and found again in between, it is asked for what is wanted, not for the share.
         let can_listen = self.platform.flights().is_some();
         let lease = lookup.lease.filter(|_| self.platform.is_one_of_several());
@@ -90,8 +91,7 @@ impl<P: Platform> Journey<'_, P> {
                     lookup.overheard = Some(id);
                     continue;
                 }
-                // Its deadline lies that much before the end of its hold.
-                let left = reservation.want.expires.since(self.platform.now().after(SETTLE));
+                let left = deadline.since(self.platform.now());
                 self.wait_elsewhere(lookup, glance, left).await?;
                 glance = glance.saturating_mul(2).min(ELSEWHERE_POLL.1);
                 continue;
@@ -99,8 +99,7 @@ impl<P: Platform> Journey<'_, P> {
             match opened.repeated {
                 Some(Repeated::Conflict) => return Err(Refusal::IdempotencyConflict),
                 Some(Repeated::Running) if listener.is_none() => {
-                    // Behind its own deadline there is nothing to wait for but the end of its hold.
-                    if reservation.want.expires <= self.platform.now().after(pause).after(SETTLE) {
+                    if deadline <= self.platform.now().after(pause) {
                         return Err(Refusal::StillRunning);
                     }
                     self.platform.sleep(pause).await;

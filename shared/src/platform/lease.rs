@@ -1,11 +1,26 @@
-//! What is said of a call that several replicas want: who makes it, and what its answer says on its way.
+//! What is leased to a call for as long as it says that it is under way: its places and its key, and the right to make
+//! a call that several replicas want, with what its answer says on its way.
 
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::{Repeat, Reservation};
 use crate::fingerprint::Fingerprint;
+
+/// How often a call in flight says that it still holds what it holds, for as long as it is asked to
+/// ([`crate::account::HELD`]).
+pub const HOLD_RENEWAL: Duration = Duration::from_secs(10);
+
+/// What a call in flight holds: its places among the calls of its accounts, and its `Idempotency-Key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    pub tenant: String,
+    /// Its scopes are those that count calls at the same time, and their limits say nothing else.
+    pub reservation: Reservation,
+    pub repeat: Option<Repeat>,
+}
 
 /// The right to make a call that several want. It ends by itself, so that nobody waits for long for a leader
 /// who has died.

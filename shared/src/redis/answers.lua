@@ -1,9 +1,7 @@
 -- The steps of embedded/answers.rs.
 --
 -- An answer is one string: its name; `since`, `until` and `refreshing`, until when somebody fetches a new one,
--- in eight bytes each; and what entry.rs makes of it. What is said to a script has blanks before that. An
--- idempotency key is a hash: `key`, its own name; `since` and `until`; the `request` it belongs to; and the
--- `answer` or, while its call runs, `call`, the call's name.
+-- in eight bytes each; and what entry.rs makes of it. What is said to a script has blanks before that.
 
 local REFRESH_LEASE = 60000000
 local NAME, HEAD, TIMES, REFRESHING = 64, 88, '>i8i8i8', 80
@@ -16,7 +14,13 @@ local function recall(wanted)
   if answer == '' then return end
   if #answer < HEAD or string.sub(answer, 1, NAME) ~= name_of(wanted.key) then return fault() end
   local since, till, refreshing = struct.unpack(TIMES, answer, NAME + 1)
-  local age = math.max(now - since, 0)
+  -- Times of a clock that was ahead are moved to now, as far from each other as they were.
+  if since > now or refreshing > now + REFRESH_LEASE then
+    if since > now then since, till = now, now + math.max(till - since, 0) end
+    refreshing = math.min(refreshing, now + REFRESH_LEASE)
+    redis.call('SETRANGE', wanted.key, NAME, struct.pack(TIMES, since, till, refreshing))
+  end
+  local age = now - since
   local freshness
   if age < wanted.fresh then
     freshness = 'fresh'
@@ -37,25 +41,6 @@ local function recall(wanted)
   }
 end
 
--- What is known of an idempotency key, and the age of its answer.
-local function repeated(wanted)
-  local kept = redis.call('HMGET', wanted.key, 'key', 'request', 'until', 'call', 'since')
-  if not kept[1] then return 'first' end
-  if kept[1] ~= name_of(wanted.key) then
-    fault()
-    return 'first'
-  end
-  if tonumber(kept[3]) <= now then return 'first' end
-  if kept[2] ~= wanted.request then return 'conflict' end
-  if kept[4] then return 'running' end
-  return 'answered', math.max(now - tonumber(kept[5]), 0)
-end
-
-local function put_repeated(wanted)
-  if redis.call('HSTRLEN', wanted.key, 'answer') > MOST_TOGETHER then return put('large:repeat') end
-  put(redis.call('HGET', wanted.key, 'answer') or '')
-end
-
 local function put_found(found)
   put(found.freshness)
   put(found.age)
@@ -67,19 +52,4 @@ end
 -- Somebody fetches a new answer until then.
 local function refresh(name, till)
   redis.call('SETRANGE', name, REFRESHING, struct.pack('>i8', till))
-end
-
-local function begin(wanted, id, hold)
-  redis.call('DEL', wanted.key)
-  redis.call('HSET', wanted.key, 'key', name_of(wanted.key), 'request', wanted.request, 'call', id,
-    'until', now + hold)
-  extend(wanted.key, millis(hold))
-end
-
--- Whether the key was the call's own; it is free now. A lease that has run out may be somebody else's by then.
-local function free_repeated(it, id)
-  local kept = redis.call('HMGET', it.key, 'key', 'call', 'until')
-  local is_own = kept[1] == name_of(it.key) and kept[2] == id and tonumber(kept[3]) > now
-  if is_own then redis.call('UNLINK', it.key) end
-  return is_own
 end

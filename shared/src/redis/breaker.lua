@@ -1,7 +1,7 @@
 -- The steps of breaker.rs and control.rs.
 --
 -- A breaker is a hash: `name`; `row`, failures in a row; `openings`; `until`, which it has unless it is
--- closed; `probe` and `lease`; `met` and `met2`, "caller time" of the last timeout and of the last one of another
+-- closed, and `since`, when that was known last; `probe` and `lease`; `met` and `met2`, "caller time" of the last timeout and of the last one of another
 -- caller; `broke`, the last break of a connection that was no part of an earlier one's moment; and `b0` … `b9`, "number calls failures". Those that are not closed stand in an index by the time of
 -- their last change. Models that are watched stand in another, by the time they are forgotten: their names may be
 -- made up, so there is a bound to how many there are. Overrides are one hash for the gateway: breaker → "open until"
@@ -23,14 +23,29 @@ local function state(kept_until, lease)
   return 'half-open'
 end
 
+-- Times of a clock that was ahead are moved to now: it stays open, and its probe out, for as long as was meant.
+local function clamp_breaker(till, lease, since)
+  if till and since and since > now then till = now + math.max(till - since, 0) end
+  if lease then lease = math.min(lease, now + PROBE_LEASE) end
+  return till, lease
+end
+
 local function automatic(name, breaker)
-  local kept = redis.call('HMGET', name, 'name', 'until', 'lease')
+  local kept = redis.call('HMGET', name, 'name', 'until', 'lease', 'since')
   if not kept[1] then return 'closed' end
   if kept[1] ~= breaker then
     fault()
     return 'closed'
   end
-  return state(tonumber(kept[2] or nil), tonumber(kept[3] or nil))
+  local till, lease, since = tonumber(kept[2] or nil), tonumber(kept[3] or nil), tonumber(kept[4] or nil)
+  local clamped_till, clamped_lease = clamp_breaker(till, lease, since)
+  if clamped_till ~= till then
+    redis.call('HSET', name, 'until', clamped_till, 'since', now)
+  elseif since and since > now then
+    redis.call('HSET', name, 'since', now)
+  end
+  if clamped_lease ~= lease then redis.call('HSET', name, 'lease', clamped_lease) end
+  return state(clamped_till, clamped_lease)
 end
 
 local function override(kept)
@@ -100,9 +115,10 @@ local function put_gate(control, breaker)
 end
 
 local function is_open(control, breaker)
+  local state = both(breaker)
   local found = find_override(control, breaker)
   if found then return found.forced == 'open' end
-  return both(breaker) == 'open'
+  return state == 'open'
 end
 
 -- Leases the probe of a breaker that is half-open.
@@ -114,7 +130,7 @@ end
 
 local function load_breaker(name, breaker)
   local kept = redis.call('HMGET', name, 'name', 'row', 'openings', 'until', 'probe', 'lease',
-    'b0', 'b1', 'b2', 'b3', 'b4', 'b5', 'b6', 'b7', 'b8', 'b9', 'met', 'met2', 'broke')
+    'b0', 'b1', 'b2', 'b3', 'b4', 'b5', 'b6', 'b7', 'b8', 'b9', 'met', 'met2', 'broke', 'since')
   if kept[1] and kept[1] ~= breaker then
     fault()
     redis.call('DEL', name)
@@ -128,6 +144,9 @@ local function load_breaker(name, breaker)
   end
   record.met, record.met2 = kept[17] or nil, kept[18] or nil
   record.broke = tonumber(kept[19] or nil)
+  record.since = tonumber(kept[20] or nil)
+  record.till, record.lease = clamp_breaker(record.till, record.lease, record.since)
+  if record.since then record.since = math.min(record.since, now) end
   record.is_new = not kept[1]
   return record
 end
@@ -151,7 +170,8 @@ end
 local function is_over(record, policy)
   local number, calls, failures = tenth_of_window(policy), 0, 0
   for _, bucket in ipairs(record.buckets) do
-    if number - bucket[1] < BUCKETS then
+    -- What a clock counted that was ahead is of no window that there is.
+    if bucket[1] <= number and number - bucket[1] < BUCKETS then
       calls = calls + bucket[2]
       failures = failures + bucket[3]
     end
@@ -165,7 +185,11 @@ local function is_met_by_another(record, caller, policy)
   if record.met and string.sub(record.met, 1, 16) ~= caller then record.met2 = record.met end
   record.met = caller .. ' ' .. whole(now)
   local since = record.met2 and tonumber(string.sub(record.met2, 18))
-  return since and math.max(now - since, 0) < policy.tenth * BUCKETS
+  if since and since > now then
+    since = now
+    record.met2 = string.sub(record.met2, 1, 17) .. whole(now)
+  end
+  return since and now - since < policy.tenth * BUCKETS
 end
 
 -- Whether a connection broke within the last moment.
@@ -208,6 +232,7 @@ local function store_breaker(target, index, watched, record, policy)
   local life = policy.tenth * BUCKETS
   if record.till then
     field('until', record.till)
+    field('since', record.since or now)
     life = math.max(life, record.till - now)
   end
   if record.probe then
@@ -330,6 +355,7 @@ local function learn(target, outcome, policy, index, watched, id, roll)
     record.till = math.max(record.till or 0, now + open_time(record, policy, roll))
   end
   if named then record.till = math.max(record.till or 0, named) end
+  record.since = now
   if is_probe then record.probe, record.lease = nil, nil end
   done()
 end

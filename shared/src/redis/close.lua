@@ -1,6 +1,8 @@
 -- The one operation after the last byte: Store::close of embedded.rs.
 
 local id, roll = text(), text()
+-- Whether it may have been told before: what must not be done twice is left out.
+local again_told = is_said()
 local reserved, used = number(), number()
 local scopes = read_scopes()
 local cached, again, answer
@@ -23,17 +25,19 @@ for at = 1, number() do
   findings[at] = read_finding()
 end
 
-settle(scopes, id, reserved, used)
+settle(scopes, id, reserved, used, again_told)
 if cached then keep_cached(cached, answer) end
 if again then keep_repeated(again, answer, id) end
 if lease then let_go(lease, id) end
-for _, finding in ipairs(findings) do observe(finding, index, watched, id, roll) end
+if not again_told then
+  for _, finding in ipairs(findings) do observe(finding, index, watched, id, roll) end
+end
 for _ = 1, number() do
   local breaker = read_breaker()
   release(breaker.key, id)
   if breaker.upstream then release(breaker.upstream_key, id) end
 end
 if is_said() then leave(key(), id) end
-if is_said() then add_up(key()) end
+if is_said() and not again_told then add_up(key()) end
 put_refused()
 return reply

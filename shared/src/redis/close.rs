@@ -1,9 +1,12 @@
 //! After the last byte.
 
+use std::time::Duration;
+
 use super::counters::Present;
 use super::keys::Pool;
 use super::packed::Word;
-use super::{Codec, Command, Garbled, Moment, NotKept, Told, Value, script};
+use super::{self as redis, Codec, Command, Garbled, Moment, NotKept, Value, script};
+use crate::account::{Told, Want};
 use crate::breaker::{FaultScope, OnRateLimit, Outcome, Policy};
 use crate::control;
 use crate::fingerprint;
@@ -17,6 +20,7 @@ struct Ends<'a> {
     roll: u64,
     /// Who pays for what is kept.
     tenant: &'a str,
+    told: Told,
     reservation: Option<&'a Reservation>,
     used: Tokens,
     keeping: &'a Keeping,
@@ -32,6 +36,7 @@ impl<'a> Ends<'a> {
             id: reservation.want.id,
             roll,
             tenant: &record.caller.tenant,
+            told: Told::First,
             reservation: Some(reservation),
             used: *used,
             keeping,
@@ -70,6 +75,38 @@ impl Codec {
             id: reservation.want.id,
             roll: 0,
             tenant: ask.tenant,
+            told: Told::First,
+            reservation: Some(&reservation),
+            used: Tokens(0),
+            keeping: &keeping,
+            findings: &[],
+            abandoned: &[],
+            tally: None,
+        };
+        Some(self.ends(&ends, moment))
+    }
+
+    /// The same where nobody knows whether the store has done what it was asked: whatever it holds for the call goes
+    /// back, and of tokens nothing, for it may have taken none. `None` where it would hold nothing.
+    pub fn take_back(&self, ask: Ask<'_>, moment: Moment) -> Option<Command> {
+        let reservation = ask.reservation.filter(|reservation| !reservation.want.lasts.is_zero())?;
+        let is_held = reservation.scopes.iter().any(|(_, limits)| limits.concurrent.is_some());
+        let is_unknown = self.present == Present::Unknown;
+        if is_unknown && !is_held && ask.repeat.is_none() && ask.lease.is_none() {
+            return None;
+        }
+        let want = Want { tokens: Tokens(0), ..reservation.want };
+        let reservation = Reservation { want, ..reservation.clone() };
+        let keeping = Keeping {
+            repeat: ask.repeat.map(|repeat| (*repeat, Duration::ZERO)),
+            lease: ask.lease.map(|lease| (*lease, Release::Free)),
+            ..Keeping::default()
+        };
+        let ends = Ends {
+            id: want.id,
+            roll: 0,
+            told: Told::Again,
+            tenant: ask.tenant,
             reservation: Some(&reservation),
             used: Tokens(0),
             keeping: &keeping,
@@ -86,6 +123,7 @@ impl Codec {
             id,
             roll,
             tenant: "",
+            told: Told::First,
             reservation: None,
             used: Tokens(0),
             keeping: &Keeping::default(),
@@ -97,7 +135,7 @@ impl Codec {
     }
 
     /// The reply to [`Self::close`], [`Self::give_back`] and [`Self::report_probe`]: answers that were not kept.
-    pub fn closed(&self, command: &Command, value: Value) -> Result<Told<Vec<NotKept>>, Garbled> {
+    pub fn closed(&self, command: &Command, value: Value) -> Result<redis::Told<Vec<NotKept>>, Garbled> {
         let mut reply = command.reader(value)?;
         let not_kept = reply.words()?.into_iter().map(|why| match &why[..] {
             b"room" => Ok(NotKept::Room),
@@ -112,6 +150,7 @@ impl Codec {
         let mut command = self.command(script::CLOSE, moment);
         command.say(Word::Id(ends.id));
         command.say(Word::Id(ends.roll));
+        command.say_told(ends.told);
         command.number(ends.reservation.map_or(0, |reservation| reservation.want.tokens.0));
         command.number(ends.used.0);
         match ends.reservation {

@@ -18,8 +18,8 @@ end
 
 local function enter(present, id, hold)
   redis.call('ZREMRANGEBYSCORE', present, '-inf', now)
-  redis.call('ZADD', present, now + hold, id)
-  extend(present, millis(hold))
+  clamp_holds(present, hold)
+  hold_place(present, id, hold)
 end
 
 local function leave(present, id)

@@ -18,7 +18,7 @@ pub(super) enum Present {
 
 impl Codec {
     /// For a shell that cannot count by itself who is being answered: who opened is counted until he closes, or
-    /// until his reservation expires.
+    /// until his hold ends by itself.
     #[must_use]
     pub fn counting(self) -> Self {
         Self { present: Present::Counted, ..self }

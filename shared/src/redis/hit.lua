@@ -14,8 +14,8 @@ repeat
   local answer = call('GET', key)
   if not answer or #answer < 88 or string.find(answer, string.sub(key, -64), 1, true) ~= 1 then break end
   local since, till = struct.unpack('>i8i8', answer, 65)
-  local age = math.max(now - since, 0)
-  if age >= fresh or till <= now then break end
+  local age = now - since
+  if age < 0 or age >= fresh or till <= now then break end
 
   -- Of the tightest rate of each kind: its count, what is left, and when all of it is there again.
   local requests, requests_left, requests_reset, tokens, tokens_left, tokens_reset = -1, 0, 0, -1, 0, 0
@@ -29,6 +29,7 @@ repeat
       keys_read = keys_read + 1
       kept.holds = KEYS[keys_read]
       is_refused = call('ZCOUNT', kept.holds, now + 1, '+inf') >= most
+        or call('ZCOUNT', kept.holds, '(' .. string.format('%.0f', now + hold), '+inf') > 0
     end
     local debts
     if meters == 1 then
@@ -50,7 +51,7 @@ repeat
         end
         debt, when = a, c
       end
-      if here > when then debt, when = math.max(debt - (here - when) * drain, 0), here end
+      debt, when = math.max(debt - math.max(here - when, 0) * drain, 0), here
       local is_of_requests = string.sub(field, 1, 1) == 'r'
       if is_of_requests then debt = debt + unit end
       local room = count * unit - debt

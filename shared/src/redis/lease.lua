@@ -14,6 +14,20 @@ local function is_carried(kept, id, wanted)
   return kept[1] == id and wanted.form ~= '' and kept[2] == wanted.form and tonumber(kept[3]) > now
 end
 
+-- No lease lasts longer than from now on: one that does was taken by a clock that was ahead. Of a hash's fields
+-- `until`, `remembered` and `told_until` as they stand in `kept`.
+local function clamp_lease(wanted, kept)
+  local longest = now + wanted.span
+  local function clamp(at, field, till)
+    if not kept[at] or tonumber(kept[at]) <= till then return end
+    kept[at] = till
+    redis.call('HSET', wanted.key, field, till)
+  end
+  clamp(3, 'until', longest)
+  clamp(5, 'remembered', now + REMEMBERED)
+  clamp(8, 'told_until', longest + REMEMBERED)
+end
+
 -- Who makes the call, if somebody asks who has waited for another; whom there is to wait for, and whether its
 -- answer can be heard.
 local function leased(wanted)
@@ -24,6 +38,7 @@ local function leased(wanted)
     fault()
     return 'own'
   end
+  clamp_lease(wanted, kept)
   if kept[4] == wanted.awaited and tonumber(kept[5]) > now then return 'nobody' end
   if kept[2] and tonumber(kept[3]) > now then
     local audible = is_carried({ kept[6], kept[7], kept[8] }, kept[2], wanted) and kept[9] ~= 'cut'
@@ -76,15 +91,23 @@ local function renew(held, id, piece)
   redis.call('HSET', held.key, 'until', now + held.span)
   extend(held.key, millis(held.span))
   if piece then carry(held, id, piece) end
-  return tonumber(redis.call('HGET', held.key, 'heard')) > now and 'heard' or 'unheard'
+  local heard = tonumber(redis.call('HGET', held.key, 'heard'))
+  if heard > now + HEARD then
+    heard = now + HEARD
+    redis.call('HSET', held.key, 'heard', heard)
+  end
+  return heard > now and 'heard' or 'unheard'
 end
 
 -- What a call has said, from this byte on; it is remembered for as long as somebody asks. Head, bytes, how it has
 -- ended, the last that a client reads, and whether more may come.
 local function overhear(wanted, said, id, from)
   wait(wanted)
-  local kept = redis.call('HMGET', wanted.key, 'told', 'told_form', 'told_until', 'key', 'head', 'end', 'notice')
-  if kept[4] ~= name_of(wanted.key) or not is_carried(kept, id, wanted) then return end
+  local kept = redis.call('HMGET', wanted.key, 'told', 'told_form', 'told_until', 'key', 'head', 'end', 'notice',
+    'until', 'remembered')
+  if kept[4] ~= name_of(wanted.key) then return end
+  clamp_lease(wanted, { [3] = kept[8], [5] = kept[9], [8] = kept[3] })
+  if not is_carried(kept, id, wanted) then return end
   local life = wanted.span + REMEMBERED
   redis.call('HSET', wanted.key, 'told_until', now + life)
   extend(wanted.key, millis(life))

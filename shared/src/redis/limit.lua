@@ -25,7 +25,7 @@ local function units(rate, amount)
   return math.min(amount * rate.unit, EXACT)
 end
 
--- The debt as it is now, and the time it was counted at.
+-- The debt as it is now, the time it was counted at, and whether that lay ahead.
 local function run_off(kept, rate)
   local debt, unit, at = 0, 0, 0
   if kept then
@@ -39,11 +39,8 @@ local function run_off(kept, rate)
   if unit ~= rate.unit then
     if unit > 0 then debt = math.min(over_rounded_up(debt, unit) * rate.unit, EXACT) end
   end
-  if here > at then
-    debt = math.max(debt - (here - at) * rate.drain, 0)
-    at = here
-  end
-  return debt, at
+  -- Of a time that lies ahead nothing has run off.
+  return math.max(debt - math.max(here - at, 0) * rate.drain, 0), here, at > here
 end
 
 local function remaining(rate, debt)
@@ -62,7 +59,7 @@ local function load_meters(scope, kind)
   if #meters == 0 then return meters end
   local kept = redis.call(unpack(asked))
   for at, meter in ipairs(meters) do
-    meter.debt, meter.at = run_off(kept[at], meter.rate)
+    meter.debt, meter.at, meter.is_ahead = run_off(kept[at], meter.rate)
   end
   return meters
 end
@@ -70,9 +67,6 @@ end
 local function load_scopes(scopes)
   for _, scope in ipairs(scopes) do
     load_meters(scope)
-    if scope.most >= 0 then
-      scope.held = redis.call('ZCOUNT', scope.holds, now + 1, '+inf')
-    end
   end
 end
 
@@ -94,9 +88,12 @@ local function refusing(scope, kind, amount)
 end
 
 -- The first scope that refuses: its place, what is limited, the rate's place, what is used, the wait.
-local function denied(scopes, tokens)
+local function denied(scopes, tokens, hold)
   for place, scope in ipairs(scopes) do
-    if scope.most >= 0 and scope.held >= scope.most then return { place, 0, 0, scope.held, 0 } end
+    if scope.most >= 0 then
+      local held = count_holds(scope.holds, hold)
+      if held >= scope.most then return { place, 0, 0, held, wait_for_place(scope.holds) } end
+    end
     local at, used, wait = refusing(scope, 'r', 1)
     if at then return { place, 1, at, used, wait } end
     at, used, wait = refusing(scope, 't', tokens)
@@ -129,11 +126,19 @@ end
 local function keep_scopes(scopes, id, hold)
   for _, scope in ipairs(scopes) do
     keep_meters(scope, scope.meters)
-    if scope.most >= 0 then
-      redis.call('ZREMRANGEBYSCORE', scope.holds, '-inf', now)
-      redis.call('ZADD', scope.holds, now + hold, id)
-      extend(scope.holds, millis(hold))
+    if scope.most >= 0 then hold_place(scope.holds, id, hold) end
+  end
+end
+
+-- Of a call that was refused nothing is taken, but who waits shall not wait for the clock: debts that were counted
+-- ahead run off from now on.
+local function keep_clamped(scopes, place)
+  for at = 1, place do
+    local ahead = {}
+    for _, meter in ipairs(scopes[at].meters) do
+      if meter.is_ahead then ahead[#ahead + 1] = meter end
     end
+    keep_meters(scopes[at], ahead)
   end
 end
 
@@ -173,8 +178,10 @@ local function undo(scopes, id)
   end
 end
 
--- Trues the reservation of a call up to what it used, in an account that was forgotten meanwhile as well.
-local function settle(scopes, id, reserved, used)
+-- Trues the reservation of a call up to what it used, in an account that was forgotten meanwhile as well. Of a call
+-- whose end may have been told before, only where it holds a place still.
+local function settle(scopes, id, reserved, used, again)
+  if again and not holds_any(scopes, id) then return end
   for _, scope in ipairs(scopes) do
     local meters = load_meters(scope, 't')
     for _, meter in ipairs(meters) do

@@ -35,7 +35,7 @@ end
 local found
 if cached then found = recall(cached) end
 local known, age = 'none', nil
-if again then known, age = repeated(again) end
+if again then known, age = repeated(again, hold) end
 put(known)
 if known == 'conflict' or (known == 'running' and not follows) then return reply end
 
@@ -57,17 +57,18 @@ local fetches = not found or found.freshness == 'if-error' or found.refresh
 local reserved = tokens
 local refusal
 if fetches and known ~= 'answered' and not follows then
-  refusal = denied(scopes, tokens)
+  refusal = denied(scopes, tokens, hold)
   -- Who may not fetch a new one may still have the old one.
   if refusal and found and found.refresh then
     found.refresh, found.is_given, fetches, reserved = false, true, false, 0
-    refusal = denied(scopes, 0)
+    refusal = denied(scopes, 0, hold)
   end
 else
   fetches, reserved = false, 0
-  refusal = denied(scopes, 0)
+  refusal = denied(scopes, 0, hold)
 end
 if reserves and refusal then
+  keep_clamped(scopes, refusal[1])
   put_denied(scopes, refusal, reserved)
   return reply
 end

@@ -7,7 +7,7 @@ use super::keys::of_scope;
 use super::packed::Word;
 use super::reply::Reader;
 use super::{Codec, Command, Garbled, Moment, Told, Value, entry, script};
-use crate::account::{CONCURRENT_WAIT, Denied, Left, Measure, Scope};
+use crate::account::{Denied, Left, Measure, Scope};
 use crate::cache::{Entry, Freshness};
 use crate::config::Limits;
 use crate::limit::{Allowance, Denial, Rate};
@@ -36,7 +36,7 @@ impl Codec {
         self.present(&mut command, ask.reservation);
         if let Some(reservation) = command.part(ask.reservation) {
             command.number(reservation.want.tokens.0);
-            command.say(Word::Span(reservation.want.expires.since(moment.now)));
+            command.say(Word::Span(reservation.want.lasts));
             self.scopes(&mut command, reservation);
         }
         if let Some(lease) = command.part(ask.lease) {
@@ -196,9 +196,9 @@ fn denied(reply: &mut Reader, scopes: &[(Scope, Limits)]) -> Result<Denied, Garb
         _ => return Err(Garbled),
     };
     let denial = match (measure, wait) {
-        (Measure::Concurrent(_), _) => Denial::NotYet { wait: CONCURRENT_WAIT },
+        (Measure::Concurrent(_), None) => return Err(Garbled),
         (Measure::Requests(_) | Measure::Tokens(_), None) => Denial::Never,
-        (Measure::Requests(_) | Measure::Tokens(_), Some(wait)) => {
+        (Measure::Concurrent(_) | Measure::Requests(_) | Measure::Tokens(_), Some(wait)) => {
             Denial::NotYet { wait: Duration::from_millis(wait) }
         }
     };

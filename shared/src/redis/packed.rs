@@ -54,6 +54,17 @@ impl Packed {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Says 1 where 0 was said, at this place.
+    pub(super) fn say_one(&mut self, at: usize) {
+        if let Some(byte) = self.bytes.get_mut(at) {
+            *byte = 1;
+        }
+    }
+
     fn number(&mut self, number: u64) {
         let bytes = number.to_be_bytes();
         match number {

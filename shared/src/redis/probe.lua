@@ -2,12 +2,13 @@
 
 local id, control = text(), key()
 local breaker = read_breaker()
+local state = both(breaker)
 local forced = find_override(control, breaker)
 local may_go
 if forced then
   may_go = forced.forced == 'closed'
 else
-  may_go = both(breaker) ~= 'open'
+  may_go = state ~= 'open'
 end
 if may_go then
   lease_probe(breaker.key, breaker.name, id)

@@ -4,8 +4,8 @@ local RETRY, DEPOSIT, FLOOR, MOST = 1000, 200, 10000, 100000
 
 local function load_budget(name)
   local kept = redis.call('HMGET', name, 'balance', 'at')
-  local balance, at = tonumber(kept[1] or FLOOR), tonumber(kept[2] or now)
-  local granted = over(math.max(now - at, 0), 1000000 / FLOOR)
+  local balance, at = tonumber(kept[1] or FLOOR), math.min(tonumber(kept[2] or now), now)
+  local granted = over(now - at, 1000000 / FLOOR)
   if granted > 0 then
     balance, at = math.min(balance + granted, MOST), now
   end

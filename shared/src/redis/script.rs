@@ -78,65 +78,77 @@ script!(
     [
         "hit.lua",
         "base.lua",
+        "holds.lua",
         "limit.lua",
         "answers.lua",
+        "repeat.lua",
         "retry.lua",
         "breaker.lua",
         "lease.lua",
         "counters.lua",
         "open.lua"
     ],
-    "f7060aa90697fc6250110dbf9844075e5b13bfed"
+    "f5281a77ff02dec196630f68923591ff09e5bce3"
 );
 script!(
     CLOSE,
     "close",
     [
         "base.lua",
+        "holds.lua",
         "limit.lua",
         "breaker.lua",
         "answers.lua",
+        "repeat.lua",
         "keep.lua",
         "lease.lua",
         "counters.lua",
         "close.lua"
     ],
-    "1614bed994e49b9ef5d68eb7b7b474facfa5a777"
+    "5d94366cf7d85f757635913cb6fe18689732d0b2"
 );
 script!(
     WITHDRAW,
     "withdraw",
     ["base.lua", "retry.lua", "breaker.lua", "withdraw.lua"],
-    "a8b806e79dca357e109ab314a4ab34c9d07b866c"
+    "ca0e3b328d7454b845d04fa6e28cfc04060c5da7"
 );
-script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "0a783d3cf886a0fa0dd06a8463c1835278574aa5");
+script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "cf814c81333bc1d70d0cfb8c62a6193823d93cd7");
 script!(
     CONTROL,
     "control",
     ["base.lua", "breaker.lua", "control.lua"],
-    "aa3d378654557dea30eab73029d53584158fc56f"
+    "b9507e985bc08e5e48704eccce7216a84e113cc6"
 );
 script!(NAMES, "names", ["base.lua", "names.lua"], "f7e0dda69bd6f132abbe2047903d5d5600a46440");
 script!(
     LISTING,
     "listing",
     ["base.lua", "breaker.lua", "listing.lua"],
-    "69fce070ab9fbac37e2432481b698eecaac3d71f"
+    "f1fc75b620edfd4299a3ce74f4827cad822d0733"
 );
 
-script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "ae9dc75256bb75001549c0eedb4e796c0e33b34a");
+script!(
+    HOLD,
+    "hold",
+    ["base.lua", "holds.lua", "repeat.lua", "counters.lua", "hold.lua"],
+    "763d9c8574a0ef1b4e85081a851129ae9d65fc89"
+);
+script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "d2b1c94c680625df6a368bf7b909f8c02878dbaa");
 script!(
     OVERHEAR,
     "overhear",
     ["base.lua", "lease.lua", "overhear.lua"],
-    "2486bd7d2052f8597f62945ff7b65cf5d15a0aa7"
+    "840b6d01717873cc321967b5aa73a0094e013a16"
 );
 script!(OWN, "own", ["base.lua", "own.lua"], "769240bb3b061fff583d34366f369d5991d581d4");
-script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "93e95cb0616ea473b9dd1e9c45548bb5050ed735");
+script!(TELL, "tell", ["base.lua", "counters.lua", "tell.lua"], "9905dd1776be4ed2b6b536ccda0f5fdaba1107de");
 script!(FETCH, "fetch", ["base.lua", "fetch.lua"], "8f32642c8ec03c6c6444bb614bd6239204092f35");
 script!(TRIAL, "trial", ["base.lua", "trial.lua"], "50fb3aa4de247bda5d7b3049b24058826e3092f5");
 script!(SUMS, "sums", ["base.lua", "sums.lua"], "5dd20f9b5da0815b0098a544fc796541cd1a75d1");
 
 #[cfg(test)]
-pub(super) const ALL: [&Script; 14] =
-    [OPEN, CLOSE, WITHDRAW, PROBE, RENEW, OVERHEAR, OWN, CONTROL, NAMES, LISTING, TELL, TRIAL, FETCH, SUMS];
+pub(super) const ALL: [&Script; 15] = [
+    OPEN, CLOSE, WITHDRAW, PROBE, HOLD, RENEW, OVERHEAR, OWN, CONTROL, NAMES, LISTING, TELL, TRIAL, FETCH,
+    SUMS,
+];

@@ -33,6 +33,11 @@ impl Words {
         self.ends.push(self.bytes.len());
     }
 
+    /// Bytes altogether.
+    pub(super) fn weight(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Room for words of so many bytes altogether.
     pub(super) fn with_capacity(words: usize, bytes: usize) -> Self {
         Self { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(words) }

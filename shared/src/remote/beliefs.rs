@@ -84,11 +84,11 @@ impl Beliefs {
             closed.remove(breaker);
             return;
         }
-        if *doubted > now {
+        if doubted.is_ahead(BELIEVED, now) {
             return;
         }
         if closed.len() >= MOST {
-            closed.retain(|_, until| *until > now);
+            closed.retain(|_, until| until.is_ahead(BELIEVED, now));
         }
         // A call that its model's breaker lets through is let through by its upstream's.
         for name in [breaker, control::upstream_of(breaker)] {
@@ -138,6 +138,6 @@ impl Beliefs {
 
 impl Upstream {
     fn takes_for_closed(&self, breaker: &str, now: Instant) -> bool {
-        self.closed.get(breaker).is_some_and(|until| *until > now)
+        self.closed.get(breaker).is_some_and(|until| until.is_ahead(BELIEVED, now))
     }
 }

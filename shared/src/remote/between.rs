@@ -7,7 +7,7 @@ use super::{Asked, Object};
 use crate::breaker::Gate;
 use crate::control::{Entry, Full, Listing, Order};
 use crate::embedded::MOST_LISTED;
-use crate::platform::{Finding, Lease, Ownership, Renewed, StoreLost};
+use crate::platform::{Finding, Holding, Lease, Ownership, Renewed, Repeat, Reservation, StoreLost};
 use crate::time::Instant;
 
 /// Asks for one retry of the budget of the breaker's upstream; answered by [`granted`].
@@ -28,6 +28,24 @@ pub fn report_probe(finding: &Finding, id: u64, now: Instant) -> Asked {
 /// Gives an order; answered by [`obeyed`], once it is written.
 pub fn control(order: &Order, now: Instant) -> Asked {
     Question::Control(order.clone()).to(Object::of_breaker(&order.breaker), now)
+}
+
+/// Says that a call is still under way; each is answered by [`done`].
+pub fn renew_hold(holding: &Holding, now: Instant) -> Vec<Asked> {
+    let Reservation { want, scopes, .. } = &holding.reservation;
+    let mut by_object: BTreeMap<Object, (Vec<_>, Option<Repeat>)> = BTreeMap::new();
+    for (scope, limits) in scopes {
+        if let Some(object) = Object::of_scope(scope) {
+            by_object.entry(object).or_default().0.push((scope.clone(), limits.clone()));
+        }
+    }
+    if let Some(repeat) = holding.repeat {
+        by_object.entry(Object::tenant(&holding.tenant)).or_default().1 = Some(repeat);
+    }
+    let hold = |(object, (scopes, repeat))| {
+        Question::Hold { id: want.id, lasts: want.lasts, scopes, repeat }.to(object, now)
+    };
+    by_object.into_iter().map(hold).collect()
 }
 
 /// Prolongs the lease of the call `id`; answered by [`renewed`].
@@ -61,7 +79,7 @@ pub fn granted(answer: &[u8], now: Instant) -> Result<bool, StoreLost> {
     Ok(is_granted)
 }
 
-/// What [`super::close`], [`super::give_back`], mends and [`report_probe`] are answered.
+/// What [`super::close`], [`super::close_again`], [`super::give_back`], [`renew_hold`], mends and [`report_probe`] are answered.
 pub fn done(answer: &[u8], now: Instant) -> Result<(), StoreLost> {
     if Answer::read(answer, now)? == Answer::Done { Ok(()) } else { Err(StoreLost) }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::message::{Ended, Question};
 use super::{Asked, Object};
-use crate::account::{Scope, Want};
+use crate::account::{Scope, Told, Want};
 use crate::config::Limits;
 use crate::platform::{Ask, Closing, Held, Keeping, Opened, Reservation};
 use crate::time::Instant;
@@ -14,8 +14,19 @@ use crate::usage::Tokens;
 /// the shell's to keep. What was held locally is the shell's to settle in [`crate::embedded::Store::close`]; what the
 /// breakers learn is told all the same.
 pub fn close(closing: &Closing, now: Instant) -> Vec<Asked> {
+    told(closing, Told::First, now)
+}
+
+/// The same for those that may have been told before, so that nothing is counted twice.
+pub fn close_again(closing: &Closing, lost: &[Object], now: Instant) -> Vec<Asked> {
+    let mut asked = told(closing, Told::Again, now);
+    asked.retain(|asked| lost.contains(&asked.object));
+    asked
+}
+
+fn told(closing: &Closing, told: Told, now: Instant) -> Vec<Asked> {
     let Closing { record, reservation, used, findings, abandoned, keeping } = closing;
-    let mut ends = Ends::new(reservation.want.id, *used);
+    let mut ends = Ends { told, ..Ends::new(reservation.want.id, *used) };
     if reservation.held == Held::InStore {
         ends.settle(reservation);
         ends.keep(keeping, &record.caller.tenant);
@@ -42,20 +53,21 @@ pub fn give_back(ask: Ask<'_>, opened: &Opened, now: Instant) -> Vec<Asked> {
 /// What each object is told.
 struct Ends {
     id: u64,
+    told: Told,
     used: Tokens,
     by_object: Vec<(Object, Ended)>,
 }
 
 impl Ends {
     fn new(id: u64, used: Tokens) -> Self {
-        Self { id, used, by_object: Vec::new() }
+        Self { id, told: Told::First, used, by_object: Vec::new() }
     }
 
     fn of(&mut self, object: Object) -> &mut Ended {
         let at =
             self.by_object.iter().position(|(known, _)| *known == object).unwrap_or(self.by_object.len());
         if at == self.by_object.len() {
-            let ended = Ended { id: self.id, used: self.used, ..Ended::default() };
+            let ended = Ended { id: self.id, told: self.told, used: self.used, ..Ended::default() };
             self.by_object.push((object, ended));
         }
         &mut self.by_object[at].1

@@ -29,7 +29,7 @@ impl Denials {
     pub fn note(&mut self, ask: Ask<'_>, opened: &Opened, now: Instant) {
         let Some(caller) = caller(ask).filter(|_| opened.denied.is_some()) else { return };
         if self.by_caller.len() >= MOST {
-            self.by_caller.retain(|_, until| *until > now);
+            self.by_caller.retain(|_, until| until.is_ahead(REMEMBERED, now));
         }
         if self.by_caller.len() < MOST || self.by_caller.contains_key(caller) {
             self.by_caller.insert(caller.clone(), now.after(REMEMBERED));
@@ -39,7 +39,7 @@ impl Denials {
     /// Whether whoever asks was denied a moment ago.
     pub(super) fn has(&self, ask: Ask<'_>, now: Instant) -> bool {
         let until = caller(ask).and_then(|caller| self.by_caller.get(caller));
-        until.is_some_and(|until| *until > now)
+        until.is_some_and(|until| until.is_ahead(REMEMBERED, now))
     }
 }
 
@@ -53,7 +53,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::account::{Denied, Measure, Want};
+    use crate::account::{Denied, HELD, Measure, Want};
     use crate::config::Limits;
     use crate::limit::Denial;
     use crate::platform::{Held, Reservation};
@@ -65,7 +65,7 @@ mod tests {
 
     fn from(address: u32) -> Reservation {
         let scope = Scope::Address(Ipv4Addr::from_bits(address).into());
-        let want = Want { id: 1, tokens: Tokens(0), expires: at(9000) };
+        let want = Want { id: 1, tokens: Tokens(0), lasts: HELD };
         Reservation { want, scopes: vec![(scope, Limits::default())], held: Held::InStore }
     }
 

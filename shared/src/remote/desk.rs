@@ -26,7 +26,7 @@ use self::shelf::Shelf;
 use super::message::{
     Answer, Demand, Ended, Extent, Mend, No, Part, Question, Reserved, Said, Successes, Taken, Tally,
 };
-use crate::account::{Scope, Want};
+use crate::account::{Scope, Told, Want};
 use crate::breaker::Report;
 use crate::config::Limits;
 use crate::control::{self, Overrides};
@@ -113,7 +113,8 @@ impl Desk {
                 Answer::Done
             }
             Ok(Question::Withdraw { breaker }) => {
-                let is_granted = !self.breakers.gate(&breaker, now).is_open() && self.retries.withdraw(now);
+                let is_granted =
+                    !self.breakers.clamped_gate(&breaker, now).is_open() && self.retries.withdraw(now);
                 if is_granted {
                     self.shelf.touch(Name::Retries, now);
                 }
@@ -151,6 +152,10 @@ impl Desk {
                 }
                 Answer::Granted(owned.is_own)
             }
+            Ok(Question::Hold { id, lasts, scopes, repeat }) => {
+                self.hold(&scopes, (id, lasts), repeat, now);
+                Answer::Done
+            }
             Ok(Question::Renew { lease, id }) => Answer::Renewed(self.leases.renew(&lease, id, None, now)),
         };
         Answered { answer: answer.write(now), flush }
@@ -178,8 +183,9 @@ impl Desk {
         if let Some(Demand { want, scopes, .. }) = part.demand.as_ref().filter(|_| part.anew) {
             self.take_back(scopes, place(*want), part.repeat, now);
         }
+        let lasts = part.demand.as_ref().map_or(Duration::ZERO, |demand| demand.want.lasts);
         let mut said = Said {
-            repeated: part.repeat.map(|repeat| self.answers.repeated(&repeat, now)),
+            repeated: part.repeat.map(|repeat| self.answers.repeated(&repeat, lasts, now)),
             is_due: part.refresh.is_some_and(|key| self.refreshes.is_due(&key, now)),
             ..Said::default()
         };
@@ -215,7 +221,7 @@ impl Desk {
             said.deposited = self.retries.deposit(now);
             self.shelf.touch(Name::Retries, now);
         }
-        said.gates = part.gates.iter().map(|name| self.breakers.gate(name, now)).collect();
+        said.gates = part.gates.iter().map(|name| self.breakers.clamped_gate(name, now)).collect();
         said
     }
 
@@ -252,7 +258,7 @@ impl Desk {
     /// Takes what belongs to a call that has its place: its key, its lease, the right to fetch a new answer.
     fn take(&mut self, part: &Part, said: &Said, want: Want, now: Instant) {
         if let (Some(repeat), Some(Repeated::First)) = (part.repeat, &said.repeated) {
-            self.answers.begin(&repeat, want.id, want.expires, now);
+            self.answers.begin(&repeat, want.id, want.lasts, now);
             self.shelf.touch(Name::Key(repeat.key), now);
         }
         if let (Some((lease, _)), Some(Leased::Own)) = (part.lease, said.leased) {
@@ -287,22 +293,41 @@ impl Desk {
     }
 
     fn close(&mut self, ended: Ended, now: Instant, roll: u64) {
-        let Ended { id, held, used, refresh, repeat, entry, lease, findings, abandoned } = ended;
+        let Ended { id, told, held, used, refresh, repeat, entry, lease, findings, abandoned } = ended;
         if let Some((want, scopes)) = &held {
-            self.accounts.settle(scopes, *want, used, now);
+            match told {
+                Told::First => self.accounts.settle(scopes, *want, used, now),
+                Told::Again => self.accounts.settle_again(scopes, *want, used, now),
+            }
             self.touch_accounts(scopes, now);
         }
         if let Some(key) = refresh {
             self.refreshes.free(&key);
         }
         self.keep(&Keeping { entry, repeat, lease, ..Keeping::default() }, id, now);
-        for finding in findings {
+        for finding in findings.into_iter().filter(|_| told == Told::First) {
             self.breakers.observe(&finding, Report { id, now, roll });
             self.touch_breakers(&finding.breaker, now);
         }
         for name in abandoned {
             self.breakers.release(&name, id);
             self.touch_breakers(&name, now);
+        }
+    }
+
+    /// A call is still under way. An object that has begun anew may have forgotten it.
+    fn hold(
+        &mut self,
+        scopes: &[(Scope, Limits)],
+        (id, lasts): (u64, Duration),
+        repeat: Option<Repeat>,
+        now: Instant,
+    ) {
+        self.accounts.renew(scopes, id, lasts, now);
+        self.touch_accounts(scopes, now);
+        if let Some(repeat) = repeat {
+            self.answers.renew(&repeat, id, lasts, now);
+            self.shelf.touch(Name::Key(repeat.key), now);
         }
     }
 

@@ -11,6 +11,9 @@ use crate::time::{Instant, UnixMillis};
 
 const VERSION: u8 = 1;
 
+/// Milliseconds by which the clocks of two machines may differ.
+const MOST_AHEAD: u64 = 1000;
+
 struct Kept {
     key: Fingerprint,
     /// Milliseconds since 1970.
@@ -31,7 +34,9 @@ pub fn keep(key: Fingerprint, entry: &Arc<Entry>, life: Duration, wall: UnixMill
 /// read. Who fetches a new one is for [`super::Opening::join`] to say.
 pub fn recall(recall: &Recall, bytes: &[u8], wall: UnixMillis) -> Option<Recalled> {
     let Kept { key, since, life, entry } = pack::unpack(VERSION, bytes, Instant::default()).ok()?;
+    // How old an answer is that a clock has dated which was ahead nobody knows.
+    let is_dated = since <= wall.0.saturating_add(MOST_AHEAD);
     let age = Duration::from_millis(wall.0.saturating_sub(since));
-    let freshness = recall.window.freshness(age).filter(|_| key == recall.key && age < life)?;
+    let freshness = recall.window.freshness(age).filter(|_| is_dated && key == recall.key && age < life)?;
     Some(Recalled { entry, age, freshness, refresh: false, is_stale: age >= recall.window.ttl })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Asked, Object};
-use crate::account::{Denied, Left, Scope, Want};
+use crate::account::{Denied, Left, Scope, Told, Want};
 use crate::breaker::{Gate, Policies};
 use crate::cache::Entry;
 use crate::config::Limits;
@@ -16,7 +16,7 @@ use crate::time::Instant;
 use crate::usage::Tokens;
 
 /// Of questions and answers alike. An object and an isolate of different versions do not understand each other.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// What an object is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,13 @@ pub(super) enum Question {
         lease: Lease,
         id: u64,
     },
+    /// The call is still under way, and holds what it holds from now on.
+    Hold {
+        id: u64,
+        lasts: Duration,
+        scopes: Vec<(Scope, Limits)>,
+        repeat: Option<Repeat>,
+    },
     /// Whether all objects that are named are the tenant's, and what was made.
     Own {
         tenant: Fingerprint,
@@ -68,6 +75,7 @@ packed!(enum Question {
     8 => Renew { lease, id },
     9 => Behind { tally, question },
     10 => Own { tenant, named, made },
+    11 => Hold { id, lasts, scopes, repeat },
 });
 
 /// What an object says.
@@ -226,6 +234,8 @@ packed!(struct Mend { want, scopes, taken, stays, repeat, lease, refresh, deposi
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ended {
     pub(super) id: u64,
+    /// Whether it may have been told before.
+    pub(super) told: Told,
     pub(super) held: Option<(Want, Vec<(Scope, Limits)>)>,
     pub(super) used: Tokens,
     /// Nobody fetches a new answer in place of the one of this key any more.
@@ -238,7 +248,7 @@ pub(super) struct Ended {
     pub(super) abandoned: Vec<String>,
 }
 
-packed!(struct Ended { id, held, used, refresh, repeat, entry, lease, findings, abandoned });
+packed!(struct Ended { id, told, held, used, refresh, repeat, entry, lease, findings, abandoned });
 
 impl Question {
     pub(super) fn to(&self, object: Object, now: Instant) -> Asked {

@@ -1,6 +1,8 @@
 //! The charge for a request that comes to nothing before its one operation on the store: it counts all the same, or
 //! whoever sends what is refused would send it without end.
 
+use std::time::Duration;
+
 use crate::account::{Scope, Want};
 use crate::config::Limits;
 use crate::platform::{Ask, Held, Opened, Platform, Reservation, StoreLost};
@@ -29,7 +31,7 @@ impl Charge {
     }
 
     fn reservation<P: Platform>(&self, platform: &P) -> Reservation {
-        let want = Want { id: platform.roll(), tokens: Tokens(0), expires: platform.now() };
+        let want = Want { id: platform.roll(), tokens: Tokens(0), lasts: Duration::ZERO };
         // All rates stay, for an account knows them by their order.
         let limits = Limits { concurrent: None, ..self.limits.clone() };
         Reservation { want, scopes: vec![(self.scope.clone(), limits)], held: Held::InStore }

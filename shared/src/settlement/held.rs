@@ -1,10 +1,15 @@
-//! The lease of a call that others elsewhere want, for as long as the call is under way.
+//! What a call holds for as long as it is under way: its places among the calls of its accounts, its
+//! `Idempotency-Key`, and the lease of a call that others elsewhere want.
 //!
-//! Its holder says again and again that it is still there. Where the call is a stream and somebody elsewhere
+//! Each is a lease. Its holder says again and again that it is still there, so that what the holder of a replica that
+//! died, or that the store forgot, comes right by itself.
+//!
+//! Where the call that others want is a stream and somebody elsewhere
 //! waits for it, it listens to its own call like anybody else, and carries what it hears to the store. So
 //! those who listen elsewhere keep the call going like those who listen here; and whatever goes wrong with
 //! the store goes wrong for them alone.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,12 +17,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 
-use super::{Settlement, Task};
-use crate::flight::{Ear, End, Heard, Listener};
+use super::{Left, Settlement, Task, read_on};
+use crate::flight::{Ear, End, Heard, Listener, Pilot};
 use crate::ledger::Ending;
-use crate::platform::{Lease, Mark, Piece, Platform, Renewed, StoreLost};
+use crate::platform::{HOLD_RENEWAL, Holding, Lease, Mark, Piece, Platform, Renewed, StoreLost};
 
 /// How often a leader says that it is still there.
 const RENEWAL: Duration = Duration::from_secs(1);
@@ -31,9 +36,15 @@ const MOST_CARRIED: usize = 64 * 1024;
 /// The last of an answer is given this long to reach the store.
 const LAST: Duration = Duration::from_secs(1);
 
+/// What a call holds.
+pub(super) struct Held {
+    pub(super) holding: Option<Holding>,
+    pub(super) lead: Option<Lead>,
+}
+
 /// A lease, in the name of the call `id`.
 #[derive(Clone, Copy)]
-pub(super) struct Held {
+pub(super) struct Lead {
     pub(super) lease: Lease,
     pub(super) id: u64,
     /// Bytes of the longest answer that is carried.
@@ -49,22 +60,84 @@ enum Deaf {
 }
 
 impl Held {
-    /// Holds the lease until the books are closed.
+    /// Holds it until the books are closed.
     pub(super) async fn beside<P: Platform>(self, books: Settlement<P>) {
         let Settlement { platform, task } = books;
-        match self.during(&platform, task).await {
-            Ok(Task::Lead(lead)) => {
-                let ear = lead.ear();
-                let (books, pilot) = self.carrying(&platform, &ear, lead.fly()).await;
+        let platform = &platform;
+        match self.during(platform, task).await {
+            Ok(Task::Close(left)) => self.close(platform, *left, None).await,
+            Ok(Task::Lead(call)) => {
+                let ear = call.ear();
+                let (books, pilot) = match &self.lead {
+                    Some(lead) => self.holding(platform, lead.carrying(platform, &ear, call.fly())).await,
+                    None => self.during(platform, call.fly()).await,
+                };
                 let Ok(Task::Close(left)) = books.task.await else { return };
-                self.during(&platform, left.close(&platform, Some(pilot))).await;
+                self.close(platform, *left, Some(pilot)).await;
             }
-            Ok(task) => self.during(&platform, task.end(&platform)).await,
-            Err(_) => {}
+            Ok(Task::Relay(relay, books)) => {
+                let close = async {
+                    // Whoever asked for it first may leave before its end.
+                    if let Ok(Task::Close(left)) = self.during(platform, books.task).await {
+                        self.close(platform, *left, None).await;
+                    }
+                };
+                join(relay.run(), close).await;
+            }
+            Ok(Task::Session(session)) => {
+                let books = self.during(platform, session.run()).await;
+                if let Ok(Task::Close(left)) = books.task.await {
+                    self.close(platform, *left, None).await;
+                }
+            }
+            // It is held once, and by a request that is admitted.
+            Ok(Task::Hold(..) | Task::Charge(_)) | Err(_) => {}
         }
     }
 
+    /// Closes the books. From their end on nothing is renewed: what was given back would be taken again.
+    async fn close<P: Platform>(&self, platform: &P, left: Left<P>, pilot: Option<Pilot>) {
+        let (closing, course) = self.during(platform, left.wait(platform)).await;
+        match &self.lead {
+            Some(lead) => lead.during(platform, platform.close(closing)).await,
+            None => platform.close(closing).await,
+        }
+        drop(pilot);
+        read_on(platform, course).await;
+    }
+
     /// Does the work, and says meanwhile that the call is still under way.
+    async fn during<P: Platform, T>(&self, platform: &P, work: impl Future<Output = T>) -> T {
+        match &self.lead {
+            Some(lead) => self.holding(platform, lead.during(platform, work)).await,
+            None => self.holding(platform, work).await,
+        }
+    }
+
+    /// The same for its places and its key.
+    async fn holding<P: Platform, T>(&self, platform: &P, work: impl Future<Output = T>) -> T {
+        let Some(holding) = &self.holding else { return work.await };
+        match select(pin!(work), pin!(renew_hold(platform, holding))).await {
+            Either::Left((done, _)) => done,
+            Either::Right((never, _)) => match never {},
+        }
+    }
+}
+
+/// Says again and again that a call is under way; sooner where nobody has heard so.
+async fn renew_hold<P: Platform>(platform: &P, holding: &Holding) -> Infallible {
+    let mut pause = HOLD_RENEWAL;
+    loop {
+        platform.sleep(pause).await;
+        pause = match platform.renew_hold(holding).await {
+            Ok(()) => HOLD_RENEWAL,
+            Err(StoreLost) => RENEWAL,
+        };
+    }
+}
+
+impl Lead {
+    /// Does the work, and says meanwhile that the call is still made.
     async fn during<P: Platform, T>(&self, platform: &P, work: impl Future<Output = T>) -> T {
         match select(pin!(work), pin!(self.renew(platform))).await {
             Either::Left((done, _)) => done,

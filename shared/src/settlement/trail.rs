@@ -9,20 +9,22 @@ use futures_channel::oneshot;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{StatusCode, response};
 
+use super::held::Lead;
 use super::{Docket, Held, Left, Rest, Settlement, Task, entry, hand_over};
 use crate::admission::Place;
 use crate::breaker::{FaultScope, Outcome, Policies};
 use crate::cache::{Entry, Form, Status};
 use crate::caller::Caller;
-use crate::config::OnDisconnect;
+use crate::config::{Limits, OnDisconnect};
 use crate::control;
 use crate::fingerprint::Framed;
 use crate::flight::{End, Listener};
 use crate::ledger::{Attempt, Ending, Record};
 use crate::overload::Slot;
-use crate::pipeline::{Lead, Relay};
+use crate::pipeline::{self, Relay};
 use crate::plan::Candidate;
-use crate::platform::{Finding, Keeping, Lease, Platform, Release, Reservation};
+use crate::platform::Held::InStore;
+use crate::platform::{Finding, Holding, Keeping, Lease, Platform, Release, Reservation};
 use crate::refusal::Refusal;
 use crate::stream::course::Course;
 use crate::time::Instant;
@@ -227,7 +229,7 @@ impl<P: Platform> Trail<P> {
     }
 
     /// The call is made by the settlement, and its books are closed behind it.
-    pub(crate) fn lead(mut self, lead: impl FnOnce(Self, Settlement<P>) -> Lead<P>) {
+    pub(crate) fn lead(mut self, lead: impl FnOnce(Self, Settlement<P>) -> pipeline::Lead<P>) {
         let Some((send, record)) = self.hand_over.take() else { return };
         let (inner, books) = hand_over(&self.platform);
         self.hand_over = Some((inner, record));
@@ -247,16 +249,40 @@ impl<P: Platform> Trail<P> {
         let _ = send.send(Task::Session(Box::new(Session { platform, open, trail: self, books })));
     }
 
-    /// The call is made for others as well who ask the same store; it gives its lease back as its books are
-    /// closed.
-    pub(crate) fn hold(&mut self, lease: Lease) {
+    /// The settlement says from here on that the call is under way, as long as it holds something: places, its key, and
+    /// the `lease` of a call that is made for others as well who ask the same store.
+    pub(crate) fn hold(&mut self, lease: Option<Lease>) {
+        let holding = self.holding();
+        if holding.is_none() && lease.is_none() {
+            return;
+        }
         let Some((send, record)) = self.hand_over.take() else { return };
         let (inner, books) = hand_over(&self.platform);
         self.hand_over = Some((inner, record));
-        self.keeping.lease = Some((lease, Release::Spent));
-        // If nobody runs it, the lease ends by itself.
-        let _ =
-            send.send(Task::Hold(Held { lease, id: self.reservation.want.id, most: self.most_kept }, books));
+        self.keeping.lease = lease.map(|lease| (lease, Release::Spent));
+        let lead = lease.map(|lease| Lead { lease, id: self.reservation.want.id, most: self.most_kept });
+        // If nobody runs it, all of it ends by itself.
+        let _ = send.send(Task::Hold(Box::new(Held { holding, lead }), books));
+    }
+
+    /// What has to be renewed of what the call has reserved.
+    fn holding(&mut self) -> Option<Holding> {
+        let Reservation { want, scopes, held } = &self.reservation;
+        let counted = scopes.iter().filter(|(_, limits)| limits.concurrent.is_some());
+        let scopes: Vec<_> = counted
+            .map(|(scope, limits)| {
+                let only = Limits { requests: Vec::new(), tokens: Vec::new(), ..*limits };
+                (scope.clone(), only)
+            })
+            .collect();
+        let repeat = self.keeping.repeat.map(|(repeat, _)| repeat);
+        let is_shown = *held == InStore && self.platform.shows_calls();
+        if scopes.is_empty() && repeat.is_none() && !is_shown {
+            return None;
+        }
+        let reservation = Reservation { want: *want, scopes, held: *held };
+        let tenant = self.record().map(|record| record.caller.tenant.clone()).unwrap_or_default();
+        Some(Holding { tenant, reservation, repeat })
     }
 
     /// The settlement tells here what a call elsewhere says.

@@ -63,7 +63,7 @@ fn is_heard(bytes: &[u8]) {
     let key = Framed::new("test").finish();
     let rates = vec![Rate { count: 10, per: Duration::from_mins(1) }];
     let limits = Limits { requests: rates, concurrent: Some(3), ..Limits::default() };
-    let want = Want { id: 1, tokens: Tokens(7), expires: NOW.after(Duration::from_mins(1)) };
+    let want = Want { id: 1, tokens: Tokens(7), lasts: Duration::from_mins(1) };
     let scopes = vec![(Scope::Route("*".into()), limits)];
     let reservation = Reservation { want, scopes, held: Held::InStore };
     let (repeat, breakers) = (Repeat { key, request: key }, ["a".to_owned()]);

@@ -20,8 +20,8 @@ use weir::flight::Flights;
 use weir::ledger::Record;
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Dispatch, Event, Finding, Fresh, Held, Lease, Opened, Overheard, Ownership, Payload, Piece,
-    Renewed, SendFault, StoreLost,
+    Ask, Closing, Dispatch, Event, Finding, Fresh, Held, Holding, Lease, Opened, Overheard, Ownership,
+    Payload, Piece, Renewed, SendFault, StoreLost,
 };
 use weir::roll;
 use weir::time::{Instant, UnixMillis};
@@ -58,6 +58,9 @@ struct Inside {
     scripts: Rc<RefCell<BTreeMap<String, VecDeque<Act>>>>,
     opened: Cell<usize>,
     renewed: Cell<usize>,
+    held: Cell<usize>,
+    /// Ends of calls that the store was not told.
+    late: RefCell<Vec<Closing>>,
     carried: Cell<usize>,
     sent: Rc<RefCell<Vec<Sent>>>,
     records: RefCell<Vec<Record>>,
@@ -104,6 +107,8 @@ impl Default for Shell {
             scripts: Rc::default(),
             opened: Cell::new(0),
             renewed: Cell::new(0),
+            held: Cell::new(0),
+            late: RefCell::default(),
             carried: Cell::new(0),
             sent: Rc::default(),
             records: RefCell::default(),
@@ -140,6 +145,8 @@ impl Shell {
             scripts: Rc::clone(&first.scripts),
             opened: Cell::new(0),
             renewed: Cell::new(0),
+            held: Cell::new(0),
+            late: RefCell::default(),
             carried: Cell::new(0),
             sent: Rc::clone(&first.sent),
             records: RefCell::default(),
@@ -156,6 +163,16 @@ impl Shell {
     /// From now on the store is lost, or found again.
     pub fn lose_store(&self, is_lost: bool) {
         self.0.is_store_lost.set(is_lost);
+        if !is_lost {
+            for closing in self.0.late.take() {
+                self.0.store.borrow_mut().close(&closing, self.now(), 0);
+            }
+        }
+    }
+
+    /// Times that a call has said that it still holds what it holds.
+    pub fn held_on(&self) -> usize {
+        self.0.held.get()
     }
 
     /// How often something was computed that takes long.
@@ -285,7 +302,7 @@ impl Platform for Shell {
             return Err(StoreLost);
         }
         // What is held no longer than now is a charge for a request that was refused, or never came.
-        if ask.reservation.is_some_and(|reservation| reservation.want.expires > self.now()) {
+        if ask.reservation.is_some_and(|reservation| !reservation.want.lasts.is_zero()) {
             self.0.opened.set(self.0.opened.get() + 1);
         }
         Ok(self.0.store.borrow_mut().open(ask, self.now()))
@@ -389,11 +406,23 @@ impl Platform for Shell {
         let (now, roll) = (self.now(), self.roll());
         match closing.reservation.held {
             Held::Locally => self.0.local.borrow_mut().close(&closing, now, roll),
-            Held::InStore if self.0.is_store_lost.get() => {}
+            Held::InStore if self.0.is_store_lost.get() => self.0.late.borrow_mut().push(closing.clone()),
             Held::InStore => self.0.store.borrow_mut().close(&closing, now, roll),
         }
         let record = closing.record;
         self.0.records.borrow_mut().push(record);
+    }
+
+    async fn renew_hold(&self, holding: &Holding) -> Result<(), StoreLost> {
+        away().await;
+        self.0.held.set(self.0.held.get() + 1);
+        let mut store = match holding.reservation.held {
+            Held::Locally => self.0.local.borrow_mut(),
+            Held::InStore if self.0.is_store_lost.get() => return Err(StoreLost),
+            Held::InStore => self.0.store.borrow_mut(),
+        };
+        store.renew_hold(holding, self.now());
+        Ok(())
     }
 
     async fn control(&self, order: &Order) -> Result<Entry, Unheeded> {
@@ -409,7 +438,7 @@ impl Platform for Shell {
         if self.0.is_store_lost.get() {
             return Err(StoreLost);
         }
-        Ok(self.0.store.borrow().breakers(names, self.now()))
+        Ok(self.0.store.borrow_mut().breakers(names, self.now()))
     }
 
     fn is_one_of_several(&self) -> bool {

@@ -22,8 +22,8 @@ fn codec() -> Codec {
 }
 
 fn call() -> Reservation {
-    let expires = at(1_000_000).now;
-    Reservation { want: Want { id: 7, tokens: Tokens(0), expires }, scopes: Vec::new(), held: Held::InStore }
+    let lasts = Duration::from_secs(1);
+    Reservation { want: Want { id: 7, tokens: Tokens(0), lasts }, scopes: Vec::new(), held: Held::InStore }
 }
 
 fn sums(connection: &mut Connection, codec: &Codec, moment: Moment) -> Exposition {

@@ -98,7 +98,7 @@ fn recall() -> Recall {
 
 fn reservation(limits: Limits, now: Instant) -> Reservation {
     Reservation {
-        want: Want { id: now.as_micros(), tokens: Tokens(5), expires: now.after(HELD) },
+        want: Want { id: now.as_micros(), tokens: Tokens(5), lasts: HELD },
         scopes: vec![(Scope::Caller { tenant: "t".into(), name: "n".into() }, limits)],
         held: Held::InStore,
     }

@@ -26,7 +26,7 @@ fn codec() -> Codec {
 fn from(address: u32) -> Reservation {
     let requests = vec![Rate { count: 1, per: Duration::from_secs(1) }];
     Reservation {
-        want: Want { id: address.into(), tokens: Tokens(0), expires: NOW.now.after(Duration::from_secs(1)) },
+        want: Want { id: address.into(), tokens: Tokens(0), lasts: Duration::from_secs(1) },
         scopes: vec![(
             Scope::Address(Ipv4Addr::from_bits(address).into()),
             Limits { requests, concurrent: Some(1), ..Limits::default() },
@@ -192,7 +192,6 @@ fn replicas_with_clocks_of_their_own_agree() {
     let mut reservation = from(1);
     reservation.scopes[0].1.requests[0].per = Duration::from_hours(1);
     let mut denied = |moment: Moment| {
-        reservation.want.expires = moment.now.after(Duration::from_mins(1));
         let ask = Ask { reservation: Some(&reservation), ..Ask::default() };
         let command = codec.open(ask, moment);
         let value = connection.run(&command).unwrap();

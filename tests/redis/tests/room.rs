@@ -48,7 +48,7 @@ impl Gateway {
 
     fn reservation(&mut self) -> Reservation {
         self.next += 1;
-        let want = Want { id: self.next, tokens: Tokens(0), expires: self.now.after(Duration::from_mins(1)) };
+        let want = Want { id: self.next, tokens: Tokens(0), lasts: Duration::from_mins(1) };
         Reservation { want, scopes: Vec::new(), held: Held::InStore }
     }
 

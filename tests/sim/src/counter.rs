@@ -10,8 +10,8 @@ use weir::cache::{Entry, Form, Freshness};
 use weir::control::{self, Full, Listing, Order};
 use weir::embedded::Store;
 use weir::platform::{
-    Ask, Closing, Finding, Held, Lease, Leased, Opened, Overheard, Ownership, Piece, Recalled, Renewed,
-    Repeated, Reservation,
+    Ask, Closing, Finding, Held, Holding, Lease, Leased, Opened, Overheard, Ownership, Piece, Recalled,
+    Renewed, Repeated, Reservation,
 };
 use weir::time::Instant;
 
@@ -93,12 +93,12 @@ impl Counter {
             world.count(|tally| tally.repeated += 1);
         }
         let mut model = self.model.borrow_mut();
-        let accounts = self.accounts(world, reservation, now);
+        let accounts = self.accounts(world, reservation);
         if let Some(denied) = &opened.denied {
             world.judge.hear(1, model.limits.deny(&accounts, denied, now));
             return (opened, None);
         }
-        if is_charge(reservation, now) {
+        if is_charge(reservation) {
             let grant = Grant { id: reservation.want.id, tokens: 0, expires: now, now };
             world.judge.hear(1, model.limits.admit(&accounts, grant));
             return (opened, None);
@@ -109,7 +109,7 @@ impl Counter {
             model.retries.request();
         }
         let want = reservation.want;
-        let grant = Grant { id: want.id, tokens: opened.reserved.0, expires: want.expires, now };
+        let grant = Grant { id: want.id, tokens: opened.reserved.0, expires: now.after(want.lasts), now };
         world.judge.hear(1, model.limits.admit(&accounts, grant));
         if self.sabotage == Sabotage::GivesForeignAnswers && opened.recalled.is_none() {
             opened.recalled = self.foreign();
@@ -144,7 +144,6 @@ impl Counter {
         &self,
         world: &World,
         reservation: &Reservation,
-        now: Instant,
     ) -> Vec<(weir::account::Scope, weir::config::Limits)> {
         let request = world.request(world.current());
         let accounts = match self.held {
@@ -155,7 +154,7 @@ impl Counter {
             world.judge.broken(1, "the store is lost, the policy is closed, and a request is admitted");
             return Vec::new();
         };
-        let accounts = if is_charge(reservation, now) { charged(accounts) } else { accounts };
+        let accounts = if is_charge(reservation) { charged(accounts) } else { accounts };
         if accounts != reservation.scopes {
             let text =
                 format!("reserved {:?} where {accounts:?} holds ({:?})", reservation.scopes, self.held);
@@ -307,6 +306,13 @@ impl Counter {
         granted
     }
 
+    pub(crate) fn renew_hold(&self, world: &World, holding: &Holding) {
+        let now = world.now();
+        self.store.borrow_mut().renew_hold(holding, now);
+        let want = holding.reservation.want;
+        self.model.borrow_mut().limits.renew(want.id, now.after(want.lasts));
+    }
+
     pub(crate) fn renew(&self, world: &World, lease: &Lease, id: u64, piece: Option<&Piece>) -> Renewed {
         self.store.borrow_mut().renew(lease, id, piece, world.now())
     }
@@ -342,7 +348,7 @@ impl Counter {
     }
 
     pub(crate) fn breakers(&self, names: &[String], now: Instant) -> Listing {
-        self.store.borrow().breakers(names, now)
+        self.store.borrow_mut().breakers(names, now)
     }
 
     /// What the gates are, with nothing asked for.
@@ -359,8 +365,8 @@ impl Counter {
 }
 
 /// Whether it is what a request costs that was refused for its form: it holds nothing, and nothing settles it.
-fn is_charge(reservation: &Reservation, now: Instant) -> bool {
-    reservation.want.expires <= now
+fn is_charge(reservation: &Reservation) -> bool {
+    reservation.want.lasts.is_zero()
 }
 
 /// Such a request is on its caller's own account, and has no place.

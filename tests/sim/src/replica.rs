@@ -15,8 +15,8 @@ use weir::control::{Entry, Listing, Order, Unheeded};
 use weir::flight::Flights;
 use weir::overload::Limiters;
 use weir::platform::{
-    Ask, Closing, Dispatch, Event, Finding, Held, Lease, Opened, Overheard, Ownership, Payload, Piece,
-    Renewed, SendFault, StoreLost,
+    Ask, Closing, Dispatch, Event, Finding, Held, Holding, Lease, Opened, Overheard, Ownership, Payload,
+    Piece, Renewed, SendFault, StoreLost,
 };
 use weir::time::{Instant, UnixMillis};
 use weir_portability::Sleep;
@@ -248,6 +248,17 @@ impl Platform for Replica {
                     *reserved = Reserved::Unheard;
                 }
             }
+        }
+    }
+
+    async fn renew_hold(&self, holding: &Holding) -> Result<(), StoreLost> {
+        let world = &self.0.world;
+        match holding.reservation.held {
+            Held::Locally => {
+                self.0.local.renew_hold(world, holding);
+                Ok(())
+            }
+            Held::InStore => ask(world, |counter| counter.renew_hold(world, holding)).await,
         }
     }
 

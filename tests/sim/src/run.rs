@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use weir::account::{Scope, Want};
+use weir::account::{HELD, Scope, Want};
 use weir::breaker::Gate;
 use weir::config::{Limits, OnStoreLoss};
 use weir::limit::Rate;
@@ -189,14 +189,13 @@ impl Run {
                 world.judge.broken(4, format!("{id:x} is held for ever: {owner:?}"));
             }
         }
-        // A week on, all that is limited may be had again in full.
-        let later = world.now().after(Duration::from_hours(24 * 7));
+        // A lease on, all calls that are limited may be had again.
+        let later = world.now().after(HELD);
         for (scope, limits) in self.accounts() {
             let Some(most) = limits.concurrent else { continue };
             let limits = Limits { requests: Vec::new(), tokens: Vec::new(), ..limits };
             let has_room = (0..most).all(|at| {
-                let expires = later.after(Duration::from_secs(1));
-                let want = Want { id: u64::MAX - at, tokens: Tokens(0), expires };
+                let want = Want { id: u64::MAX - at, tokens: Tokens(0), lasts: HELD };
                 let scopes = vec![(scope.clone(), limits.clone())];
                 store.has_room(&Reservation { want, scopes, held: Held::InStore }, later)
             });

@@ -13,6 +13,10 @@ use crate::time::Instant;
 /// Whoever changes a record changes it.
 const VERSION: u8 = 3;
 
+/// What names are written by in keys: whoever changes it leaves every record behind. Records of that version are read
+/// still, but for those that have changed.
+const NAMED: u8 = 2;
+
 /// What there is a record of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Name {
@@ -55,7 +59,7 @@ impl Name {
     /// Printable ASCII, at most 80 characters.
     pub(super) fn key(&self) -> String {
         let hashed = |kind: &str| {
-            let name = pack::pack(VERSION, self, Instant::default());
+            let name = pack::pack(NAMED, self, Instant::default());
             format!("{kind}:{}", Framed::new("weir record 1").field("name", &name).finish().to_hex())
         };
         match self {
@@ -87,6 +91,7 @@ impl Record {
     }
 
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Garbled> {
-        pack::unpack(VERSION, bytes, Instant::default())
+        let read = |version| pack::unpack(version, bytes, Instant::default());
+        read(VERSION).or_else(|Garbled| read(NAMED))
     }
 }

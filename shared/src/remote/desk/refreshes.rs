@@ -12,8 +12,11 @@ pub(super) struct Refreshes(BTreeMap<Fingerprint, Instant>);
 
 impl Refreshes {
     /// Nobody fetches the answer of this key.
-    pub(super) fn is_due(&self, key: &Fingerprint, now: Instant) -> bool {
-        self.0.get(key).is_none_or(|until| *until <= now)
+    pub(super) fn is_due(&mut self, key: &Fingerprint, now: Instant) -> bool {
+        let Some(until) = self.0.get_mut(key) else { return true };
+        // A clock that was ahead keeps nobody waiting for longer than a lease.
+        *until = (*until).min(now.after(REFRESH_LEASE));
+        *until <= now
     }
 
     pub(super) fn take(&mut self, key: Fingerprint, now: Instant) {

@@ -76,7 +76,7 @@ impl Shelf {
     /// The record of this name has changed.
     pub(super) fn touch(&mut self, name: Name, now: Instant) {
         self.changed.insert(name);
-        self.since.get_or_insert(now);
+        self.mark(now);
     }
 
     /// The record of this name was read from these bytes, in so many parts.
@@ -87,7 +87,12 @@ impl Shelf {
     /// What is under these keys could not be read.
     pub(super) fn discard(&mut self, keys: impl Iterator<Item = String>, now: Instant) {
         self.rubbish.extend(keys);
-        self.since.get_or_insert(now);
+        self.mark(now);
+    }
+
+    /// Something is to be written. The clock may have been ahead when the first of it came.
+    fn mark(&mut self, now: Instant) {
+        self.since = Some(self.since.map_or(now, |since| since.min(now)));
     }
 
     pub(super) fn due(&self) -> Option<Instant> {

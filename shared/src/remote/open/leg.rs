@@ -1,5 +1,7 @@
 //! One object's part in an ask: what it is asked, what it says, and what it has to take back.
 
+use std::time::Duration;
+
 use crate::account::{Left, Want};
 use crate::platform::{Leased, Repeated};
 use crate::remote::message::{Answer, Mend, No, Part, Question, Reserved, Said, Taken};
@@ -45,7 +47,7 @@ impl Leg {
         }
         let (want, scopes) = match &self.part.demand {
             Some(demand) => (demand.want, demand.scopes.clone()),
-            None => (Want { id: 0, tokens: Tokens(0), expires: now }, Vec::new()),
+            None => (Want { id: 0, tokens: Tokens(0), lasts: Duration::ZERO }, Vec::new()),
         };
         let is_first = said.repeated == Some(Repeated::First);
         let is_own = said.leased == Some(Leased::Own);

@@ -5,13 +5,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::scene::{at, caller, entry, key, limits, reservation};
-use crate::account::Scope;
+use crate::account::{Scope, Told};
 use crate::breaker::{FaultScope, Outcome, Policies};
 use crate::cache::{Place, Window};
 use crate::control::{Change, Forced, Order};
 use crate::embedded::Store;
 use crate::fingerprint::{self, Framed};
-use crate::platform::{Ask, Finding, Lease, Recall, Repeat, StoreLost};
+use crate::platform::{Ask, Finding, Held, Holding, Lease, Recall, Repeat, Reservation, StoreLost};
 use crate::remote::message::{Answer, Ended, Mend, Question, Successes, Taken, Tally};
 use crate::remote::{self, Desk, Object, Opening};
 use crate::time::UnixMillis;
@@ -47,6 +47,7 @@ fn questions() -> Vec<Vec<u8>> {
     let outcome = Outcome::RateLimited { scope: FaultScope::Model, retry_after };
     let finding = Finding { breaker: "a".into(), policies: Policies::default(), outcome };
     let ended = Ended {
+        told: Told::First,
         id: 1,
         held: Some((want, scopes.clone())),
         used: Tokens(3),
@@ -67,6 +68,8 @@ fn questions() -> Vec<Vec<u8>> {
         refresh: Some(key(3)),
         deposited: 200,
     };
+    let reservation = Reservation { want, scopes: vec![caller("t")], held: Held::InStore };
+    let holding = Holding { tenant: "t".into(), reservation, repeat: Some(repeat) };
     let change = Change::Force { forced: Forced::Open, lasting: Some(span) };
     let order = Order { breaker: "a".into(), change };
     let object = Object::tenant("t");
@@ -80,6 +83,7 @@ fn questions() -> Vec<Vec<u8>> {
             remote::control(&order, at(0)).question,
             remote::listing(&breakers, [], at(0)).remove(0).question,
             remote::renew(&lease, 1, at(0)).question,
+            remote::renew_hold(&holding, at(0)).remove(0).question,
         ]);
     let mut questions: Vec<_> = opened.chain(others).collect();
     let successes = vec![Successes { breaker: "a".into(), policies: Policies::default(), count: 9 }];
@@ -286,5 +290,6 @@ fn what_is_kept_is_given_to_who_asks_for_it_and_while_it_lives() {
     assert_eq!(recalled(4, second(10), 1_007_000), None, "it is another's");
     assert_eq!(recalled(3, second(10), 1_060_000), None, "its life is over");
     assert!(recalled(3, second(10), 1_059_999).is_some());
-    assert_eq!(recalled(3, second(10), 900_000).unwrap().age, Duration::ZERO, "no two clocks agree");
+    assert_eq!(recalled(3, second(10), 999_100).unwrap().age, Duration::ZERO, "no two clocks agree");
+    assert_eq!(recalled(3, second(10), 900_000), None, "nobody knows how old it is");
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::account::{Scope, Want};
+use crate::account::{HELD, Scope, Want};
 use crate::cache::{Entry, Form};
 use crate::config::Limits;
 use crate::endpoint::Operation;
@@ -46,8 +46,8 @@ pub(super) fn caller(tenant: &str) -> (Scope, Limits) {
     (Scope::Caller { tenant: tenant.into(), name: "c".into() }, limits(9))
 }
 
-/// Ten tokens, for ten minutes.
+/// Ten tokens.
 pub(super) fn reservation(id: u64, scopes: Vec<(Scope, Limits)>) -> Reservation {
-    let want = Want { id, tokens: Tokens(10), expires: at(600_000_000) };
+    let want = Want { id, tokens: Tokens(10), lasts: HELD };
     Reservation { want, scopes, held: Held::InStore }
 }

@@ -20,7 +20,8 @@ use crate::ledger::{Ending, Record};
 use crate::limit::Denial;
 use crate::overload::Priority;
 use crate::platform::{
-    Ask, Closing, Keeping, Leased, Opened, Recall, Release, Renewed, Repeated, Reservation, StoreLost,
+    Ask, Closing, Holding, Keeping, Leased, Opened, Recall, Release, Renewed, Repeated, Reservation,
+    StoreLost,
 };
 use crate::remote::{self, Asked, Denials, Desk, Opening};
 use crate::roll::STEP;
@@ -104,7 +105,8 @@ impl World {
             76..86 => self.probe()?,
             86..88 => self.report()?,
             88..90 if self.lives == Lives::One => self.find_an_old_one()?,
-            90..94 => self.renew()?,
+            90..92 => self.renew()?,
+            92..94 => self.hold()?,
             _ => self.order()?,
         }
         self.look()?;
@@ -411,6 +413,32 @@ impl World {
         let answer = self.send(&remote::renew(&lease, id, self.now), 0);
         self.note(if ours == Renewed::Lost { "renewed in vain" } else { "renewed" });
         same("renew", &Ok(ours), &remote::renewed(&answer, self.now))
+    }
+
+    /// A call says that it is still under way, or one that has ended is told to have ended once more.
+    fn hold(&mut self) -> Checked {
+        if self.under_way.is_empty() {
+            return Ok(());
+        }
+        let any = usize::try_from(self.below(self.under_way.len() as u64)).unwrap();
+        let (tenant, reservation, keeping) = self.under_way[any].clone();
+        // An object goes by its own places alone.
+        if self.below(4) == 0 && reservation.scopes.len() < 2 {
+            self.note("told again");
+            let closing = Closing { keeping, ..closing(tenant, reservation, Tokens(self.below(200))) };
+            self.store.close_again(&closing, self.now, 0);
+            let objects: Vec<_> =
+                remote::close(&closing, self.now).into_iter().map(|asked| asked.object).collect();
+            return self.tell(&remote::close_again(&closing, &objects, self.now), 0);
+        }
+        self.note("held on");
+        let Reservation { want, scopes, held } = reservation;
+        let scopes = scopes.into_iter().filter(|(_, limits)| limits.concurrent.is_some()).collect();
+        let repeat = keeping.repeat.map(|(repeat, _)| repeat);
+        let reservation = Reservation { want, scopes, held };
+        let holding = Holding { tenant: tenant.to_owned(), reservation, repeat };
+        self.store.renew_hold(&holding, self.now);
+        self.tell(&remote::renew_hold(&holding, self.now), 0)
     }
 
     fn order(&mut self) -> Checked {

@@ -95,7 +95,7 @@ fn what_changes_is_due_a_second_later_and_what_has_ended_at_leisure() {
     let (mut desk, mut storage) = (Desk::new(at(0)), Storage::new());
     assert_eq!((desk.next_alarm(), desk.changes(at(0))), (None, Changes::default()));
     let mut expiring = reservation(1, vec![caller("t")]);
-    expiring.want.expires = at(5 * SECOND);
+    expiring.want.lasts = Duration::from_secs(4);
     expiring.scopes[0].1 = Limits { concurrent: Some(1), ..Limits::default() };
     reserve(&mut desk, &expiring, at(SECOND));
     assert_eq!(desk.next_alarm(), Some(at(2 * SECOND)));

@@ -15,6 +15,7 @@ mod drain;
 mod faults;
 mod floods;
 mod hardening;
+mod holds;
 mod http2;
 mod http2_upstream;
 mod identity;

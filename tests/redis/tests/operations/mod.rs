@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir::account::{Measure, Scope, Want};
+use weir::account::{HELD, Measure, Scope, Want};
 use weir::breaker::{FaultScope, Gate, OnRateLimit, Outcome, Policies, Policy, Report};
 use weir::cache::{Entry, Form, Freshness, Place, Window};
 use weir::config::Limits;
@@ -17,8 +17,8 @@ use weir::fingerprint::{Fingerprint, Framed, of_tenant};
 use weir::limit::{Denial, Rate};
 use weir::metrics::{self, Exposition, Family, Sink as _, Tally};
 use weir::platform::{
-    Ask, Closing, Finding, Held, Keeping, Lease, Leased, Mark, Opened, Overheard, Piece, Recall, Release,
-    Renewed, Repeat, Repeated, Reservation,
+    Ask, Closing, Finding, Held, Holding, Keeping, Lease, Leased, Mark, Opened, Overheard, Piece, Recall,
+    Release, Renewed, Repeat, Repeated, Reservation,
 };
 use weir::redis::{Clock, Codec, Command, Garbled, Moment, Told, Value};
 use weir::roll::{STEP, scramble};
@@ -39,6 +39,7 @@ pub(crate) const OUTCOMES: &[&str] = &[
     "forced",
     "fresh",
     "half-open",
+    "held on",
     "if-error",
     "led",
     "led by nobody",
@@ -60,6 +61,8 @@ pub(crate) const OUTCOMES: &[&str] = &[
     "revalidate",
     "running",
     "several are being answered",
+    "the clock has jumped",
+    "told again",
 ];
 
 /// Where virtual time begins: in 2026, so that numbers are as large as they will be.
@@ -112,14 +115,15 @@ impl Twins {
 
     /// Does something, and looks at everything.
     pub(crate) fn step(&mut self) -> Checked {
-        self.pass_time();
+        self.pass_time()?;
         match self.below(100) {
             0..40 => self.open()?,
             40..72 => self.close()?,
             72..78 => self.withdraw()?,
             78..83 => self.lease()?,
             83..87 => self.report()?,
-            87..90 => self.renew()?,
+            87..89 => self.renew()?,
+            89 => self.hold()?,
             90 => self.overhear()?,
             91 => self.tell()?,
             92..94 => self.order()?,
@@ -159,10 +163,71 @@ impl Twins {
         choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
     }
 
-    fn pass_time(&mut self) {
+    fn pass_time(&mut self) -> Checked {
         let most = self.one_of(&[0, 1, 999, 50_000, 800_000, 3_000_000, 40_000_000]);
         let micros = self.below(most + 1);
         self.now = self.now.after(Duration::from_micros(micros));
+        // Another server takes over, by whose clock it is earlier or later.
+        if self.below(25) == 0 {
+            self.forget_what_has_ended()?;
+            let skew = self.below(600_000_001);
+            self.now = Instant::from_micros(self.now.as_micros() + skew - 300_000_000);
+            self.note("the clock has jumped");
+        }
+        Ok(())
+    }
+
+    /// What has ended is gone once the clock jumps back: from Redis by its own clock, from the store in this process as
+    /// others come.
+    fn forget_what_has_ended(&mut self) -> Checked {
+        let name = 100 + self.below(1 << 40);
+        let span = Duration::from_secs(1);
+        let lease = Lease { tenant: of_tenant("t"), key: key("cache", name), form: None, span };
+        let repeat = Repeat { key: key("repeat", name), request: key("request", 0) };
+        let reservation = Reservation { scopes: Vec::new(), ..self.reservation() };
+        let ask = Ask {
+            reservation: Some(&reservation),
+            lease: Some(&lease),
+            repeat: Some(&repeat),
+            ..Ask::default()
+        };
+        self.open_both(ask)?;
+        for (kind, ends) in
+            [("lease", &["until", "remembered", "told_until"][..]), ("repeat", &["until", "since"])]
+        {
+            let pattern = format!("weir:{{{}}}:{kind}:*", self.namespace);
+            let Ok(Value::Array(keys)) = self.connection.call(&["KEYS", &pattern]) else { panic!() };
+            for found in keys {
+                let Value::Bytes(found) = found else { panic!("{found:?}") };
+                let found = std::str::from_utf8(&found).unwrap();
+                let mut end = |field| match self.connection.call(&["HGET", found, field]) {
+                    Ok(Value::Bytes(end)) => std::str::from_utf8(&end).unwrap().parse().unwrap(),
+                    Ok(_) => 0,
+                    Err(fault) => panic!("{fault:?}"),
+                };
+                let ends: Vec<u64> = ends.iter().map(|field| end(field)).collect();
+                // An answer that is kept goes when there is no room for it.
+                let is_kept = kind == "repeat" && ends[1] > 0;
+                if !is_kept && ends.iter().all(|end| *end <= self.now.as_micros()) {
+                    self.connection.call(&["DEL", found]).unwrap();
+                }
+            }
+        }
+        let lasting = Some(Duration::from_secs(1));
+        for change in [Change::Force { forced: Forced::Closed, lasting }, Change::Release] {
+            self.order_both(&Order { breaker: "none".to_owned(), change })?;
+        }
+        let control = format!("weir:{{{}}}:control", self.namespace);
+        let Ok(Value::Array(orders)) = self.connection.call(&["HGETALL", &control]) else { panic!() };
+        for pair in orders.chunks(2) {
+            let [Value::Bytes(breaker), Value::Bytes(order)] = pair else { panic!("{pair:?}") };
+            let [breaker, order] = [breaker, order].map(|bytes| std::str::from_utf8(bytes).unwrap());
+            let (_, end) = order.split_once(' ').unwrap();
+            if end.parse().is_ok_and(|end: u64| end <= self.now.as_micros()) {
+                self.connection.call(&["HDEL", &control, breaker]).unwrap();
+            }
+        }
+        Ok(())
     }
 
     fn moment(&mut self) -> Moment {
@@ -246,10 +311,10 @@ impl Twins {
         // Nobody looks at what was recalled for a call that does not come to be.
         let recalled = |opened: &Opened| opened.recalled.clone().filter(|_| !is_cut);
         let repeated = |opened: &Opened| opened.repeated.clone().filter(|_| ours.denied.is_none());
+        same("denied", &ours.denied, &theirs.denied)?;
         same("recalled", &recalled(&ours), &recalled(&theirs))?;
         same("repeated", &repeated(&ours), &repeated(&theirs))?;
         same("leased", &ours.leased, &theirs.leased)?;
-        same("denied", &ours.denied, &theirs.denied)?;
         same("left", &ours.left, &theirs.left)?;
         same("reserved", &ours.reserved, &theirs.reserved)?;
         same("is kept", &ours.is_kept, &theirs.is_kept)?;
@@ -266,8 +331,16 @@ impl Twins {
         }
         let is_present = self.is_counting && opened.denied.is_none() && !is_taken;
         if let Some(reservation) = ask.reservation.filter(|_| is_present) {
-            self.present.insert(reservation.want.id, reservation.want.expires);
+            self.is_present(reservation.want.id);
         }
+    }
+
+    /// Nobody is believed to be there for longer than from now on.
+    fn is_present(&mut self, id: u64) {
+        let (now, longest) = (self.now, self.now.after(HELD));
+        self.present.retain(|_, until| *until > now);
+        self.present.values_mut().for_each(|until| *until = longest.min(*until));
+        self.present.insert(id, longest);
     }
 
     /// What was counted is there, all of it and once.
@@ -279,10 +352,9 @@ impl Twins {
         for (field, number) in self.counted.fields() {
             ours.field(field, number);
         }
-        let now = self.now;
-        self.present.retain(|_, until| *until > now);
-        ours.shift(Family::InFlight, &[], i64::try_from(self.present.len()).unwrap());
-        if self.present.len() > 2 {
+        let present = self.present.values().filter(|until| **until > self.now).count();
+        ours.shift(Family::InFlight, &[], i64::try_from(present).unwrap());
+        if present > 2 {
             self.note("several are being answered");
         }
         same("sums", &ours.to_string(), &theirs.to_string())
@@ -489,6 +561,40 @@ impl Twins {
         same("renew", &ours, &theirs)
     }
 
+    /// A call says that it is still under way; or its end is told once more, which may have been told before.
+    fn hold(&mut self) -> Checked {
+        if self.under_way.is_empty() {
+            return Ok(());
+        }
+        let any = usize::try_from(self.below(self.under_way.len() as u64)).unwrap();
+        let (reservation, keeping) = self.under_way[any].clone();
+        let moment = self.moment();
+        if self.below(3) == 0 {
+            self.note("told again");
+            let (findings, abandoned) = (vec![self.finding()], vec![self.breaker()]);
+            let used = Tokens(self.below(200));
+            let closing = Closing { record: record(), reservation, used, findings, abandoned, keeping };
+            self.store.close_again(&closing, self.now, 0);
+            self.present.remove(&closing.reservation.want.id);
+            let tally = self.tally();
+            let mut command = self.codec.close_with(&closing, &tally, 0, moment);
+            command.may_have_been_told();
+            return self.close_to_redis(&command);
+        }
+        self.note("held on");
+        let Reservation { want, scopes, held } = reservation;
+        let scopes = scopes.into_iter().filter(|(_, limits)| limits.concurrent.is_some()).collect();
+        let repeat = keeping.repeat.map(|(repeat, _)| repeat);
+        let reservation = Reservation { want, scopes, held };
+        let holding = Holding { tenant: "t".into(), reservation, repeat };
+        self.store.renew_hold(&holding, self.now);
+        if self.is_counting {
+            self.is_present(want.id);
+        }
+        let command = self.codec.renew_hold(&holding, moment);
+        self.ask(&command, |codec, value| codec.held(&command, value))
+    }
+
     fn overhear(&mut self) -> Checked {
         let (lease, id) = self.a_leader();
         self.overhear_of(lease, id)
@@ -627,8 +733,7 @@ impl Twins {
             _ => vec![address(), route()],
         };
         let tokens = self.one_of(&[0, 1, 40, 90, 700, 5000]);
-        let expires = self.now.after(Duration::from_millis(self.one_of(&[1, 500, 20_000, 660_000])));
-        let want = Want { id: self.roll(), tokens: Tokens(tokens), expires };
+        let want = Want { id: self.roll(), tokens: Tokens(tokens), lasts: HELD };
         Reservation { want, scopes, held: Held::InStore }
     }
 

@@ -116,6 +116,17 @@ impl Ledger {
         Ok(())
     }
 
+    /// A call says that it is still under way.
+    pub(crate) fn renew(&mut self, id: u64, expires: Instant) {
+        for (scope, limits, _) in self.holds.get(&id).into_iter().flatten() {
+            if limits.concurrent.is_some()
+                && let Some(account) = self.accounts.get_mut(scope)
+            {
+                account.in_flight.insert(id, expires);
+            }
+        }
+    }
+
     /// The store has refused: was there a reason?
     pub(crate) fn deny(
         &self,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Lives, Spread, World};
-use crate::account::{Scope, Want};
+use crate::account::{HELD, Scope, Want};
 use crate::breaker::{FaultScope, Outcome, Policies, Policy};
 use crate::cache::{Entry, Form, Place, Window};
 use crate::config::Limits;
@@ -45,8 +45,7 @@ impl World {
             _ => vec![address(self.below(3)), route("gpt-*")],
         };
         let tokens = self.one_of(&[0, 1, 40, 90, 700, 5000]);
-        let expires = self.now.after(Duration::from_millis(self.one_of(&[1, 500, 20_000, 660_000])));
-        let want = Want { id: self.roll(), tokens: Tokens(tokens), expires };
+        let want = Want { id: self.roll(), tokens: Tokens(tokens), lasts: HELD };
         Reservation { want, scopes, held: Held::InStore }
     }
 
