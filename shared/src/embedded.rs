@@ -8,6 +8,8 @@ pub(crate) mod breakers;
 pub(crate) mod leases;
 pub(crate) mod owners;
 mod shares;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

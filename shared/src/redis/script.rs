@@ -88,7 +88,7 @@ script!(
         "counters.lua",
         "open.lua"
     ],
-    "f5281a77ff02dec196630f68923591ff09e5bce3"
+    "31cd6eb2354d5c6bff6656693c16815a4585a389"
 );
 script!(
     CLOSE,
@@ -105,34 +105,34 @@ script!(
         "counters.lua",
         "close.lua"
     ],
-    "5d94366cf7d85f757635913cb6fe18689732d0b2"
+    "9f44760dfb700a2e108a928571fddf55c816513e"
 );
 script!(
     WITHDRAW,
     "withdraw",
     ["base.lua", "retry.lua", "breaker.lua", "withdraw.lua"],
-    "ca0e3b328d7454b845d04fa6e28cfc04060c5da7"
+    "4c08838259fc15e5d1b6c4808efcd62ee95c6fbe"
 );
-script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "cf814c81333bc1d70d0cfb8c62a6193823d93cd7");
+script!(PROBE, "probe", ["base.lua", "breaker.lua", "probe.lua"], "edb6cfa19a06ff21722522271046ac6f260af8e8");
 script!(
     CONTROL,
     "control",
     ["base.lua", "breaker.lua", "control.lua"],
-    "b9507e985bc08e5e48704eccce7216a84e113cc6"
+    "4c9d22dd10863b6aa48a1d1ff73f94c982218404"
 );
 script!(NAMES, "names", ["base.lua", "names.lua"], "f7e0dda69bd6f132abbe2047903d5d5600a46440");
 script!(
     LISTING,
     "listing",
     ["base.lua", "breaker.lua", "listing.lua"],
-    "f1fc75b620edfd4299a3ce74f4827cad822d0733"
+    "81688c2813d8c1445721f06ec44b894fcac650b7"
 );
 
 script!(
     HOLD,
     "hold",
     ["base.lua", "holds.lua", "repeat.lua", "counters.lua", "hold.lua"],
-    "763d9c8574a0ef1b4e85081a851129ae9d65fc89"
+    "7b87f5bc8fbd781eec47e6694dec1f7823a604f4"
 );
 script!(RENEW, "renew", ["base.lua", "lease.lua", "renew.lua"], "d2b1c94c680625df6a368bf7b909f8c02878dbaa");
 script!(

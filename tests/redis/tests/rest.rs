@@ -32,7 +32,7 @@ fn entry(size: usize) -> Arc<Entry> {
 }
 
 fn reservation() -> Reservation {
-    let want = Want { id: 3, tokens: Tokens(0), expires: NOW.now.after(Duration::from_mins(1)) };
+    let want = Want { id: 3, tokens: Tokens(0), lasts: Duration::from_mins(1) };
     Reservation { want, scopes: Vec::new(), held: Held::InStore }
 }
 

@@ -170,7 +170,7 @@ async fn what_a_killed_replica_held_is_free_within_half_a_minute() {
 async fn a_retry_elsewhere_takes_over_from_a_replica_that_died() {
     let (gate, upstream) = gated().await;
     let server = Server::start();
-    let document = [&upstream.document(""), &at(server.address, "10s")].concat();
+    let document = upstream.document("") + &at(server.address, "10s");
     let (first, second) = (Gateway::start(&*document).await, Gateway::start(&*document).await);
     let mut held = Box::pin(keyed(&first, "slow"));
     tokio::select! {
@@ -182,6 +182,7 @@ async fn a_retry_elsewhere_takes_over_from_a_replica_that_died() {
     gate.add_permits(9);
     let retry = weir_native_tests::wait::within(PATIENCE, "the retry", keyed(&second, "slow")).await;
     assert_eq!((retry.status, retry.header("idempotent-replayed")), (200, ""));
+    second.until_idle().await;
     assert_eq!(keyed(&second, "slow").await.header("idempotent-replayed"), "true");
     assert_eq!(upstream.seen().len(), 2);
 }

@@ -71,12 +71,39 @@ async fn what_is_reserved_too_late_is_given_back() {
     let config = document(&upstream, &format!("{limits}[store]\ntimeout = \"500ms\"\n"));
     let gateway = start(&json!({ "bindings": { "WEIR_CONFIG": config }, "desks": LATE_ONCE }));
     assert_eq!(status(&ask(gateway.address, "").await), 503, "the object is late");
-    // Its hold would last for ten minutes.
+    // Its hold would last for half a minute.
     wait::until("a call that has the place", async || {
         let answer = ask(gateway.address, "").await;
         wait::holds(status(&answer) == 200)
     })
     .await;
+}
+
+/// The second question fails: a call's end.
+const FAILS_ONCE: &str = "export class Desk {
+    constructor(state, env) { this.name = state.id.name; this.env = env; this.asked = 0; }
+    async fetch(request) {
+        const question = await request.arrayBuffer();
+        if (this.asked++ === 1) throw new Error('out of order');
+        const real = this.env.REAL.get(this.env.REAL.idFromName(this.name ?? 'one'));
+        return real.fetch('https://desk.invalid/', { method: 'POST', body: question });
+    }
+}";
+
+#[tokio::test]
+async fn an_object_that_fails_once_at_closing_keeps_no_place() {
+    let upstream = upstream().await;
+    let limits = "[limits.default]\nrequests = \"unlimited\"\nconcurrent = 1\non_store_loss = \"closed\"\n";
+    let config = document(&upstream, limits);
+    let gateway = start(&json!({ "bindings": { "WEIR_CONFIG": config }, "desks": FAILS_ONCE }));
+    assert_eq!(status(&ask(gateway.address, "").await), 200);
+    let ended = Instant::now();
+    wait::until("a call that has the place", async || {
+        let answer = ask(gateway.address, "").await;
+        wait::holds(status(&answer) == 200)
+    })
+    .await;
+    assert!(ended.elapsed() < Duration::from_secs(25), "it has waited for the lease to run out");
 }
 
 /// The log has the name of each object that is asked.
