@@ -47,6 +47,12 @@ impl Admission {
         Self(Arc::new(Shared { calls: Mutex::default(), bytes: Mutex::default(), ceiling }))
     }
 
+    /// The longest body that is read where the configuration takes `most`: on its way a body is held several times, as what
+    /// the runtime has of it, in one piece and as it goes upstream.
+    pub fn longest_body(&self, most: u64) -> u64 {
+        most.min(self.0.ceiling / 5)
+    }
+
     /// Bytes of bodies that are held at this moment.
     pub fn buffered(&self) -> u64 {
         self.bytes().held()

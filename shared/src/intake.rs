@@ -70,8 +70,9 @@ pub(crate) async fn collect<P: Platform>(
     upload: P::Upload,
 ) -> Result<Bytes, Refusal> {
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if declared.is_some_and(|length: u64| length > server.max_body) {
-        return Err(Refusal::TooLarge { limit: server.max_body });
+    let most = platform.admission().longest_body(server.max_body);
+    if declared.is_some_and(|length: u64| length > most) {
+        return Err(Refusal::TooLarge { limit: most });
     }
     let mut buffered = platform.admission().buffer(tenant, server.max_buffered);
     if let Some(declared) = declared.filter(|length| *length > SMALL) {
@@ -79,10 +80,10 @@ pub(crate) async fn collect<P: Platform>(
         buffered.reach(declared).map_err(full)?;
         buffered.shrink(0);
     }
-    let body = read(platform, server, upload, &mut buffered).await?;
+    let body = read(platform, server, most, upload, &mut buffered).await?;
     let body = match coding_of(headers)? {
         Some(coding) => {
-            let mut decoding = Decoding::new(coding, body, server.max_body);
+            let mut decoding = Decoding::new(coding, body, most);
             loop {
                 match decoding.slice(&mut buffered)? {
                     Slice::Whole(body) => break body,
@@ -99,6 +100,7 @@ pub(crate) async fn collect<P: Platform>(
 async fn read<P: Platform>(
     platform: &P,
     server: &Server,
+    most: u64,
     mut upload: P::Upload,
     buffered: &mut Buffered,
 ) -> Result<Bytes, Refusal> {
@@ -129,8 +131,8 @@ async fn read<P: Platform>(
             }
         };
         let received = received + chunk.len() as u64;
-        if received > server.max_body {
-            return Err(Refusal::TooLarge { limit: server.max_body });
+        if received > most {
+            return Err(Refusal::TooLarge { limit: most });
         }
         buffered.reach(received).map_err(full)?;
         // Most bodies are one chunk, and that is not copied.

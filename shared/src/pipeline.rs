@@ -15,6 +15,7 @@ mod heavy;
 mod lead;
 mod lookup;
 mod ownership;
+mod pace;
 mod relay;
 mod reserve;
 mod route;

@@ -157,6 +157,11 @@ pub trait Platform: Clone + Unpin + 'static {
     /// by a [`Lease`] in it. Where it is `false` nobody asks for one.
     fn is_one_of_several(&self) -> bool;
 
+    /// Whether the platform bounds how many questions one request may ask.
+    fn counts_questions(&self) -> bool {
+        false
+    }
+
     /// Prolongs the lease of the call `id` by its span from now, and takes what its answer has said meanwhile
     /// to those who listen elsewhere.
     async fn renew(&self, lease: Lease, id: u64, piece: Option<&Piece>) -> Result<Renewed, StoreLost>;

@@ -284,6 +284,11 @@ impl Platform for Edge {
         Some(&self.isolate().usage_refusals)
     }
 
+    /// As subrequests: 50 a request of the free plan.
+    fn counts_questions(&self) -> bool {
+        true
+    }
+
     /// One request of an isolate must not wake another: its I/O would be done in the other's name, and fail.
     fn flights(&self) -> Option<&Flights> {
         None

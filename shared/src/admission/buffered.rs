@@ -198,6 +198,9 @@ mod tests {
         let mut body = Admission::with_ceiling(MOST).buffer("t", 1 << 30);
         body.reach(FLOOR + SHARED / 2).unwrap();
         assert_eq!(body.reach(FLOOR + SHARED / 2 + 1), Err(Full::Share));
+        for (most, longest) in [(MOST, MOST / 5), (10, 10)] {
+            assert_eq!(Admission::with_ceiling(MOST).longest_body(most), longest);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::attempts::Attempts;
 use super::cargo::Sent;
 use super::lead::Lead;
 use super::lookup::Lookup;
+use super::pace::Pace;
 use super::stored::Found;
 use crate::call::Call;
 use crate::flight::{Listener, Pilot};
@@ -62,7 +63,9 @@ impl<P: Platform> Journey<'_, P> {
         let lease = lease.map(|lease| Lease { form: lease.form.filter(|_| can_listen), ..lease });
         lookup.lease = lease;
         let wanted = lookup.repeat.is_some().then(|| reservation.clone());
-        let (mut pause, mut glance) = (REPEAT_POLL.0, ELSEWHERE_POLL.0);
+        let is_counted = self.platform.counts_questions();
+        let mut repeat = Pace::new(REPEAT_POLL, is_counted);
+        let mut elsewhere = Pace::new(ELSEWHERE_POLL, is_counted);
         let (mut recall, mut anew) = (lookup.recall, false);
         loop {
             if let Some(wanted) = &wanted {
@@ -92,18 +95,18 @@ impl<P: Platform> Journey<'_, P> {
                     continue;
                 }
                 let left = deadline.since(self.platform.now());
-                self.wait_elsewhere(lookup, glance, left).await?;
-                glance = glance.saturating_mul(2).min(ELSEWHERE_POLL.1);
+                self.wait_elsewhere(lookup, elsewhere.pause(), left).await?;
+                elsewhere.paused();
                 continue;
             }
             match opened.repeated {
                 Some(Repeated::Conflict) => return Err(Refusal::IdempotencyConflict),
                 Some(Repeated::Running) if listener.is_none() => {
-                    if deadline <= self.platform.now().after(pause) {
+                    if deadline <= self.platform.now().after(repeat.pause()) {
                         return Err(Refusal::StillRunning);
                     }
-                    self.platform.sleep(pause).await;
-                    pause = pause.saturating_mul(2).min(REPEAT_POLL.1);
+                    self.platform.sleep(repeat.pause()).await;
+                    repeat.paused();
                 }
                 Some(Repeated::Running | Repeated::First | Repeated::Answered { .. }) | None => {
                     let found = call.and_then(|call| Found::look(&opened, call));

@@ -141,3 +141,16 @@ async fn rubbish_hurts_nobody_else_in_flight() {
     let log = gateway.log.text();
     assert!(!log.contains("RuntimeError") && !log.contains("panicked") && !log.contains("Critical"), "{log}");
 }
+
+/// An isolate holds a body several times on its way, and has 128 MB in all.
+#[tokio::test]
+async fn a_body_that_an_isolate_could_not_hold_is_refused_by_its_length() {
+    let upstream = Upstream::start(|_| vec![reply::completion("hi")]).await;
+    let gateway = start(&json!({ "bindings": { "WEIR_CONFIG": upstream.document("") } }));
+    let mut raw = Raw::connect(gateway.address).await;
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    raw.send(format!("{head}content-length: {}\r\n\r\n", (16 << 20) + 1)).await;
+    let answer = raw.read_until("request_too_large").await;
+    assert_eq!(status(&answer), 413, "{answer}");
+    assert!(upstream.seen().is_empty());
+}
