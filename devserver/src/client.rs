@@ -19,7 +19,7 @@ use http::uri::{Authority, Scheme};
 use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use rustls::ClientConfig;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use weir::config::{Proxy, Tls, Upstream};
 use weir::fingerprint::Fingerprint;
 use weir::metrics::Family;
@@ -169,6 +169,7 @@ impl<B: Posted> Clients<B> {
     }
 
     /// The same where the answer may take so long behind each connection; `None` where it takes longer.
+    #[cfg(feature = "wasm")]
     pub(crate) async fn send_within(
         &self,
         dialing: Dialing<'_>,
@@ -185,7 +186,7 @@ impl<B: Posted> Clients<B> {
                 Ok(lease) => lease,
                 Err(fault) => return Some(Err(fault)),
             };
-            match timeout(patience, lease.send(request, &dispatch)).await {
+            match tokio::time::timeout(patience, lease.send(request, &dispatch)).await {
                 Err(_) => return None,
                 Ok(Ok(answer)) => return Some(Ok(answer)),
                 Ok(Err(Unanswered::Unsent(back))) if ended < MOST_ENDED => request = back,

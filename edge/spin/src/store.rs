@@ -97,7 +97,7 @@ impl Store {
     pub(crate) fn tell_late(&self) -> bool {
         let mut left = self.late.borrow().len();
         while left > 0 {
-            left -= 1;
+            left = left.saturating_sub(1);
             let Some(waiting) = self.late.borrow_mut().pop() else { break };
             if matches!(*self.line.borrow(), Line::Lost) {
                 *self.line.borrow_mut() = Line::Closed;

@@ -107,10 +107,10 @@ impl Learned {
         }
     }
 
-    /// Takes note that the answer had fallen silent when its client left.
-    fn stalled(&mut self) {
+    /// Takes note that the answer had fallen silent when its client left. Who asks for long work and leaves has met it alone.
+    fn stalled(&mut self, caller: u64) {
         if let Some((breaker, policies)) = self.answering.take() {
-            let outcome = Outcome::Failure { scope: FaultScope::Model };
+            let outcome = Outcome::Timeout { caller };
             self.learn(Finding { breaker, policies, outcome });
         }
     }
@@ -413,7 +413,9 @@ impl<P: Platform> Trail<P> {
         match &rest {
             // How it ends is still to come.
             Some(Rest::Answer { .. }) => {}
-            Some(Rest::Connection(_) | Rest::Flight(_)) | None if self.has_stalled => learned.stalled(),
+            Some(Rest::Connection(_) | Rest::Flight(_)) | None if self.has_stalled => {
+                learned.stalled(caller_id(&record.caller, self.address));
+            }
             Some(Rest::Connection(_) | Rest::Flight(_)) | None => {
                 learned.answered(ending, || caller_id(&record.caller, self.address));
             }
@@ -439,8 +441,8 @@ impl<P: Platform> Drop for Trail<P> {
     }
 }
 
-/// What the end of an answer says of its upstream: nothing, where its client has left before it. A silence, and an end of the time there was, may be of the caller's
-/// own making.
+/// What the end of an answer says of its upstream: nothing, where its client has left before it. A silence, and an end of
+/// the time there was, may be of the caller's own making.
 fn outcome(ending: Ending, caller: impl FnOnce() -> u64) -> Option<Outcome> {
     Some(match ending {
         Ending::ClientGone => return None,

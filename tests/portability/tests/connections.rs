@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use weir::platform::{ConnectFault, SendFault};
+use weir::platform::{ConnectFault, Peer, SendFault};
 use weir_portability::samples::{self, WHOLE_CHAT};
 use weir_portability::{Act, Answer, End, Reply, Shell, Step, Visit, config, exchange, post};
 
@@ -153,17 +153,23 @@ fn a_call_that_finds_no_room_in_time_is_no_timeout_of_the_upstream() {
     assert_eq!(code(&streamed(Act::Queued(wait, late))), (504, "request_timeout".into()));
 }
 
-/// Five streams of one chunk, left after so many seconds of silence.
-fn left_after(seconds: u64) -> Shell {
+/// Seven streams of one chunk, of so many callers, left after so many seconds of silence.
+fn left_after(seconds: u64, callers: u8) -> Shell {
     let shell = Shell::default();
     let chat = samples::chat();
     let begun: String = chat.events.iter().take(3).map(|event| event.sent.clone()).collect();
-    for _ in 0..5 {
-        shell.script("a", [Answer::events(begun.clone()).ending(End::Silent)]);
-        let request = post(shell.clock(), chat.path, chat.request.clone());
-        let mut visit = Visit::new(&shell, &config(ALONE), request);
-        while visit.poll_client() == Step::Moved || visit.reply().chunks.is_empty() {}
-        shell.clock().pass(Duration::from_secs(seconds));
+    let visits: Vec<_> = (0..7_u8)
+        .map(|number| {
+            shell.script("a", [Answer::events(begun.clone()).ending(End::Silent)]);
+            let mut request = post(shell.clock(), chat.path, chat.request.clone());
+            request.extensions_mut().insert(Peer([10, 0, 0, number % callers].into()));
+            let mut visit = Visit::new(&shell, &config(ALONE), request);
+            while visit.poll_client() == Step::Moved || visit.reply().chunks.is_empty() {}
+            visit
+        })
+        .collect();
+    shell.clock().pass(Duration::from_secs(seconds));
+    for mut visit in visits {
         visit.leave();
         visit.settle();
     }
@@ -171,13 +177,14 @@ fn left_after(seconds: u64) -> Shell {
 }
 
 #[test]
-fn a_stream_that_is_left_after_ten_seconds_of_silence_has_failed() {
-    assert_eq!(code(&ask(&left_after(10), [])), (503, "circuit_open".into()));
+fn a_stream_that_is_left_after_ten_seconds_of_silence_has_failed_where_several_callers_met_it() {
+    assert_eq!(code(&ask(&left_after(10, 2), [])), (503, "circuit_open".into()));
+    assert_eq!(ask(&left_after(10, 1), [answer().into()]).status, 200, "one caller's work may be long");
 }
 
 #[test]
 fn a_stream_that_is_left_before_says_nothing() {
-    let shell = left_after(9);
+    let shell = left_after(9, 2);
     assert_eq!(ask(&shell, [answer().into()]).status, 200);
     // Nor is it a success that would begin the count of failures anew.
     let shell = Shell::default();

@@ -14,7 +14,7 @@ use weir_native_tests::{
 const CHAT: &str = "/v1/chat/completions";
 
 async fn small() -> Gateway {
-    Gateway::start(format!("{SIMULATED}\n[server]\nmax_body = \"64KiB\"\n")).await
+    Gateway::start(format!("{SIMULATED}\n[server]\nmax_body = \"64KiB\"\nkeep_alive = \"1s\"\n")).await
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
