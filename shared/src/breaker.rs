@@ -11,7 +11,7 @@
 //! whole of it, and a call goes only if both let it. Only what an upstream did wrong to anyone counts ([`Blame`]):
 //! attempts of one request at one candidate count once, and a timeout counts only where another caller met one
 //! as well, for it may be the caller's own long work. One event breaks many calls: a cut connection all of its streams, a
-//! restart all connections. So breaks of connections count once in a [`MOMENT`].
+//! restart all connections. So breaks of connections count once in a moment, which is a second.
 //!
 //! A small record and pure steps: the same arithmetic runs in a process, in a Redis script and in a Durable
 //! Object.
