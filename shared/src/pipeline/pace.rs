@@ -13,7 +13,7 @@ const SOON: Duration = Duration::from_secs(2);
 pub(super) struct Pace {
     next: Duration,
     longest: Duration,
-    /// Each question costs, and there is a bound on them: behind the first seconds a pause is three quarters of what was
+    /// Each question costs, and there is a bound on them: behind the first seconds a pause is four fifths of what was
     /// waited before it. So ten minutes have no more than twenty questions.
     is_counted: bool,
     waited: Duration,
@@ -30,7 +30,7 @@ impl Pace {
         match (self.is_counted, self.waited < SOON) {
             (false, _) => self.next.min(self.longest),
             (true, true) => self.next.min(EARLY),
-            (true, false) => self.waited.mul_f64(0.75),
+            (true, false) => self.waited.mul_f64(0.8),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::secret::Secret;
 use crate::sse::{self, Splitter};
 use crate::stream::excerpt::Excerpt;
 use crate::stream::observer::{Meaning, Observer, Passage};
-use crate::stream::opening::Opening;
+use crate::stream::opening::{Beginning, Opening};
 use crate::time::Instant;
 use crate::usage::{self, Usage};
 
@@ -108,6 +108,8 @@ pub(crate) struct Course<P: Platform> {
     redacted: RedactedStream,
     /// The download has ended, and is not polled again.
     is_over: bool,
+    /// Bytes of which it cannot be told yet how they are to be read.
+    beginning: Beginning,
     /// Bytes that were looked at before it was known how they are to be read.
     begun: Option<Bytes>,
     reading: Reading,
@@ -150,6 +152,7 @@ impl<P: Platform> Course<P> {
             download: Decoded::plain(download),
             redacted: RedactedStream::new(redactor),
             is_over: false,
+            beginning: Beginning::default(),
             begun: None,
             reading,
             splitter: reading.splitter(),
@@ -193,19 +196,16 @@ impl<P: Platform> Course<P> {
             match self.poll_download(cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
                     self.silent_since = None;
-                    let begun = match self.begun.take() {
-                        None => chunk,
-                        Some(before) => [before, chunk].concat().into(),
-                    };
-                    let opening = Opening::of(&begun);
-                    self.begun = Some(begun);
-                    if let Some(opening) = opening {
+                    if let Some((opening, begun)) = self.beginning.push(chunk) {
+                        self.begun = Some(begun);
                         return Poll::Ready(Ok(opening));
                     }
                 }
                 Poll::Ready(Some(Err(undecoded))) => return Poll::Ready(Err(ending_of(undecoded))),
                 Poll::Ready(None) => {
-                    let is_blank = self.begun.as_ref().is_none_or(|begun| begun.trim_ascii().is_empty());
+                    let begun = self.beginning.take();
+                    let is_blank = begun.trim_ascii().is_empty();
+                    self.begun = Some(begun).filter(|begun| !begun.is_empty());
                     return Poll::Ready(Ok(if is_blank { Opening::Nothing } else { Opening::Other }));
                 }
                 Poll::Pending => return self.poll_waits(cx).map(Err),
