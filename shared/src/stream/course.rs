@@ -108,6 +108,8 @@ pub(crate) struct Course<P: Platform> {
     redacted: RedactedStream,
     /// The download has ended, and is not polled again.
     is_over: bool,
+    /// It is being polled; still so in the end if it panicked, and then it is not asked once more.
+    is_polled: bool,
     /// Bytes of which it cannot be told yet how they are to be read.
     beginning: Beginning,
     /// Bytes that were looked at before it was known how they are to be read.
@@ -152,6 +154,7 @@ impl<P: Platform> Course<P> {
             download: Decoded::plain(download),
             redacted: RedactedStream::new(redactor),
             is_over: false,
+            is_polled: false,
             beginning: Beginning::default(),
             begun: None,
             reading,
@@ -304,7 +307,7 @@ impl<P: Platform> Course<P> {
     /// For how long the upstream has said nothing. What has come and was not read yet is no silence.
     pub(crate) fn silence(&mut self) -> Duration {
         let Some(since) = self.silent_since else { return Duration::ZERO };
-        if self.end.is_some() || self.begun.is_some() {
+        if self.end.is_some() || self.begun.is_some() || self.is_polled {
             return Duration::ZERO;
         }
         match self.poll_download(&mut Context::from_waker(Waker::noop())) {
@@ -327,7 +330,10 @@ impl<P: Platform> Course<P> {
             return Poll::Ready(None);
         }
         loop {
-            match ready!(self.download.poll_next(cx)) {
+            self.is_polled = true;
+            let polled = self.download.poll_next(cx);
+            self.is_polled = false;
+            match ready!(polled) {
                 Some(Ok(chunk)) => {
                     let chunk = self.redacted.push(chunk);
                     if !chunk.is_empty() {
