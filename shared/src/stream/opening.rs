@@ -148,8 +148,8 @@ mod tests {
     #[test]
     fn blank_bytes_are_not_waited_for_without_end() {
         let mut marked = Beginning::default();
-        let told = std::iter::repeat_n(MARK, 1).chain(std::iter::repeat_n(&b"\n"[..], MOST_BLANK));
-        let told = told.filter_map(|piece| marked.push(Bytes::from_static(piece))).next();
+        let mut told = std::iter::repeat_n(MARK, 1).chain(std::iter::repeat_n(&b"\n"[..], MOST_BLANK));
+        let told = told.find_map(|piece| marked.push(Bytes::from_static(piece)));
         assert_eq!(
             told.map(|(opening, begun)| (opening, begun.len())),
             Some((Opening::Other, MOST_BLANK + 1))
