@@ -22,6 +22,7 @@ mod live;
 mod logs;
 mod metrics;
 mod native;
+mod race;
 mod reader;
 mod serve;
 mod store;

@@ -12,7 +12,6 @@ mod lanes;
 mod lasting;
 mod late;
 mod link;
-mod race;
 mod traffic;
 
 use std::sync::Arc;

@@ -2,21 +2,18 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use http::Uri;
 use http::uri::Scheme;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use weir::platform::ConnectFault;
 
 use super::names::NAMES;
-
-/// How long an address is tried before the next one is tried beside it (RFC 8305, 5).
-const HEAD_START: Duration = Duration::from_millis(250);
+use crate::race::race;
 
 /// After how long a silence a peer is asked by TCP whether it is there.
 const KEEP_ALIVE: Duration = Duration::from_mins(1);
@@ -42,40 +39,26 @@ pub(super) async fn reach(to: &Uri, deadline: Instant) -> Result<Reached, Connec
         let found = found.map_err(|_| ConnectFault::NameTimedOut)??;
         found.iter().map(|address| SocketAddr::new(*address, port)).collect()
     };
-    timeout_at(deadline, race(addresses)).await.map_err(|_| ConnectFault::TimedOut)?
+    timeout_at(deadline, first_of(addresses)).await.map_err(|_| ConnectFault::TimedOut)?
 }
 
-/// Tries one address after another, without waiting for one that is silent.
-async fn race(addresses: Vec<SocketAddr>) -> Result<Reached, ConnectFault> {
-    let mut waiting = addresses.into_iter();
-    let (mut tries, mut refused, mut first_fault) = (FuturesUnordered::new(), Vec::new(), None);
-    let mut is_next = true;
-    loop {
-        if is_next && let Some(address) = waiting.next() {
-            tries.push(async move { (address, open(address).await) });
+async fn first_of(addresses: Vec<SocketAddr>) -> Result<Reached, ConnectFault> {
+    let (mut refused, mut first_fault) = (Vec::new(), None);
+    let raced = race(addresses, open, |address, error| {
+        let fault = cause(&error, address);
+        if fault.shortage().is_some() {
+            return ControlFlow::Break(fault);
         }
-        if tries.is_empty() {
-            return Err(first_fault.unwrap_or(ConnectFault::NameUnresolved));
+        if fault == ConnectFault::Refused {
+            refused.push(address);
         }
-        is_next = tokio::select! {
-            biased;
-            Some((address, opened)) = tries.next() => {
-                let error = match opened {
-                    Ok(stream) => return Ok(Reached { stream, address, refused }),
-                    Err(error) => error,
-                };
-                let fault = cause(&error, address);
-                if fault.shortage().is_some() {
-                    return Err(fault);
-                }
-                if fault == ConnectFault::Refused {
-                    refused.push(address);
-                }
-                first_fault.get_or_insert(fault);
-                true
-            }
-            () = sleep(HEAD_START), if waiting.len() > 0 => true,
-        };
+        first_fault.get_or_insert(fault);
+        ControlFlow::Continue(())
+    });
+    match raced.await {
+        Some(Ok((address, stream))) => Ok(Reached { stream, address, refused }),
+        Some(Err(shortage)) => Err(shortage),
+        None => Err(first_fault.unwrap_or(ConnectFault::NameUnresolved)),
     }
 }
 
@@ -157,8 +140,8 @@ mod tests {
         let taken = tokio::net::TcpSocket::new_v4().unwrap();
         taken.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let refusing = taken.local_addr().unwrap();
-        let reached = race(vec![refusing, well]).await.unwrap();
+        let reached = first_of(vec![refusing, well]).await.unwrap();
         assert_eq!((reached.address, reached.refused), (well, vec![refusing]));
-        assert_eq!(race(vec![refusing]).await.err(), Some(ConnectFault::Refused));
+        assert_eq!(first_of(vec![refusing]).await.err(), Some(ConnectFault::Refused));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +20,14 @@ use weir::redis::{Cause, Codec, Forbidden, Garbled, Moment, Told};
 use weir::time::Instant;
 
 use super::exchange::{Verb, cause, send, words};
-use super::race::race;
 use super::traffic::{Counted, Traffic};
+use crate::race::race;
 
 /// To be connected and let in; a reply has a bound of its own.
 const DIAL: Duration = Duration::from_secs(2);
+
+/// Addresses of a name that are tried at most; it has few.
+const MOST_ADDRESSES: usize = 8;
 
 /// What reads and writes for a connection.
 pub(super) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -121,7 +125,12 @@ impl Dialler {
     async fn connect(&self, traffic: Traffic) -> Result<(MultiplexedConnection, Driver), Unreachable> {
         let place = &self.place;
         let addresses = lookup_host((place.host.as_str(), place.port)).await.map_err(Unreachable::Connect)?;
-        let stream = race(addresses, TcpStream::connect).await.map_err(Unreachable::Connect)?;
+        let mut fault = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        let raced = race(addresses.take(MOST_ADDRESSES), TcpStream::connect, |_, error| {
+            fault = error;
+            ControlFlow::<()>::Continue(())
+        });
+        let Some(Ok((_, stream))) = raced.await else { return Err(Unreachable::Connect(fault)) };
         // A socket that cannot have Nagle's algorithm off is dead, and the first read says so.
         let _ = stream.set_nodelay(true);
         let stream = Counted { stream, traffic };

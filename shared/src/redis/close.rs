@@ -30,6 +30,22 @@ struct Ends<'a> {
 }
 
 impl<'a> Ends<'a> {
+    /// What a call without an end tells: what it does not say is nothing.
+    fn without_end(id: u64, keeping: &'a Keeping) -> Self {
+        Self {
+            id,
+            roll: 0,
+            tenant: "",
+            told: Told::First,
+            reservation: None,
+            used: Tokens(0),
+            keeping,
+            findings: &[],
+            abandoned: &[],
+            tally: None,
+        }
+    }
+
     fn of(closing: &'a Closing, roll: u64) -> Self {
         let Closing { record, reservation, used, findings, abandoned, keeping } = closing;
         Self {
@@ -72,16 +88,9 @@ impl Codec {
     pub fn give_back(&self, ask: Ask<'_>, opened: &Opened, moment: Moment) -> Option<Command> {
         let (reservation, keeping) = opened.undone(ask)?;
         let ends = Ends {
-            id: reservation.want.id,
-            roll: 0,
             tenant: ask.tenant,
-            told: Told::First,
             reservation: Some(&reservation),
-            used: Tokens(0),
-            keeping: &keeping,
-            findings: &[],
-            abandoned: &[],
-            tally: None,
+            ..Ends::without_end(reservation.want.id, &keeping)
         };
         Some(self.ends(&ends, moment))
     }
@@ -103,35 +112,19 @@ impl Codec {
             ..Keeping::default()
         };
         let ends = Ends {
-            id: want.id,
-            roll: 0,
-            told: Told::Again,
             tenant: ask.tenant,
+            told: Told::Again,
             reservation: Some(&reservation),
-            used: Tokens(0),
-            keeping: &keeping,
-            findings: &[],
-            abandoned: &[],
-            tally: None,
+            ..Ends::without_end(want.id, &keeping)
         };
         Some(self.ends(&ends, moment))
     }
 
     /// Tells how the probe `id` went.
     pub fn report_probe(&self, finding: &Finding, id: u64, roll: u64, moment: Moment) -> Command {
-        let ends = Ends {
-            id,
-            roll,
-            tenant: "",
-            told: Told::First,
-            reservation: None,
-            used: Tokens(0),
-            keeping: &Keeping::default(),
-            findings: std::slice::from_ref(finding),
-            abandoned: &[],
-            tally: None,
-        };
-        self.ends(&ends, moment)
+        let keeping = Keeping::default();
+        let findings = std::slice::from_ref(finding);
+        self.ends(&Ends { roll, findings, ..Ends::without_end(id, &keeping) }, moment)
     }
 
     /// The reply to [`Self::close`], [`Self::give_back`] and [`Self::report_probe`]: answers that were not kept.
