@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-use weir::ledger::Record;
+use weir::ledger::record::Record;
 
 /// How many records are kept.
 const KEPT: usize = 1024;

@@ -20,10 +20,11 @@ use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use rustls::ClientConfig;
 use tokio::time::Instant;
+use weir::cache::fingerprint::Fingerprint;
 use weir::config::{Proxy, Tls, Upstream};
-use weir::fingerprint::Fingerprint;
-use weir::metrics::Family;
-use weir::platform::{ConnectFault, Dispatch, Fresh, SendFault};
+use weir::ledger::connect_fault::ConnectFault;
+use weir::platform::{Dispatch, Fresh, SendFault};
+use weir::telemetry::metrics::Family;
 
 use self::connection::Posted;
 use self::connector::{Connector, Way};

@@ -7,8 +7,8 @@ use std::net::{IpAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use weir::client_address;
 use weir::config::Server;
+use weir::identity::client_address;
 use weir::refusal::Refusal;
 
 /// When to come again.

@@ -1,6 +1,6 @@
 //! `weir key new`.
 
-use weir::caller::KeyHash;
+use weir::identity::caller::KeyHash;
 
 use crate::cli::{Failed, NewKey, say};
 

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use weir::Config;
 use weir::config::{Auth, Fault};
-use weir::metrics::Family;
+use weir::telemetry::metrics::Family;
 
 use self::secrets::SecretFiles;
 use crate::cli::Failed;

@@ -1,13 +1,13 @@
 //! What the process has counted, for whoever looks at `/metrics`. What there is to count, and under which names, is the
-//! core's: [`weir::metrics`].
+//! core's: [`weir::telemetry::metrics`].
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use weir::ledger::Record;
-use weir::metrics::{self, Exposition, Family, Sink as _};
-use weir::overload::Load;
+use weir::ledger::record::Record;
+use weir::limits::concurrency::Load;
 use weir::platform::Event;
+use weir::telemetry::metrics::{self, Exposition, Family, Sink as _};
 
 use crate::books::Books;
 use crate::logs;
@@ -87,7 +87,7 @@ fn signed(count: u64) -> i64 {
 mod tests {
     use std::thread;
 
-    use weir::control::{Change, Order};
+    use weir::routing::breaker::control::{Change, Order};
 
     use super::*;
 

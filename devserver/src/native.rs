@@ -7,24 +7,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Semaphore;
-use weir::admission::Admission;
-use weir::breaker::Report;
+use weir::cache::in_flight::Flights;
 use weir::config::Upstream;
-use weir::control::{Entry, Listing, Order, Unheeded};
-use weir::embedded::Store;
-use weir::flight::Flights;
-use weir::metrics::Exposition;
-use weir::overload::Limiters;
+use weir::limits::admission::Admission;
+use weir::limits::concurrency::Limiters;
 use weir::platform::{
-    Ask, Closing, Dispatch, Event, Finding, Held, Holding, Lease, Opened, Overheard, Ownership, Payload,
-    Piece, Renewed, SendFault, StoreLost,
+    Ask, Closing, Dispatch, Event, Finding, Held, Opened, Ownership, Payload, SendFault, StoreLost,
 };
-use weir::reading::Readings;
-use weir::redis::Moment;
-use weir::roll;
+use weir::random;
+use weir::routing::breaker::Report;
+use weir::routing::breaker::control::{Entry, Listing, Order, Unheeded};
+use weir::routing::usage_refusals::UsageRefusals;
+use weir::store::embedded::Store;
+use weir::store::lease::{Holding, Lease, Overheard, Piece, Renewed};
+use weir::store::readings::Readings;
+use weir::store::redis::Moment;
+use weir::telemetry::metrics::Exposition;
 use weir::time::{Instant, UnixMillis};
-use weir::usage_refusals::UsageRefusals;
-use weir::websocket::Upgraded;
+use weir::wire::websocket::Upgraded;
 use weir::{Config, Platform};
 
 use crate::body::{Chunks, Parcel};
@@ -106,7 +106,7 @@ impl Process {
     }
 
     fn roll(&self) -> u64 {
-        roll::scramble(self.rolls.fetch_add(roll::STEP, Ordering::Relaxed))
+        random::scramble(self.rolls.fetch_add(random::STEP, Ordering::Relaxed))
     }
 
     fn moment(&self) -> Moment {

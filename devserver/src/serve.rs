@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use weir::Config;
 use weir::config::{Auth, Dialect, StoreKind};
-use weir::metrics::Family;
+use weir::telemetry::metrics::Family;
 
 use crate::cli::{Failed, Serve};
 use crate::client::{Clients, EnvironmentProxies, Trust};

@@ -20,12 +20,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustls::ClientConfig;
 use tokio::runtime::Handle;
 use weir::config;
-use weir::control::{Entry, Listing, Order, Unheeded};
-use weir::metrics::Family;
-use weir::platform::{
-    Ask, Closing, Finding, Holding, Lease, Opened, Overheard, Ownership, Piece, Renewed, StoreLost,
-};
-use weir::redis::{Clock, Codec, Command, Moment};
+use weir::platform::{Ask, Closing, Finding, Opened, Ownership, StoreLost};
+use weir::routing::breaker::control::{Entry, Listing, Order, Unheeded};
+use weir::store::lease::{Holding, Lease, Overheard, Piece, Renewed};
+use weir::store::redis::{Clock, Codec, Command, Moment};
+use weir::telemetry::metrics::Family;
 
 use self::asked::Asked;
 use self::dial::Dialler;

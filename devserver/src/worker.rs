@@ -10,8 +10,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use tokio_util::task::TaskTracker;
-use weir::metrics::Family;
 use weir::refusal::Refusal;
+use weir::telemetry::metrics::Family;
 
 use crate::body::Chunks;
 use crate::connections::{self, Arrivals, Ending, Patience};

@@ -5,6 +5,8 @@
 //! for the client's `cache-control` to narrow (RFC 9111, 5.2.1; RFC 5861 for what is stale).
 
 mod directives;
+pub mod fingerprint;
+pub mod in_flight;
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +16,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::directives::Directives;
-use crate::endpoint::Operation;
+use crate::dialect::endpoint::Operation;
 
 /// What a route keeps, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,18 +28,18 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::breaker;
 use crate::cache;
-use crate::caller::{Caller, KeyHash, Keyring};
-use crate::cors::Cors;
-use crate::defaults::Defaults;
-use crate::endpoint::{PassedPath, PathPattern, Reached};
-pub use crate::headers::HeaderNames;
-use crate::limit::Rate;
-use crate::overload::Concurrency;
-use crate::pattern::Pattern;
-use crate::redact::Redactor;
+use crate::dialect::defaults::Defaults;
+use crate::dialect::endpoint::{PassedPath, PathPattern, Reached};
+use crate::dialect::model_pattern::Pattern;
+use crate::identity::caller::{Caller, KeyHash, Keyring};
+use crate::identity::cors::Cors;
+use crate::limits::concurrency::Concurrency;
+use crate::limits::rate::Rate;
+use crate::routing::breaker;
 use crate::secret::Secret;
+pub use crate::wire::headers::HeaderNames;
+use crate::wire::redact::Redactor;
 
 /// A checked configuration.
 #[derive(Debug)]

@@ -1,28 +1,28 @@
 //! The life of a request: bytes in, parse, identify, open, plan, attempt, reply, close.
 
 mod access;
+mod accounting;
+mod admission;
 mod answer;
+pub(crate) mod answer_stream;
 mod arrival;
 mod attempt;
-mod attempts;
+mod cache;
 mod call;
-mod cargo;
-mod delivery;
-mod error_body;
-mod failure;
-mod handshake;
+mod charge;
+pub(crate) mod explanation;
+mod failover;
 mod heavy;
-mod lead;
-mod lookup;
+mod models;
+mod open;
 mod ownership;
-mod pace;
-mod relay;
-mod reserve;
+pub(crate) mod read;
+pub(crate) mod reply;
+mod request_body;
 mod route;
-mod sharing;
-mod stored;
-mod turn;
-mod upload;
+pub(crate) mod settlement;
+mod share;
+pub(crate) mod websocket;
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -34,27 +34,29 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 
-use crate::account::Left;
-use crate::admission::Place;
 use crate::cache::Status;
 use crate::config::Config;
-use crate::cors::Grant;
-use crate::endpoint::{Address, Endpoint};
-use crate::explain::Explanation;
-use crate::ledger::{Ending, Record};
-use crate::limit::Allowance;
-use crate::overload::{Priority, Slot};
+use crate::dialect::endpoint;
+use crate::dialect::endpoint::{Address, Endpoint};
+use crate::identity::cors::Grant;
+use crate::identity::{client_address, cross_site, identify};
+use crate::ledger::record::{Ending, Record};
+use crate::ledger::usage::Usage;
+use crate::limits::account::Left;
+use crate::limits::admission::Place;
+use crate::limits::concurrency::{Priority, Slot};
+use crate::limits::rate::Allowance;
+use crate::operator::{self, admin, health};
+use crate::pipeline::accounting::Trail;
+use crate::pipeline::explanation::Explanation;
+use crate::pipeline::reply::body::Body;
+use crate::pipeline::settlement::{Docket, Settlement, docket};
 use crate::platform::{Event, Platform, Reservation, StoreLost};
 use crate::refusal::Refusal;
-use crate::settlement::{Docket, Settlement, Trail, docket};
-use crate::stream::Body;
+use crate::telemetry::metrics;
+use crate::telemetry::trace::{Rolls, Trace, request_id};
 use crate::time::{Instant, go_duration};
-use crate::trace::{Rolls, Trace, request_id};
-use crate::usage::Usage;
-use crate::{admin, client_address, cross_site, endpoint, headers, identity, listing, metrics, readiness};
-
-pub(crate) use self::lead::Lead;
-pub(crate) use self::relay::Relay;
+use crate::wire::headers;
 
 /// Where numbers are read. A shell that counts requests leaves these out: a look at the numbers is none of them.
 pub const METRICS: &str = "/metrics";
@@ -141,7 +143,7 @@ async fn respond<P: Platform>(
     let (head, upload) = request.into_parts();
     let asks_explanation = head.headers.get(EXPLAIN).is_some_and(|value| value == "1");
     let wants_explanation =
-        asks_explanation && (config.public.explain || identity::is_operators(&config, &head));
+        asks_explanation && (config.public.explain || identify::is_operators(&config, &head));
     let mut journey = Journey {
         platform: &platform,
         config: &config,
@@ -215,13 +217,13 @@ impl<P: Platform> Journey<'_, P> {
             "/health" | "/ready" | METRICS if !is_read(&head.method) => {
                 return Err(Refusal::WrongMethod { method: method(), path: path(), allow: "GET, HEAD" });
             }
-            "/health" => return Ok(json(StatusCode::OK, Bytes::from_static(readiness::HEALTH))),
+            "/health" => return Ok(json(StatusCode::OK, Bytes::from_static(health::HEALTH))),
             "/ready" => {
-                let (status, body) = if self.config.public.ready || identity::is_operators(self.config, head)
+                let (status, body) = if self.config.public.ready || identify::is_operators(self.config, head)
                 {
-                    readiness::detailed(self.platform, self.config).await
+                    health::detailed(self.platform, self.config).await
                 } else {
-                    readiness::brief(self.config)
+                    health::brief(self.config)
                 };
                 return Ok(json(status, body));
             }
@@ -239,7 +241,7 @@ impl<P: Platform> Journey<'_, P> {
             }
             return Err(Refusal::UnknownPath { method: method(), path: path() });
         }
-        let caller = identity::identify(self.config, head)?;
+        let caller = identify::identify(self.config, head)?;
         self.caller.clone_from(&caller.name);
         self.address = client_address::of(self.config, head)?;
         match &address.endpoint {
@@ -251,8 +253,8 @@ impl<P: Platform> Journey<'_, P> {
                 self.arrive(&caller, head)?;
                 self.pass_through(*kind, &address, head, caller, upload).await
             }
-            Endpoint::Models => Ok(json(StatusCode::OK, listing::all(self.config, &caller))),
-            Endpoint::Model(id) => Ok(json(StatusCode::OK, listing::one(self.config, &caller, id)?)),
+            Endpoint::Models => Ok(json(StatusCode::OK, models::all(self.config, &caller))),
+            Endpoint::Model(id) => Ok(json(StatusCode::OK, models::one(self.config, &caller, id)?)),
             Endpoint::WrongMethod { allow } => {
                 Err(Refusal::WrongMethod { method: method(), path: path(), allow })
             }
@@ -261,11 +263,12 @@ impl<P: Platform> Journey<'_, P> {
     }
 
     async fn metrics(&self, head: &Parts) -> Result<Response<Body<P>>, Refusal> {
-        if !self.config.public.metrics && !identity::is_operators(self.config, head) {
+        if !self.config.public.metrics && !identify::is_operators(self.config, head) {
             return Err(Refusal::ForOperators);
         }
-        let text =
-            metrics::answer(self.platform, self.config).await.map_err(|StoreLost| Refusal::StoreLost)?;
+        let text = operator::metrics::answer(self.platform, self.config)
+            .await
+            .map_err(|StoreLost| Refusal::StoreLost)?;
         let mut answer = Response::new(Body::whole(text.into()));
         let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
         answer.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -273,7 +276,7 @@ impl<P: Platform> Journey<'_, P> {
     }
 
     /// A record of the request as far as it is known.
-    fn record(&self, operation: &'static str, caller: Arc<crate::caller::Caller>) -> Record {
+    fn record(&self, operation: &'static str, caller: Arc<crate::identity::caller::Caller>) -> Record {
         Record {
             request_id: self.request_id.clone(),
             trace_id: self.trace.id.clone(),

@@ -3,9 +3,7 @@
 //! Nothing here asks for `Send`. A shell whose runtime needs it has types that are, and the future of
 //! [`crate::handle`] is then `Send` as well; a shell full of `Rc` compiles just so. Generic code spawns nothing.
 
-mod connect_fault;
 mod dispatch;
-mod lease;
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -18,28 +16,27 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::task::AtomicWaker;
 
-pub use self::connect_fault::ConnectFault;
 pub use self::dispatch::Dispatch;
-pub(crate) use self::lease::MOST_OVERHEARD;
-pub use self::lease::{HOLD_RENEWAL, Holding, Lease, Leased, Mark, Overheard, Piece, Release, Renewed};
-use crate::account::{Denied, Left, Scope, Want};
-use crate::admission::Admission;
-use crate::breaker::{Gate, Outcome, Policies};
+use crate::cache::fingerprint::Fingerprint;
+use crate::cache::in_flight::Flights;
 use crate::cache::{Entry, Freshness, Place, Window};
 use crate::config::{Condition, Limits, Upstream, UpstreamId};
-use crate::control::{self, Listing, Order, Unheeded};
-use crate::fingerprint::Fingerprint;
-use crate::flight::Flights;
-use crate::ledger::Record;
-use crate::metrics::Exposition;
-use crate::overload::{Limiters, Why};
-use crate::reading::Readings;
+use crate::ledger::connect_fault::ConnectFault;
+use crate::ledger::record::Record;
+use crate::ledger::usage::Tokens;
+use crate::limits::account::{Denied, Left, Scope, Want};
+use crate::limits::admission::Admission;
+use crate::limits::concurrency::{Limiters, Why};
 use crate::refusal::Refusal;
-use crate::standing::Standing;
+use crate::routing::breaker::control::{self, Listing, Order, Unheeded};
+use crate::routing::breaker::{Gate, Outcome, Policies};
+use crate::routing::load::Standing;
+use crate::routing::usage_refusals::UsageRefusals;
+use crate::store::lease::{Holding, Lease, Leased, Overheard, Piece, Release, Renewed};
+use crate::store::readings::Readings;
+use crate::telemetry::metrics::Exposition;
 use crate::time::{Instant, UnixMillis};
-use crate::usage::Tokens;
-use crate::usage_refusals::UsageRefusals;
-use crate::websocket::Upgraded;
+use crate::wire::websocket::Upgraded;
 
 /// A shell, as the core sees it. A clone is another handle to the same shell.
 #[expect(async_fn_in_trait, reason = "whether the futures are Send is the implementing shell's business")]
@@ -121,8 +118,8 @@ pub trait Platform: Clone + Unpin + 'static {
     /// told again once it can be, as long as there is room to remember it.
     async fn close(&self, closing: Closing);
 
-    /// Says that a call is still under way: what it holds lasts for [`crate::account::HELD`] from now on, in the store or
-    /// in what the process keeps by itself, wherever it was reserved. Asked every [`HOLD_RENEWAL`].
+    /// Says that a call is still under way: what it holds lasts for [`crate::limits::account::HELD`] from now on, in the store or
+    /// in what the process keeps by itself, wherever it was reserved. Asked every [`HOLD_RENEWAL`](crate::store::lease::HOLD_RENEWAL).
     async fn renew_hold(&self, holding: &Holding) -> Result<(), StoreLost>;
 
     /// Whether the store is told who is being answered, so that every call has to say that it still is.
@@ -231,7 +228,7 @@ pub struct Ask<'a> {
 /// Objects at a provider, and whose they are or are to be.
 #[derive(Clone, Copy, Debug)]
 pub struct Ownership<'a> {
-    /// By [`crate::fingerprint::of_tenant`].
+    /// By [`crate::cache::fingerprint::of_tenant`].
     pub tenant: Fingerprint,
     /// What a call names.
     pub named: &'a [Fingerprint],

@@ -20,12 +20,12 @@ use serde_json::{Map, Value};
 pub(crate) use self::cause::Cause;
 pub use self::rejection::Rejection;
 pub(crate) use self::upstream_error::{LARGEST_ERROR, UpstreamError};
-use crate::account::{Denied, Measure};
-use crate::admission::Full;
-use crate::endpoint::Operation;
-use crate::limit::Denial;
+use crate::dialect::endpoint::Operation;
+use crate::limits::account::{Denied, Measure};
+use crate::limits::admission::Full;
+use crate::limits::rate::Denial;
 use crate::secret::Secret;
-use crate::websocket;
+use crate::wire::websocket;
 
 /// Why a request is not answered with what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use hyper::client::conn::{http1, http2};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, timeout_at};
-use weir::platform::ConnectFault;
+use weir::ledger::connect_fault::ConnectFault;
 
 use super::connector::{Connected, Link, Past, Peer, millis};
 

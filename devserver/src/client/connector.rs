@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use weir::config::{Proxy, ProxyAddress};
-use weir::platform::ConnectFault;
+use weir::ledger::connect_fault::ConnectFault;
 
 use super::network::{self, Reached};
 use super::proxy::{EnvironmentProxies, Hop, tunnel};

@@ -15,7 +15,8 @@ use http::{HeaderValue, Request, Response, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use weir::platform::{ConnectFault, Dispatch, SendFault};
+use weir::ledger::connect_fault::ConnectFault;
+use weir::platform::{Dispatch, SendFault};
 
 use super::connection::{About, Http1, Http2, Posted};
 use super::connector::{Peer, millis};

@@ -8,7 +8,7 @@ use std::net::{IpAddr, ToSocketAddrs as _, UdpSocket};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, watch};
-use weir::platform::ConnectFault;
+use weir::ledger::connect_fault::ConnectFault;
 
 use super::network::shortage;
 

@@ -10,7 +10,7 @@ use http::uri::Scheme;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use weir::platform::ConnectFault;
+use weir::ledger::connect_fault::ConnectFault;
 
 use super::names::NAMES;
 use crate::race::race;

@@ -16,7 +16,8 @@ use http::uri::Scheme;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
-use weir::platform::{ConnectFault, Dispatch, SendFault};
+use weir::ledger::connect_fault::ConnectFault;
+use weir::platform::{Dispatch, SendFault};
 
 use super::connection::{About, Http1, Http2, New, Posted};
 use super::connector::Connector;

@@ -12,7 +12,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
 use tokio_util::task::AbortOnDropHandle;
 use weir::config::{Config, Proxy, ProxyAddress, Upstream};
-use weir::platform::ConnectFault;
+use weir::ledger::connect_fault::ConnectFault;
 
 use super::stream::Stream;
 

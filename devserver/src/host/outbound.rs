@@ -16,7 +16,8 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, Sleep, sleep};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 use weir::config::Proxy;
-use weir::platform::{ConnectFault, SendFault};
+use weir::ledger::connect_fault::ConnectFault;
+use weir::platform::SendFault;
 
 use super::server::Settings;
 use crate::client::{Carried, Clients, Dialing, Trust};

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use weir::caller::KeyHash;
 use weir::config::{Dialer, Surroundings};
+use weir::identity::caller::KeyHash;
 use weir::secret::Secret;
 
 /// The files that the configuration in force has named, by path.

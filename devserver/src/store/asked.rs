@@ -1,6 +1,7 @@
 //! What the store was asked for a call whose client has left meanwhile: what it holds for it is given back.
 
-use weir::platform::{Ask, Lease, Recall, Repeat, Reservation};
+use weir::platform::{Ask, Recall, Repeat, Reservation};
+use weir::store::lease::Lease;
 
 /// It belongs to nobody.
 pub(super) struct Asked {

@@ -16,7 +16,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use weir::config::{self, Transport};
-use weir::redis::{Cause, Codec, Forbidden, Garbled, Moment, Told};
+use weir::store::redis::{Cause, Codec, Forbidden, Garbled, Moment, Told};
 use weir::time::Instant;
 
 use super::exchange::{Verb, cause, send, words};

@@ -2,7 +2,7 @@
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, RedisError};
-use weir::redis::{Cause, Command, Value};
+use weir::store::redis::{Cause, Command, Value};
 
 /// By the script's name; whole where Redis does not know it.
 pub(super) async fn exchange(

@@ -1,6 +1,6 @@
 //! What goes wrong with a store that is shared, and what is counted of it.
 
-use weir::metrics::Family;
+use weir::telemetry::metrics::Family;
 
 use crate::metrics::Metrics;
 

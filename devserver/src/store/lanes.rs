@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
-use weir::redis::{Cause, Command, Value};
+use weir::store::redis::{Cause, Command, Value};
 
 use super::exchange::{cause, exchange, is_reply};
 use super::fault::Fault;

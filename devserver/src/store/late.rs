@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::sleep;
-use weir::metrics::Family;
-use weir::redis::{Backlog, Codec, Command, Untold};
+use weir::store::redis::{Backlog, Codec, Command, Untold};
+use weir::telemetry::metrics::Family;
 
 use super::link::Link;
 use crate::metrics::Metrics;

@@ -14,9 +14,9 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
-use weir::metrics::Family;
 use weir::platform::StoreLost;
-use weir::redis::{Cause, Codec, Command, Garbled, Moment, Told, Value};
+use weir::store::redis::{Cause, Codec, Command, Garbled, Moment, Told, Value};
+use weir::telemetry::metrics::Family;
 
 use super::dial::{Dialled, Dialler, Unreachable};
 use super::exchange::{cause, exchange, is_of_one_key, is_reply, words};

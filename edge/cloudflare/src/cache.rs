@@ -4,7 +4,7 @@
 //! KV shows nowhere at once what is written, and may show for a minute that there is nothing, so the near
 //! cache comes first: who waits next door for an answer finds it there.
 //!
-//! What is kept says itself what it is, since when and for how long ([`weir::remote::keep`]), and is believed
+//! What is kept says itself what it is, since when and for how long ([`weir::store::durable::keep`]), and is believed
 //! only where it names the key that was asked for. A cache that does not answer in time has nothing.
 
 use std::pin::pin;
@@ -15,10 +15,10 @@ use std::time::Duration;
 use futures_util::future::{Either, join, select};
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::JsValue;
+use weir::cache::fingerprint::Fingerprint;
 use weir::cache::{Entry, Place};
-use weir::fingerprint::Fingerprint;
 use weir::platform::{Recall, Recalled};
-use weir::remote;
+use weir::store::durable;
 use weir::time::UnixMillis;
 use worker::Env;
 
@@ -68,14 +68,14 @@ impl Cache {
             return None;
         }
         let bytes = Uint8Array::new(kept).to_vec();
-        let recalled = remote::recall(recall, &bytes, UnixMillis(millis()))?;
+        let recalled = durable::recall(recall, &bytes, UnixMillis(millis()))?;
         self.isolate.near.borrow_mut().keep(recall.key, &bytes);
         Some(recalled)
     }
 
     /// For as long as an answer of this `place` is given.
     pub(crate) async fn keep(&self, place: Place, key: Fingerprint, entry: &Arc<Entry>, life: Duration) {
-        let bytes = remote::keep(key, entry, life, UnixMillis(millis()));
+        let bytes = durable::keep(key, entry, life, UnixMillis(millis()));
         self.isolate.near.borrow_mut().keep(key, &bytes);
         let bytes = Uint8Array::from(bytes.as_slice());
         let near = self.bounded(js::keep(&url(&key), &bytes, seconds(life)));

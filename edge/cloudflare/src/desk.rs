@@ -13,7 +13,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Request, Response};
-use weir::remote::{self, Answered, Changes, Flush};
+use weir::store::durable::{self, Answered, Changes, Flush};
 use weir::time::Instant;
 use worker::durable::{ListOptions, State, Storage};
 use worker::worker_sys::DurableObjectState;
@@ -34,7 +34,7 @@ const PAGE: usize = 1000;
 pub struct Desk {
     state: Rc<State>,
     /// `None` until what was written is read.
-    kept: Rc<RefCell<Option<remote::Desk>>>,
+    kept: Rc<RefCell<Option<durable::Desk>>>,
     /// When the alarm rings that is set.
     rings: Rc<Cell<Option<Instant>>>,
 }
@@ -44,11 +44,11 @@ impl Desk {
     #[wasm_bindgen(constructor)]
     pub fn new(state: DurableObjectState, _: Env) -> Self {
         let state = State::from(state);
-        let kept = Rc::<RefCell<Option<remote::Desk>>>::default();
+        let kept = Rc::<RefCell<Option<durable::Desk>>>::default();
         let (read, storage) = (Rc::clone(&kept), state.storage());
         // Begun by the call; nothing is delivered before it is over, and one that fails ends the object.
         let _reading = state.block_concurrency_while(async move {
-            let restored = remote::Desk::restore(read_all(&storage).await?, now());
+            let restored = durable::Desk::restore(read_all(&storage).await?, now());
             if restored.faults() > 0 {
                 log::unreadable(restored.faults());
             }
@@ -92,7 +92,7 @@ impl Desk {
         Ok(js::answer(200, "", &Uint8Array::from(answer.as_slice()).into())?)
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut remote::Desk) -> T) -> worker::Result<T> {
+    fn with<T>(&self, work: impl FnOnce(&mut durable::Desk) -> T) -> worker::Result<T> {
         self.kept.borrow_mut().as_mut().map(work).ok_or_else(|| Error::from("nothing is read yet"))
     }
 

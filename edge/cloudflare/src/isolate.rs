@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use weir::Config;
-use weir::admission::Admission;
-use weir::embedded::Store;
-use weir::ledger::{Ending, Record};
-use weir::metrics::{self, Exposition, Family, Sink as _};
-use weir::reading::Readings;
-use weir::remote::{Beliefs, Denials};
-use weir::roll;
-use weir::usage_refusals::UsageRefusals;
+use weir::ledger::record::{Ending, Record};
+use weir::limits::admission::Admission;
+use weir::random;
+use weir::routing::usage_refusals::UsageRefusals;
+use weir::store::durable::{Beliefs, Denials};
+use weir::store::embedded::Store;
+use weir::store::readings::Readings;
+use weir::telemetry::metrics::{self, Exposition, Family, Sink as _};
 use worker::Env;
 
 use crate::near::Near;
@@ -135,8 +135,8 @@ impl Isolate {
 
     pub(crate) fn roll(&self) -> u64 {
         let state = self.rolls.get();
-        self.rolls.set(state.wrapping_add(roll::STEP));
-        roll::scramble(state)
+        self.rolls.set(state.wrapping_add(random::STEP));
+        random::scramble(state)
     }
 }
 

@@ -5,10 +5,10 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use weir::breaker::Gate;
-use weir::control::Listing;
-use weir::ledger::Record;
+use weir::ledger::record::Record;
 use weir::platform::{Event, StoreLost};
+use weir::routing::breaker::Gate;
+use weir::routing::breaker::control::Listing;
 
 use crate::usage::Sum;
 

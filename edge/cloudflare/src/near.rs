@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use weir::cache::Freshness;
-use weir::fingerprint::Fingerprint;
+use weir::cache::fingerprint::Fingerprint;
 use weir::platform::{Recall, Recalled};
-use weir::remote;
+use weir::store::durable;
 use weir::time::UnixMillis;
 
 /// Bytes of all of them; an isolate has 128 MB for everything.
@@ -28,10 +28,10 @@ pub(crate) struct Near {
 impl Near {
     pub(crate) fn recall(&self, recall: &Recall, wall: UnixMillis) -> Option<Recalled> {
         let kept = self.by_key.get(&recall.key)?;
-        remote::recall(recall, kept, wall).filter(|recalled| recalled.freshness == Freshness::Fresh)
+        durable::recall(recall, kept, wall).filter(|recalled| recalled.freshness == Freshness::Fresh)
     }
 
-    /// What [`remote::keep`] has made of it.
+    /// What [`durable::keep`] has made of it.
     pub(crate) fn keep(&mut self, key: Fingerprint, kept: &[u8]) {
         if kept.len() > LARGEST {
             return;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use js_sys::Uint8Array;
 use wasm_bindgen::JsValue;
 use weir::Config;
-use weir::control::Listing;
 use weir::platform::StoreLost;
-use weir::remote::{self, Asked, Object};
+use weir::routing::breaker::control::Listing;
+use weir::store::durable::{self, Asked, Object};
 use worker::Env;
 
 use crate::isolate::Isolate;
@@ -53,8 +53,8 @@ impl Objects {
     /// The breakers of these names, and of all upstreams those that there is something to say of.
     pub(crate) async fn breakers(&self, names: &[String], config: &Config) -> Result<Listing, StoreLost> {
         let upstreams = config.upstreams.iter().map(|upstream| upstream.name.as_str());
-        let answers = self.ask(&remote::listing(names, upstreams, now())).await;
-        remote::listed(names, &answers, now())
+        let answers = self.ask(&durable::listing(names, upstreams, now())).await;
+        durable::listed(names, &answers, now())
     }
 
     fn send(&self, asked: &Asked) -> Said {

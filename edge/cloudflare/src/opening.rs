@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use weir::platform::{Ask, Opened, StoreLost};
-use weir::remote::Opening;
+use weir::store::durable::Opening;
 
 use crate::objects::{Answers, Untold};
 use crate::platform::{Edge, now};

@@ -10,22 +10,23 @@ use futures_util::future::join;
 use http::request::Parts;
 use wasm_bindgen::JsValue;
 use weir::Config;
-use weir::admission::Admission;
-use weir::breaker::Report;
+use weir::cache::in_flight::Flights;
 use weir::config::Upstream;
-use weir::control::{Entry, Listing, Order, Unheeded};
-use weir::embedded::Store;
-use weir::flight::Flights;
-use weir::metrics::{self, Exposition};
-use weir::overload::Limiters;
+use weir::limits::admission::Admission;
+use weir::limits::concurrency::Limiters;
 use weir::platform::{
-    Ask, Closing, Dispatch, Event, Finding, Held, Holding, Keeping, Lease, Opened, Overheard, Ownership,
-    Payload, Peer, Piece, Platform, Renewed, SendFault, StoreLost,
+    Ask, Closing, Dispatch, Event, Finding, Held, Keeping, Opened, Ownership, Payload, Peer, Platform,
+    SendFault, StoreLost,
 };
-use weir::reading::Readings;
-use weir::remote::{self, Asked, Object};
+use weir::routing::breaker::Report;
+use weir::routing::breaker::control::{Entry, Listing, Order, Unheeded};
+use weir::routing::usage_refusals::UsageRefusals;
+use weir::store::durable::{self, Asked, Object};
+use weir::store::embedded::Store;
+use weir::store::lease::{Holding, Lease, Overheard, Piece, Renewed};
+use weir::store::readings::Readings;
+use weir::telemetry::metrics::{self, Exposition};
 use weir::time::{Instant, UnixMillis};
-use weir::usage_refusals::UsageRefusals;
 use worker::{Context, Env};
 
 use crate::cache::Cache;
@@ -109,7 +110,7 @@ impl Edge {
     async fn lost_of(&self, asked: &[Asked]) -> Vec<Object> {
         let answers = self.objects().ask(asked).await;
         let is_done = |answer: Result<Vec<u8>, StoreLost>| {
-            answer.and_then(|answer| remote::done(&answer, now())).is_ok()
+            answer.and_then(|answer| durable::done(&answer, now())).is_ok()
         };
         let told = asked.iter().zip(answers);
         told.filter_map(|(asked, answer)| (!is_done(answer)).then(|| asked.object.clone())).collect()
@@ -118,7 +119,7 @@ impl Edge {
     /// Asks for something that is granted or not; `None` where the object is lost.
     async fn granted(&self, asked: &Asked) -> Option<bool> {
         let answer = self.objects().ask_one(asked).await.ok()?;
-        remote::granted(&answer, now()).ok()
+        durable::granted(&answer, now()).ok()
     }
 }
 
@@ -168,18 +169,18 @@ impl Platform for Edge {
     }
 
     async fn withdraw_retry(&self, breaker: &str) -> bool {
-        let granted = self.granted(&remote::withdraw_retry(breaker, now())).await;
+        let granted = self.granted(&durable::withdraw_retry(breaker, now())).await;
         granted.unwrap_or_else(|| self.own().withdraw_retry(breaker, now()))
     }
 
     async fn lease_probe(&self, breaker: &str, id: u64) -> bool {
-        let granted = self.granted(&remote::lease_probe(breaker, id, now())).await;
+        let granted = self.granted(&durable::lease_probe(breaker, id, now())).await;
         granted.unwrap_or_else(|| self.own().lease_probe(breaker, id, now()))
     }
 
     async fn report_probe(&self, finding: Finding, id: u64) {
-        let answer = self.objects().ask_one(&remote::report_probe(&finding, id, now())).await;
-        if answer.and_then(|answer| remote::done(&answer, now())).is_err() {
+        let answer = self.objects().ask_one(&durable::report_probe(&finding, id, now())).await;
+        if answer.and_then(|answer| durable::done(&answer, now())).is_err() {
             let report = Report { id, now: now(), roll: self.roll() };
             self.own().report_probe(&finding, report);
         }
@@ -209,7 +210,7 @@ impl Platform for Edge {
             self.own().close(&closing, now(), self.roll());
         }
         let told = async {
-            let asked = remote::close(&closing, now());
+            let asked = durable::close(&closing, now());
             self.lost_of(&asked).await
         };
         let (mut lost, ()) = join(told, self.0.usages.send(&closing.record)).await;
@@ -223,7 +224,7 @@ impl Platform for Edge {
         }
         for pause in PAUSES {
             self.sleep(pause).await;
-            lost = self.lost_of(&remote::close_again(&closing, &lost, now())).await;
+            lost = self.lost_of(&durable::close_again(&closing, &lost, now())).await;
             if lost.is_empty() {
                 return;
             }
@@ -236,15 +237,15 @@ impl Platform for Edge {
             self.own().renew_hold(holding, now());
             return Ok(());
         }
-        let lost = self.lost_of(&remote::renew_hold(holding, now())).await;
+        let lost = self.lost_of(&durable::renew_hold(holding, now())).await;
         if lost.is_empty() { Ok(()) } else { Err(StoreLost) }
     }
 
     async fn control(&self, order: &Order) -> Result<Entry, Unheeded> {
-        let answer = self.objects().ask_one(&remote::control(order, now())).await;
+        let answer = self.objects().ask_one(&durable::control(order, now())).await;
         self.isolate().beliefs.borrow_mut().doubt(&order.breaker, now());
         let answer = answer?;
-        Ok(remote::obeyed(order, &answer, now())??)
+        Ok(durable::obeyed(order, &answer, now())??)
     }
 
     async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost> {
@@ -267,8 +268,8 @@ impl Platform for Edge {
 
     /// Nobody elsewhere listens: an answer that is waited for is found in the cache.
     async fn renew(&self, lease: Lease, id: u64, _: Option<&Piece>) -> Result<Renewed, StoreLost> {
-        let answer = self.objects().ask_one(&remote::renew(&lease, id, now())).await?;
-        remote::renewed(&answer, now())
+        let answer = self.objects().ask_one(&durable::renew(&lease, id, now())).await?;
+        durable::renewed(&answer, now())
     }
 
     async fn overhear(&self, _: Lease, _: u64, _: u64) -> Result<Overheard, StoreLost> {
@@ -276,8 +277,8 @@ impl Platform for Edge {
     }
 
     async fn own(&self, ownership: Ownership<'_>) -> Result<bool, StoreLost> {
-        let answer = self.objects().ask_one(&remote::own(ownership, now())).await?;
-        remote::granted(&answer, now())
+        let answer = self.objects().ask_one(&durable::own(ownership, now())).await?;
+        durable::granted(&answer, now())
     }
 
     fn usage_refusals(&self) -> Option<&UsageRefusals> {

@@ -11,8 +11,8 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{Request, Response};
 use weir::METRICS;
-use weir::metrics::{Family, Sink as _};
 use weir::refusal::Refusal;
+use weir::telemetry::metrics::{Family, Sink as _};
 use worker::{Context, Env, worker_sys};
 
 use crate::gone::Gone;

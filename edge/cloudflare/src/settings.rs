@@ -9,8 +9,8 @@ use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 use weir::Config;
 use weir::cache::Place;
+use weir::cache::fingerprint::Framed;
 use weir::config::{Document, Format, Loaded, Route, StoreKind, Surroundings};
-use weir::fingerprint::Framed;
 use worker::Env;
 
 use crate::log::Detail;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use js_sys::JSON;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
-use weir::ledger::Record;
+use weir::ledger::record::Record;
 use worker::{Context, Env, MessageBatch, MessageExt as _, event};
 
 use crate::promised::Promised;

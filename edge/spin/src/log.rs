@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
-use weir::ledger::Record;
+use weir::ledger::record::Record;
 use weir::platform::Event;
 
 #[derive(Serialize)]

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use weir::Platform;
-use weir::admission::Admission;
-use weir::breaker::Report;
+use weir::cache::in_flight::Flights;
 use weir::config::Upstream;
-use weir::control::{Entry, Listing, Order, Unheeded};
-use weir::embedded;
-use weir::flight::Flights;
-use weir::metrics::{self, Exposition, Family, Sink as _, Tally};
-use weir::overload::Limiters;
+use weir::limits::admission::Admission;
+use weir::limits::concurrency::Limiters;
 use weir::platform::{
-    Ask, Closing, Dispatch, Event, Finding, Held, Holding, Lease, Opened, Overheard, Ownership, Payload,
-    Piece, Renewed, SendFault, StoreLost,
+    Ask, Closing, Dispatch, Event, Finding, Held, Opened, Ownership, Payload, SendFault, StoreLost,
 };
-use weir::redis::Moment;
+use weir::routing::breaker::Report;
+use weir::routing::breaker::control::{Entry, Listing, Order, Unheeded};
+use weir::store::embedded;
+use weir::store::lease::{Holding, Lease, Overheard, Piece, Renewed};
+use weir::store::redis::Moment;
+use weir::telemetry::metrics::{self, Exposition, Family, Sink as _, Tally};
 use weir::time::{Instant, UnixMillis};
 
 use crate::clock::{self, Sleep};

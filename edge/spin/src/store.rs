@@ -7,12 +7,11 @@ use std::cell::RefCell;
 
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 use weir::config;
-use weir::control::{Entry, Listing, Order, Unheeded};
-use weir::metrics::{Exposition, Tally};
-use weir::platform::{
-    Ask, Closing, Finding, Holding, Lease, Opened, Overheard, Ownership, Piece, Renewed, StoreLost,
-};
-use weir::redis::{Backlog, Cause, Clock, Codec, Command, Garbled, Moment, NotKept, Told, Value};
+use weir::platform::{Ask, Closing, Finding, Opened, Ownership, StoreLost};
+use weir::routing::breaker::control::{Entry, Listing, Order, Unheeded};
+use weir::store::lease::{Holding, Lease, Overheard, Piece, Renewed};
+use weir::store::redis::{Backlog, Cause, Clock, Codec, Command, Garbled, Moment, NotKept, Told, Value};
+use weir::telemetry::metrics::{Exposition, Tally};
 
 use crate::address::address;
 use crate::log;

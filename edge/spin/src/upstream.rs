@@ -15,7 +15,8 @@ use spin_sdk::wit::wasi::http0_2_0::types::{
     ErrorCode, FutureIncomingResponse, Method as WasiMethod, RequestOptions, Scheme as WasiScheme,
 };
 use weir::config::Upstream;
-use weir::platform::{Broken, ConnectFault, Passing, Payload, SendFault};
+use weir::ledger::connect_fault::ConnectFault;
+use weir::platform::{Broken, Passing, Payload, SendFault};
 
 use crate::clock::{Wait, nanos, wait};
 use crate::head;

@@ -36,7 +36,7 @@ use super::path::Path;
 use super::report::Report;
 use super::source::{Document, Format, Surroundings};
 use super::{Auth, Config, Public, Upstream, raw, source};
-use crate::caller::Keyring;
+use crate::identity::caller::Keyring;
 
 /// A configuration that holds, and what should be known about it.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use http::Uri;
 use http::uri::{Authority, Scheme};
 
 use super::{Surroundings, Upstream};
-use crate::fingerprint::{Fingerprint, Framed};
+use crate::cache::fingerprint::{Fingerprint, Framed};
 use crate::secret::Secret;
 
 /// Through what an upstream is reached.

@@ -34,8 +34,8 @@ pub(super) use self::tree::parse;
 pub(crate) use self::unit::duration;
 pub(super) use self::unit::{Rates, Share, Size, Time};
 use super::{Condition, OnDisconnect, OnStoreLoss, Pick, Sticky, Terminator};
-use crate::breaker::OnRateLimit;
-use crate::overload::Priority;
+use crate::limits::concurrency::Priority;
+use crate::routing::breaker::OnRateLimit;
 
 /// What a Weir gateway does: where it listens, who may call it, and which models lead to which upstreams.
 ///

@@ -10,8 +10,8 @@ mod overload;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::defaults::{InChat, Longest};
-use crate::overload::{Bound, Priority};
+use crate::dialect::defaults::{InChat, Longest};
+use crate::limits::concurrency::{Bound, Priority};
 
 const DEFAULT: &str = include_str!("../../../devserver/default.toml");
 const EXAMPLE: &str = include_str!("../../../devserver/weir.example.toml");
@@ -199,7 +199,7 @@ fn every_setting_arrives() {
         concurrency: None,
         idempotency: Duration::from_hours(168),
         max_event: 64 << 20,
-        cors: Some(Cors { origins: vec![crate::cors::Origin::AnyPort("http://localhost".into())] }),
+        cors: Some(Cors { origins: vec![crate::identity::cors::Origin::AnyPort("http://localhost".into())] }),
         websocket: WebSocket { total: Duration::from_hours(24), idle: Duration::from_secs(1) },
     };
     assert_eq!(config.server, server);

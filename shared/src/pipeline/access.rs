@@ -6,12 +6,12 @@
 use http::request::Parts;
 
 use super::Journey;
-use crate::caller::Caller;
 use crate::config::{PassthroughRule, UpstreamId};
-use crate::endpoint::{PassedPath, Reach, Reached};
-use crate::plan::Resolved;
+use crate::dialect::endpoint::{PassedPath, Reach, Reached};
+use crate::identity::caller::Caller;
 use crate::platform::Platform;
 use crate::refusal::Refusal;
+use crate::routing::plan::Resolved;
 
 /// What opens a path.
 pub(super) struct Access<'c> {

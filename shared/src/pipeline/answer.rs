@@ -9,15 +9,15 @@ use futures_util::future::{Either, select};
 use http::{HeaderValue, header, response};
 
 use super::attempt::Answer;
-use super::failure::Failure;
-use crate::endpoint::Operation;
-use crate::headers::{self, Returned};
-use crate::ledger::Ending;
+use super::attempt::failure::Failure;
+use crate::dialect::endpoint::Operation;
+use crate::dialect::openai::replay::{self, UsageChunk};
+use crate::ledger::record::Ending;
+use crate::pipeline::answer_stream::opening::Opening;
+use crate::pipeline::answer_stream::{Course, Reading, Step};
 use crate::platform::Platform;
 use crate::refusal::Refusal;
-use crate::replay::{self, UsageChunk};
-use crate::stream::course::{Course, Reading, Step};
-use crate::stream::opening::Opening;
+use crate::wire::headers::{self, Returned};
 
 /// Bytes of a stream that are held back at most until its first content.
 const HELD_BACK: usize = 64 * 1024;

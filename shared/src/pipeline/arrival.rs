@@ -7,14 +7,14 @@ use http::Response;
 use http::request::Parts;
 
 use super::Journey;
-use crate::account::{Denied, Measure, Scope};
-use crate::admission::Arrival;
-use crate::caller::Caller;
 use crate::config::{Config, OnStoreLoss};
+use crate::identity::caller::Caller;
+use crate::limits::account::{Denied, Measure, Scope};
+use crate::limits::admission::Arrival;
+use crate::pipeline::charge::Charge;
+use crate::pipeline::reply::body::Body;
 use crate::platform::{Held, Opened, Platform, Reservation, StoreLost};
 use crate::refusal::Refusal;
-use crate::settlement::Charge;
-use crate::stream::Body;
 
 /// Behind its deadline a request has this long to settle before its place here ends by itself.
 const SETTLE: Duration = Duration::from_mins(1);

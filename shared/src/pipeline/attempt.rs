@@ -1,6 +1,11 @@
 //! One try at one candidate: send, read the head, and for an answer that is understood enough of the body to
 //! know that it is one. Until then nothing has gone to the client, and a failure can be tried elsewhere unseen.
 
+pub(crate) mod error_body;
+pub(crate) mod failure;
+pub(crate) mod handshake;
+pub(crate) mod upload;
+
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,33 +18,36 @@ use memchr::memmem;
 
 use super::TRACEPARENT;
 use super::answer::{Wanted, dressed, is_encoded, is_json, receive};
-use super::cargo::{Cargo, Sent};
-use super::error_body::ErrorBody;
-use super::failure::Failure;
-use super::handshake::SWITCHED;
+use super::attempt::error_body::ErrorBody;
+use super::attempt::failure::Failure;
+use super::attempt::handshake::SWITCHED;
 use super::ownership::Makes;
-use crate::breaker::{Blame, Outcome};
-use crate::call::UsageRequest;
+use super::request_body::{Cargo, Sent};
 use crate::config::{Condition, Config, Upstream};
-use crate::endpoint::ReportedUsage;
-use crate::headers::{self, Returned};
-use crate::ledger::{Attempt, Ending};
-use crate::overload::{Slot, Verdict};
-use crate::plan::Candidate;
-use crate::platform::{ConnectFault, Dispatch, Event, Fresh, Platform, SendFault};
+use crate::dialect::call::UsageRequest;
+use crate::dialect::endpoint::ReportedUsage;
+use crate::dialect::openai::replay::UsageChunk;
+use crate::ledger::connect_fault::ConnectFault;
+use crate::ledger::record::{Attempt, Ending};
+use crate::ledger::usage::Framing;
+use crate::limits::concurrency::{Slot, Verdict};
+use crate::pipeline::accounting::Trail;
+use crate::pipeline::answer_stream::{Course, Permit, Reading, Waits};
+use crate::pipeline::websocket::Open;
+use crate::platform::{Dispatch, Event, Fresh, Platform, SendFault};
+use crate::random::below;
 use crate::refusal::{Cause, Refusal, UpstreamError};
-use crate::replay::UsageChunk;
-use crate::retry::{self, Again};
-use crate::roll::below;
+use crate::routing::breaker::{Blame, Outcome};
+use crate::routing::plan::Candidate;
+use crate::routing::retry::{self, Again};
+use crate::routing::upstream::uri;
+use crate::routing::usage_refusals::UsageRefusals;
 use crate::secret::Secret;
-use crate::settlement::Trail;
-use crate::stream::course::{Course, Permit, Reading, Waits};
+use crate::telemetry::trace::Trace;
 use crate::time::Instant;
-use crate::trace::Trace;
-use crate::usage::Framing;
-use crate::usage_refusals::UsageRefusals;
-use crate::websocket::{Open, Upgraded};
-use crate::{address, coding};
+use crate::wire::coding;
+use crate::wire::headers::{self, Returned};
+use crate::wire::websocket::Upgraded;
 
 /// How long an error answer may take once its head is here.
 const ERROR_WAIT: Duration = Duration::from_secs(5);
@@ -368,7 +376,7 @@ impl<P: Platform> Errand<'_, P> {
         }
         let model = Some(model).filter(|model| !model.is_empty());
         let query = self.sent.query_for(model);
-        let uri = address::uri(upstream, &self.sent.suffix, query.as_deref(), model);
+        let uri = uri::uri(upstream, &self.sent.suffix, query.as_deref(), model);
         let payload = self.sent.cargo.payload(model, usage);
         let (Some(uri), Some(payload)) = (uri, payload) else {
             return Err(Failure::unsent("the request could not be sent"));
@@ -379,7 +387,7 @@ impl<P: Platform> Errand<'_, P> {
         *request.headers_mut() = self.sent.headers.clone();
         request.headers_mut().extend(self.sent.allowed.toward(&upstream.forward_headers));
         request.headers_mut().insert(TRACEPARENT, self.trace.to_header());
-        address::show_credential(upstream, request.headers_mut());
+        uri::show_credential(upstream, request.headers_mut());
         if let Some(fresh) = connection {
             request.extensions_mut().insert(fresh);
         }

@@ -7,26 +7,27 @@ use http::Response;
 use http::request::Parts;
 
 use super::Journey;
-use super::attempts::{Rules, Unanswered};
-use super::cargo::{self, Asked, Cargo, Sent, may_call_any};
-use super::delivery::deliver;
+use super::cache::lookup::{self, IDEMPOTENCY_KEY};
+use super::failover::{Rules, Unanswered};
 use super::heavy;
-use super::lookup::{self, IDEMPOTENCY_KEY};
 use super::ownership::Named;
-use crate::breaker::{Gate, Policies};
-use crate::call::{self, Bounds, Call, Estimate};
-use crate::caller::Caller;
+use super::reply::deliver;
+use super::request_body::{self, Asked, Cargo, Sent, may_call_any};
 use crate::config::{Config, PassthroughRule, Retry, Unlisted, UpstreamId};
-use crate::endpoint::{Address, Bodies, Operation, PassedPath, PassthroughKind};
-use crate::headers::AllowedHeaders;
-use crate::ledger::Record;
-use crate::plan::{self, Candidate, Plan, Resolved, Role};
+use crate::dialect::call::{self, Bounds, Call, Estimate};
+use crate::dialect::endpoint::{Address, Bodies, Operation, PassedPath, PassthroughKind};
+use crate::identity::caller::Caller;
+use crate::ledger::record::Record;
+use crate::ledger::usage::Tokens;
+use crate::pipeline::accounting::Trail;
+use crate::pipeline::read;
+use crate::pipeline::reply::body::Body;
 use crate::platform::{Ask, Platform};
 use crate::refusal::Refusal;
-use crate::settlement::Trail;
-use crate::stream::Body;
-use crate::usage::Tokens;
-use crate::{headers, intake, websocket};
+use crate::routing::breaker::{Gate, Policies};
+use crate::routing::plan::{self, Candidate, Plan, Resolved, Role};
+use crate::wire::headers::AllowedHeaders;
+use crate::wire::{headers, websocket};
 
 impl<P: Platform> Journey<'_, P> {
     /// An understood call.
@@ -39,11 +40,10 @@ impl<P: Platform> Journey<'_, P> {
         upload: P::Upload,
     ) -> Result<Response<Body<P>>, Refusal> {
         if headers::media_type(&head.headers).as_deref() != Some("application/json") {
-            return Err(cargo::not_json());
+            return Err(request_body::not_json());
         }
         let holder = self.holder(&caller);
-        let body =
-            intake::collect(self.platform, &self.config.server, &holder, &head.headers, upload).await?;
+        let body = read::collect(self.platform, &self.config.server, &holder, &head.headers, upload).await?;
         let body_length = body.len();
         let (deployment, bounds) = (address.deployment.clone(), self.bounds());
         let read = move || Call::parse(operation, deployment.as_deref(), body, bounds);
@@ -52,9 +52,9 @@ impl<P: Platform> Journey<'_, P> {
             self.check_nested(heavy::of_call(self.platform, &call, Call::other_models).await, &caller)?;
         }
         let model = call.model.clone();
-        let queried = cargo::queried(head)?;
+        let queried = request_body::queried(head)?;
         if queried.is_some_and(|queried| queried.model != model) {
-            return Err(cargo::names_two());
+            return Err(request_body::names_two());
         }
         self.wait_for_turn(caller.priority).await?;
         let owner = self.own_called(operation, &call, &caller).await?;

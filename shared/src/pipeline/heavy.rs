@@ -1,6 +1,6 @@
 //! Reading that takes so long that others would wait for it.
 
-use crate::call::Call;
+use crate::dialect::call::Call;
 use crate::platform::Platform;
 
 /// Bytes of a body that are read where its request is served: some ten milliseconds of work. More are read elsewhere, if

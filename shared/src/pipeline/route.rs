@@ -5,25 +5,26 @@ use std::time::Duration;
 
 use http::{Response, StatusCode};
 
-use super::attempts::Rules;
+use super::cache::answer::{Found, Terms};
+use super::cache::lookup::Lookup;
 use super::call::NOTHING;
-use super::cargo::{Asked, Cargo};
-use super::lookup::Lookup;
-use super::relay::Relay;
-use super::sharing::Open;
-use super::stored::{Found, Terms};
+use super::failover::Rules;
+use super::request_body::{Asked, Cargo};
+use super::share::Open;
+use super::share::follow_remote::Relay;
 use super::{Degraded, Journey};
 use crate::cache::Status;
-use crate::caller::Caller;
+use crate::cache::in_flight::{Deserted, Listener, Pilot};
 use crate::config::{Config, HeaderNames, OnDisconnect, Pick, UpstreamId};
-use crate::flight::{Deserted, Listener, Pilot};
-use crate::headers::AllowedHeaders;
-use crate::ledger::{Ending, Record};
-use crate::plan::{self, Chance, Known, Plan, Resolved};
-use crate::platform::{Ask, Leased, Opened, Platform, Repeated};
+use crate::identity::caller::Caller;
+use crate::ledger::record::{Ending, Record};
+use crate::pipeline::accounting::{Older, Trail};
+use crate::pipeline::reply::body::Body;
+use crate::platform::{Ask, Opened, Platform, Repeated};
 use crate::refusal::Refusal;
-use crate::settlement::{Older, Trail};
-use crate::stream::Body;
+use crate::routing::plan::{self, Chance, Known, Plan, Resolved};
+use crate::store::lease::Leased;
+use crate::wire::headers::AllowedHeaders;
 
 /// A request whose books are open, and all that is known of it.
 struct Case<'a, U> {

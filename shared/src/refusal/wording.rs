@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::Refusal;
-use crate::account::{Denied, Measure};
-use crate::admission::Full;
-use crate::limit::Denial;
+use crate::limits::account::{Denied, Measure};
+use crate::limits::admission::Full;
+use crate::limits::rate::Denial;
 use crate::time::go_duration;
 
 impl Refusal {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::Builder;
-use weir::caller::KeyHash;
+use weir::identity::caller::KeyHash;
 
 use crate::ask::KEY;
 use crate::child::{self, Server};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use weir::roll::{STEP, scramble};
+use weir::random::{STEP, scramble};
 
 /// Pieces that formats stumble over.
 const SPLINTERS: [&[u8]; 24] = [

@@ -5,10 +5,10 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use weir::Config;
-use weir::endpoint::Operation;
-use weir::ledger::Ending;
-use weir::replay;
-use weir::sse::frames;
+use weir::dialect::endpoint::Operation;
+use weir::dialect::openai::replay;
+use weir::ledger::record::Ending;
+use weir::wire::sse::frames;
 use weir_fuzz::{CANARY, pieces};
 use weir_portability::{Answer, Beat, Reply, Shell, config, exchange, post};
 

@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use bytes::Bytes;
-use weir::coding::{Coding, Decoder, Fault, decode};
+use weir::wire::coding::{Coding, Decoder, Fault, decode};
 
 /// Bytes that are taken; the corpus holds bodies of more.
 const MOST: u64 = 100_000;

@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use http::Method;
-use weir::endpoint::{Address, Endpoint, PathPattern, decode};
+use weir::dialect::endpoint::{Address, Endpoint, PathPattern, decode};
 
 #[test]
 fn endpoint() {

@@ -4,17 +4,17 @@
 
 use std::time::Duration;
 
-use weir::account::{Scope, Want};
+use weir::cache::fingerprint::Framed;
 use weir::cache::{Place, Window};
 use weir::config::Limits;
-use weir::control::{Change, Order};
-use weir::embedded::Store;
-use weir::fingerprint::Framed;
-use weir::limit::Rate;
+use weir::ledger::usage::Tokens;
+use weir::limits::account::{Scope, Want};
+use weir::limits::rate::Rate;
 use weir::platform::{Ask, Held, Recall, Repeat, Reservation, StoreLost};
-use weir::remote::{self, Desk, Opening};
+use weir::routing::breaker::control::{Change, Order};
+use weir::store::durable::{self, Desk, Opening};
+use weir::store::embedded::Store;
 use weir::time::{Instant, UnixMillis};
-use weir::usage::Tokens;
 
 /// 2026, in microseconds since 1970.
 const NOW: Instant = Instant::from_micros(1_790_000_000_000_000);
@@ -85,11 +85,11 @@ fn is_heard(bytes: &[u8]) {
         let _ = abandoned.belated(&asked.object, bytes, NOW);
     }
     let told = [
-        remote::done(bytes, NOW).is_ok(),
-        remote::granted(bytes, NOW).is_ok(),
-        remote::renewed(bytes, NOW).is_ok(),
-        remote::listed(&[], &[Ok(bytes.to_vec())], NOW).is_ok(),
-        remote::obeyed(&Order { breaker: "a".into(), change: Change::Release }, bytes, NOW).is_ok(),
+        durable::done(bytes, NOW).is_ok(),
+        durable::granted(bytes, NOW).is_ok(),
+        durable::renewed(bytes, NOW).is_ok(),
+        durable::listed(&[], &[Ok(bytes.to_vec())], NOW).is_ok(),
+        durable::obeyed(&Order { breaker: "a".into(), change: Change::Release }, bytes, NOW).is_ok(),
     ];
     assert!(told.iter().filter(|is_told| **is_told).count() <= 1, "one answer has one meaning: {told:?}");
     let window = Window {
@@ -99,7 +99,7 @@ fn is_heard(bytes: &[u8]) {
         ttl: Duration::MAX,
     };
     assert_eq!(
-        remote::recall(&Recall { key, window, place: Place::Edge }, bytes, UnixMillis(2)),
+        durable::recall(&Recall { key, window, place: Place::Edge }, bytes, UnixMillis(2)),
         None,
         "it is another's"
     );

@@ -2,8 +2,8 @@
 #![cfg(test)]
 
 use bytes::Bytes;
-use weir::endpoint::Operation;
-use weir::replay::{UsageChunk, to_events, to_whole, without_usage};
+use weir::dialect::endpoint::Operation;
+use weir::dialect::openai::replay::{UsageChunk, to_events, to_whole, without_usage};
 
 const OPERATIONS: [Operation; 3] = [Operation::Chat, Operation::Completions, Operation::Responses];
 

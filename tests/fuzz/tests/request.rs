@@ -2,10 +2,10 @@
 #![cfg(test)]
 
 use bytes::Bytes;
-use weir::call::{Bounds, Call, UsageRequest};
-use weir::endpoint::Operation;
-use weir::json::{self, Fields};
+use weir::dialect::call::{Bounds, Call, UsageRequest};
+use weir::dialect::endpoint::Operation;
 use weir::refusal::Refusal;
+use weir::wire::json::{self, Fields};
 use weir_fuzz::CANARY;
 
 const BOUNDS: Bounds = Bounds { max_depth: 32, max_n: 8 };

@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use bytes::Bytes;
-use weir::sse::{Splitter, TooLarge, frames};
+use weir::wire::sse::{Splitter, TooLarge, frames};
 
 #[test]
 fn sse() {
@@ -42,7 +42,7 @@ fn holds(bytes: &[u8]) {
 fn parsed(block: &[u8]) -> Vec<Event> {
     let frames: Vec<_> = frames(block).collect();
     assert_eq!(frames.iter().flat_map(|frame| frame.raw.iter().copied()).collect::<Vec<_>>(), block);
-    let event = |frame: weir::sse::Frame<'_>| {
+    let event = |frame: weir::wire::sse::Frame<'_>| {
         (frame.data.map(std::borrow::Cow::into_owned), frame.event.map(<[u8]>::to_vec))
     };
     frames.into_iter().map(event).collect()

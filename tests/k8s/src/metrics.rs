@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir::metrics::{Family, Kind};
+use weir::telemetry::metrics::{Family, Kind};
 
 /// Of kube-state-metrics 2.x, `docs/metrics/workload/horizontalpodautoscaler-metrics.md`.
 const KUBE_STATE: [&str; 3] = [

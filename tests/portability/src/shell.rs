@@ -11,22 +11,22 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream as _;
 use weir::Platform;
-use weir::admission::Admission;
-use weir::breaker::Report;
+use weir::cache::in_flight::Flights;
 use weir::config::Upstream;
-use weir::control::{Entry, Listing, Order, Unheeded};
-use weir::embedded::Store;
-use weir::flight::Flights;
-use weir::ledger::Record;
-use weir::overload::Limiters;
+use weir::ledger::record::Record;
+use weir::limits::admission::Admission;
+use weir::limits::concurrency::Limiters;
 use weir::platform::{
-    Ask, Closing, Dispatch, Event, Finding, Fresh, Held, Holding, Lease, Opened, Overheard, Ownership,
-    Payload, Piece, Renewed, SendFault, StoreLost,
+    Ask, Closing, Dispatch, Event, Finding, Fresh, Held, Opened, Ownership, Payload, SendFault, StoreLost,
 };
-use weir::roll;
+use weir::random;
+use weir::routing::breaker::Report;
+use weir::routing::breaker::control::{Entry, Listing, Order, Unheeded};
+use weir::routing::usage_refusals::UsageRefusals;
+use weir::store::embedded::Store;
+use weir::store::lease::{Holding, Lease, Overheard, Piece, Renewed};
 use weir::time::{Instant, UnixMillis};
-use weir::usage_refusals::UsageRefusals;
-use weir::websocket::{Connection, Tunnel, Upgraded};
+use weir::wire::websocket::{Connection, Tunnel, Upgraded};
 
 use crate::clock::{Clock, Sleep};
 use crate::flow::{Flow, Watch};
@@ -131,7 +131,7 @@ impl Shell {
         let Self(first) = Self::default();
         let replica = |number: u64| Inside {
             clock: first.clock.clone(),
-            rolls: Cell::new(Rolls::Seeded(number.wrapping_mul(roll::STEP.rotate_left(17)))),
+            rolls: Cell::new(Rolls::Seeded(number.wrapping_mul(random::STEP.rotate_left(17)))),
             store: Rc::clone(&first.store),
             is_one_of_several: true,
             local: RefCell::new(Store::new(first.clock.now(), 0)),
@@ -280,8 +280,8 @@ impl Platform for Shell {
         match self.0.rolls.get() {
             Rolls::Always(roll) => roll,
             Rolls::Seeded(seed) => {
-                self.0.rolls.set(Rolls::Seeded(seed.wrapping_add(roll::STEP)));
-                roll::scramble(seed)
+                self.0.rolls.set(Rolls::Seeded(seed.wrapping_add(random::STEP)));
+                random::scramble(seed)
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request};
 use weir::Config;
-use weir::caller::KeyHash;
+use weir::identity::caller::KeyHash;
 use weir_portability::{Beat, End, Flow, Shell, config, exchange, post, request};
 
 const CHAT: &str = "/v1/chat/completions";

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use weir::Config;
-use weir::ledger::{Ending, Record};
-use weir::usage::{Source, Tokens, Usage};
+use weir::ledger::record::{Ending, Record};
+use weir::ledger::usage::{Source, Tokens, Usage};
 use weir_portability::samples::{self, Sample};
 use weir_portability::{Answer, Beat, Reply, Shell, config, exchange, post};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weir::Config;
-use weir::ledger::Ending;
+use weir::ledger::record::Ending;
 use weir_portability::samples::{self, WHOLE_CHAT};
 use weir_portability::{Answer, Beat, Shell, config, exchange, get, post};
 

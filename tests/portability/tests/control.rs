@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderValue, Method, Request};
 use serde_json::{Value, json};
 use weir::Config;
-use weir::caller::KeyHash;
+use weir::identity::caller::KeyHash;
 use weir_portability::samples::WHOLE_CHAT;
 use weir_portability::{
     Answer, Beat, End, Flow, Reply, Shell, Step, Visit, config, exchange, get, post, request,

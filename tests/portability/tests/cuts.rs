@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use weir::Config;
-use weir::ledger::{Ending, Record};
-use weir::usage::Source;
+use weir::ledger::record::{Ending, Record};
+use weir::ledger::usage::Source;
 use weir_portability::samples::{self, Sample};
 use weir_portability::{Answer, Beat, End, Reply, Shell, config, exchange, post};
 

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use weir::ledger::Ending;
-use weir::platform::{ConnectFault, SendFault};
+use weir::ledger::connect_fault::ConnectFault;
+use weir::ledger::record::Ending;
+use weir::platform::SendFault;
 use weir_portability::{
     Act, Answer, Beat, End, Flow, Reply, Rolls, Shell, Visit, config, exchange, post, samples,
 };

@@ -3,8 +3,9 @@
 #![cfg(test)]
 
 use weir::config::Condition;
-use weir::ledger::Ending;
-use weir::platform::{ConnectFault, SendFault};
+use weir::ledger::connect_fault::ConnectFault;
+use weir::ledger::record::Ending;
+use weir::platform::SendFault;
 use weir_portability::samples::{self, Sample};
 use weir_portability::{Act, Answer, Beat, End, Shell, State, config, exchange, post};
 

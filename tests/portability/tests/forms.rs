@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use weir::ledger::{Ending, Record};
-use weir::usage::Tokens;
+use weir::ledger::record::{Ending, Record};
+use weir::ledger::usage::Tokens;
 use weir_portability::samples::{self, WHOLE_CHAT};
 use weir_portability::{Answer, Beat, Clock, End, Reply, Shell, config, exchange, post};
 

@@ -3,7 +3,7 @@
 #![cfg(test)]
 
 use serde_json::{Value, json};
-use weir::ledger::{Ending, Record};
+use weir::ledger::record::{Ending, Record};
 use weir_portability::{Answer, Beat, Reply, Shell, config, exchange, post};
 
 const ONE: &str = r#"

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::HeaderValue;
-use weir::account::HELD;
+use weir::limits::account::HELD;
 use weir::time::Instant;
 use weir_portability::samples::WHOLE_CHAT;
 use weir_portability::{Act, Answer, Kind, Shell, Visit, all_to_the_end, config, post, stir};

@@ -2,8 +2,9 @@
 #![cfg(test)]
 
 use http::{HeaderValue, Request};
-use weir::caller::KeyHash;
-use weir::platform::{ConnectFault, SendFault};
+use weir::identity::caller::KeyHash;
+use weir::ledger::connect_fault::ConnectFault;
+use weir::platform::SendFault;
 use weir_portability::samples::{self, WHOLE_CHAT};
 use weir_portability::{Act, Answer, End, Flow, Reply, Shell, config, exchange, get, post};
 

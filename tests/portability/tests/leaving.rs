@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use http::Request;
 use weir::Config;
-use weir::ledger::Ending;
-use weir::usage::{Source, Tokens};
+use weir::ledger::record::Ending;
+use weir::ledger::usage::{Source, Tokens};
 use weir_portability::samples;
 use weir_portability::{Act, Answer, Beat, End, Flow, Shell, State, Step, Visit, config, exchange, post};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use weir::cache::Status;
-use weir::ledger::Ending;
+use weir::ledger::record::Ending;
 use weir::time::Instant;
 use weir_portability::samples::{self, Sample};
 use weir_portability::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weir::Config;
-use weir::ledger::Ending;
+use weir::ledger::record::Ending;
 use weir_portability::{Answer, Beat, End, Reply, Shell, config, exchange, post, samples};
 
 const MIB: usize = 1 << 20;

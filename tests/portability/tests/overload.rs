@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::{HeaderValue, Request};
-use weir::caller::KeyHash;
+use weir::identity::caller::KeyHash;
 use weir_portability::samples::WHOLE_CHAT;
 use weir_portability::{
     Act, Answer, Flow, Reply, Shell, Visit, all_to_the_end, config, exchange, post, stir,

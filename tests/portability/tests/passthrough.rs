@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request};
 use weir::Config;
-use weir::ledger::Ending;
+use weir::ledger::record::Ending;
 use weir_portability::{Act, Answer, Beat, End, Flow, Shell, config, exchange, get, post, request};
 
 fn two() -> Arc<Config> {
@@ -288,7 +288,7 @@ fn without_the_store_nobody_is_given_an_object_unless_the_document_says_so() {
 
 #[test]
 fn no_path_is_open_to_a_key_that_says_nothing() {
-    let hash = weir::caller::KeyHash::of("sk-nothing").to_text();
+    let hash = weir::identity::caller::KeyHash::of("sk-nothing").to_text();
     let toml = format!(
         "passthrough = \"b\"\n[upstream.b]\ndialect = \"openai\"\nbase_url = \"https://b.example/v1\"\n\
          [[route]]\nmodel = \"*\"\nto = [\"b\"]\n[key.nothing]\nhash = \"{hash}\"\nmodels = []\n"

@@ -1,9 +1,9 @@
 //! An answer out of the cache, in the form that was not stored: nobody could tell it from a live one.
 #![cfg(test)]
 
-use weir::endpoint::Operation;
-use weir::ledger::Ending;
-use weir::replay::{UsageChunk, to_events, to_whole, without_usage};
+use weir::dialect::endpoint::Operation;
+use weir::dialect::openai::replay::{UsageChunk, to_events, to_whole, without_usage};
+use weir::ledger::record::Ending;
 use weir_portability::samples::{self, WHOLE_CHAT};
 use weir_portability::{Answer, Beat, Shell, config, exchange, post};
 

@@ -9,8 +9,9 @@ use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use weir::config::Condition;
-use weir::ledger::Ending;
-use weir::platform::{ConnectFault, SendFault};
+use weir::ledger::connect_fault::ConnectFault;
+use weir::ledger::record::Ending;
+use weir::platform::SendFault;
 use weir_portability::samples::{self, WHOLE_CHAT};
 use weir_portability::{Act, Answer, End, Reply, Rolls, Shell, config, exchange, post};
 

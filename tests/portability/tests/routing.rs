@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderValue, Request};
 use serde_json::{Value, json};
 use weir::Config;
-use weir::caller::KeyHash;
+use weir::identity::caller::KeyHash;
 use weir_portability::samples::WHOLE_CHAT;
 use weir_portability::{Answer, Flow, Reply, Rolls, Shell, config, exchange, get, post};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Request};
 use weir::cache::Status;
-use weir::ledger::Ending;
+use weir::ledger::record::Ending;
 use weir_portability::samples::{self, Sample, WHOLE_CHAT};
 use weir_portability::{
     Act, Answer, Beat, End, Flow, Shell, Step, Visit, all_to_the_end, config, exchange, post, stir,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use weir::Config;
-use weir::ledger::{Ending, Record};
+use weir::ledger::record::{Ending, Record};
 use weir_portability::{Shell, Socket, Step, Visit, config, get};
 
 const MINUTE: Duration = Duration::from_mins(1);

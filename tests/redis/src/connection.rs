@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use bytes::Bytes;
-use weir::redis::{Command, Value};
+use weir::store::redis::{Command, Value};
 
 /// An error that Redis replies.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir::caller::Caller;
 use weir::config::Limits;
-use weir::ledger::{Ending, Record};
+use weir::identity::caller::Caller;
+use weir::ledger::record::{Ending, Record};
+use weir::ledger::usage::Usage;
 use weir::time::UnixMillis;
-use weir::usage::Usage;
 
 pub fn record() -> Record {
     Record {

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use weir::account::Want;
-use weir::metrics::{Exposition, Family, Sink as _, Tally};
+use weir::ledger::usage::Tokens;
+use weir::limits::account::Want;
 use weir::platform::{Ask, Held, Reservation};
-use weir::redis::{Clock, Codec, Moment, Value};
+use weir::store::redis::{Clock, Codec, Moment, Value};
+use weir::telemetry::metrics::{Exposition, Family, Sink as _, Tally};
 use weir::time::Instant;
-use weir::usage::Tokens;
 use weir_redis_tests::{Connection, Server};
 
 const HASH: &str = "weir:{default}:counters";

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use weir::account::{Scope, Want};
+use weir::cache::fingerprint::Framed;
 use weir::cache::{Entry, Form, Freshness, Place, Window};
 use weir::config::Limits;
-use weir::embedded::Store;
-use weir::endpoint::Operation;
-use weir::fingerprint::Framed;
-use weir::limit::Rate;
+use weir::dialect::endpoint::Operation;
+use weir::ledger::usage::Tokens;
+use weir::limits::account::{Scope, Want};
+use weir::limits::rate::Rate;
 use weir::platform::{Ask, Closing, Held, Keeping, Opened, Recall, Reservation};
-use weir::redis::{Clock, Codec, Moment, Value};
+use weir::store::embedded::Store;
+use weir::store::redis::{Clock, Codec, Moment, Value};
 use weir::time::Instant;
-use weir::usage::Tokens;
 use weir_redis_tests::{Connection, Server, record};
 
 const START: Instant = Instant::from_micros(1_790_000_000_000_000);

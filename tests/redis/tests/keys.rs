@@ -5,16 +5,17 @@ use std::net::Ipv4Addr;
 use std::thread;
 use std::time::{Duration, Instant as Clocked};
 
-use weir::account::{Scope, Want};
-use weir::breaker::Gate;
+use weir::cache::fingerprint::{Fingerprint, Framed, of_tenant};
 use weir::cache::{Place, Window};
 use weir::config::Limits;
-use weir::fingerprint::{Fingerprint, Framed, of_tenant};
-use weir::limit::Rate;
-use weir::platform::{Ask, Held, Lease, Leased, Recall, Renewed, Repeat, Repeated, Reservation};
-use weir::redis::{Clock, Codec, Moment, Value};
+use weir::ledger::usage::Tokens;
+use weir::limits::account::{Scope, Want};
+use weir::limits::rate::Rate;
+use weir::platform::{Ask, Held, Recall, Repeat, Repeated, Reservation};
+use weir::routing::breaker::Gate;
+use weir::store::lease::{Lease, Leased, Renewed};
+use weir::store::redis::{Clock, Codec, Moment, Value};
 use weir::time::Instant;
-use weir::usage::Tokens;
 use weir_redis_tests::{Connection, Fault, Server};
 
 const NOW: Moment = Moment { now: Instant::from_micros(5_000_000), nonce: 1 };

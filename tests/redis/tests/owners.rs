@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use weir::embedded::Store;
-use weir::fingerprint::{Fingerprint, of_provider_object, of_tenant};
+use weir::cache::fingerprint::{Fingerprint, of_provider_object, of_tenant};
 use weir::platform::Ownership;
-use weir::redis::{Clock, Codec, Moment};
+use weir::store::embedded::Store;
+use weir::store::redis::{Clock, Codec, Moment};
 use weir::time::Instant;
 use weir_redis_tests::Server;
 

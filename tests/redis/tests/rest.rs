@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir::account::Want;
+use weir::cache::fingerprint::{Fingerprint, Framed};
 use weir::cache::{Entry, Form, Place, Window};
-use weir::endpoint::Operation;
-use weir::fingerprint::{Fingerprint, Framed};
+use weir::dialect::endpoint::Operation;
+use weir::ledger::usage::Tokens;
+use weir::limits::account::Want;
 use weir::platform::{Ask, Closing, Held, Keeping, Opened, Recall, Repeat, Repeated, Reservation};
-use weir::redis::{Clock, Codec, Moment};
+use weir::store::redis::{Clock, Codec, Moment};
 use weir::time::Instant;
-use weir::usage::Tokens;
 use weir_redis_tests::{Connection, Server, record};
 
 const NOW: Moment = Moment { now: Instant::from_micros(1_790_000_000_000_000), nonce: 7 };

@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir::account::Want;
+use weir::cache::fingerprint::{Fingerprint, Framed};
 use weir::cache::{Entry, Form, Place, Window};
-use weir::caller::Caller;
 use weir::config::Limits;
-use weir::endpoint::Operation;
-use weir::fingerprint::{Fingerprint, Framed};
+use weir::dialect::endpoint::Operation;
+use weir::identity::caller::Caller;
+use weir::ledger::usage::Tokens;
+use weir::limits::account::Want;
 use weir::platform::{Ask, Closing, Held, Keeping, Recall, Repeat, Repeated, Reservation};
-use weir::redis::{Clock, Codec, Moment, NotKept, Value};
-use weir::roll::{STEP, scramble};
+use weir::random::{STEP, scramble};
+use weir::store::redis::{Clock, Codec, Moment, NotKept, Value};
 use weir::time::Instant;
-use weir::usage::Tokens;
 use weir_redis_tests::{Connection, Server, record};
 
 const START: Instant = Instant::from_micros(1_790_000_000_000_000);

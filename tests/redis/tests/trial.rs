@@ -1,7 +1,7 @@
 //! What a user may not do is found before anybody asks for it.
 #![cfg(test)]
 
-use weir::redis::{Clock, Codec, Forbidden, Moment, Value, acl};
+use weir::store::redis::{Clock, Codec, Forbidden, Moment, Value, acl};
 use weir::time::Instant;
 use weir_redis_tests::{Connection, Server};
 

@@ -5,14 +5,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weir::breaker::{FaultScope, Gate, Report};
 use weir::cache::{Entry, Form, Freshness};
-use weir::control::{self, Full, Listing, Order};
-use weir::embedded::Store;
-use weir::platform::{
-    Ask, Closing, Finding, Held, Holding, Lease, Leased, Opened, Overheard, Ownership, Piece, Recalled,
-    Renewed, Repeated, Reservation,
-};
+use weir::platform::{Ask, Closing, Finding, Held, Opened, Ownership, Recalled, Repeated, Reservation};
+use weir::routing::breaker::control::{self, Full, Listing, Order};
+use weir::routing::breaker::{FaultScope, Gate, Report};
+use weir::store::embedded::Store;
+use weir::store::lease::{Holding, Lease, Leased, Overheard, Piece, Renewed};
 use weir::time::Instant;
 
 use crate::model::Model;
@@ -144,7 +142,7 @@ impl Counter {
         &self,
         world: &World,
         reservation: &Reservation,
-    ) -> Vec<(weir::account::Scope, weir::config::Limits)> {
+    ) -> Vec<(weir::limits::account::Scope, weir::config::Limits)> {
         let request = world.request(world.current());
         let accounts = match self.held {
             Held::InStore => Some(setup::accounts(&world.plan.config, request.order())),
@@ -371,8 +369,9 @@ fn is_charge(reservation: &Reservation) -> bool {
 
 /// Such a request is on its caller's own account, and has no place.
 fn charged(
-    accounts: Vec<(weir::account::Scope, weir::config::Limits)>,
-) -> Vec<(weir::account::Scope, weir::config::Limits)> {
-    let own = accounts.into_iter().filter(|(scope, _)| !matches!(scope, weir::account::Scope::Route(_)));
+    accounts: Vec<(weir::limits::account::Scope, weir::config::Limits)>,
+) -> Vec<(weir::limits::account::Scope, weir::config::Limits)> {
+    let own =
+        accounts.into_iter().filter(|(scope, _)| !matches!(scope, weir::limits::account::Scope::Route(_)));
     own.map(|(scope, limits)| (scope, weir::config::Limits { concurrent: None, ..limits })).collect()
 }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use weir::roll;
+use weir::random;
 
 /// A sequence of rolls (`SplitMix64`). The same seed gives the same sequence.
 #[derive(Debug)]
@@ -11,14 +11,14 @@ pub(crate) struct Dice(Cell<u64>);
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(Cell::new(roll::scramble(seed)))
+        Self(Cell::new(random::scramble(seed)))
     }
 
     /// 64 bits.
     pub(crate) fn roll(&self) -> u64 {
         let state = self.0.get();
-        self.0.set(state.wrapping_add(roll::STEP));
-        roll::scramble(state)
+        self.0.set(state.wrapping_add(random::STEP));
+        random::scramble(state)
     }
 
     /// A number of `least..=most`.

@@ -2,9 +2,9 @@
 //! stands in them is what the upstream says that it used.
 
 use weir::cache::{Form, Status};
-use weir::ledger::Ending;
+use weir::ledger::record::Ending;
+use weir::ledger::usage::Source;
 use weir::platform::{Closing, Held};
-use weir::usage::Source;
 
 use crate::paper::Reports;
 use crate::plan::NARROW;

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use weir::cache::Form;
-use weir::overload::Bound;
-use weir::platform::{ConnectFault, SendFault};
+use weir::ledger::connect_fault::ConnectFault;
+use weir::limits::concurrency::Bound;
+use weir::platform::SendFault;
 
 pub(crate) use self::download::Download;
 use crate::order::Purpose;
@@ -230,8 +231,8 @@ fn judge_call(world: &World, upstream: &str, replica: (usize, u32), owner: usize
     }
     let breaker = format!("{upstream}/{}", request.order().model);
     match request.gates.get(&breaker) {
-        None | Some(weir::breaker::Gate::Closed) => {}
-        Some(weir::breaker::Gate::HalfOpen) if request.leases.contains(&breaker) => {}
+        None | Some(weir::routing::breaker::Gate::Closed) => {}
+        Some(weir::routing::breaker::Gate::HalfOpen) if request.leases.contains(&breaker) => {}
         Some(gate) => {
             world.judge.broken(2, format!("request {owner} goes to {upstream}, whose breaker is {gate:?}"));
         }

@@ -9,15 +9,15 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream as _;
 use weir::Platform;
-use weir::admission::Admission;
+use weir::cache::in_flight::Flights;
 use weir::config::Upstream;
-use weir::control::{Entry, Listing, Order, Unheeded};
-use weir::flight::Flights;
-use weir::overload::Limiters;
+use weir::limits::admission::Admission;
+use weir::limits::concurrency::Limiters;
 use weir::platform::{
-    Ask, Closing, Dispatch, Event, Finding, Held, Holding, Lease, Opened, Overheard, Ownership, Payload,
-    Piece, Renewed, SendFault, StoreLost,
+    Ask, Closing, Dispatch, Event, Finding, Held, Opened, Ownership, Payload, SendFault, StoreLost,
 };
+use weir::routing::breaker::control::{Entry, Listing, Order, Unheeded};
+use weir::store::lease::{Holding, Lease, Overheard, Piece, Renewed};
 use weir::time::{Instant, UnixMillis};
 use weir_portability::Sleep;
 

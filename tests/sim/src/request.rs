@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir::breaker::Gate;
+use weir::routing::breaker::Gate;
 use weir::time::Instant;
 
 use crate::order::{Arrival, Order};

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use weir::account::{HELD, Scope, Want};
-use weir::breaker::Gate;
 use weir::config::{Limits, OnStoreLoss};
-use weir::limit::Rate;
+use weir::ledger::usage::Tokens;
+use weir::limits::account::{HELD, Scope, Want};
+use weir::limits::rate::Rate;
 use weir::platform::{Held, Reservation};
+use weir::routing::breaker::Gate;
 use weir::time::Instant;
-use weir::usage::Tokens;
 
 use crate::answer::judge_settled;
 use crate::client::visit;

@@ -4,14 +4,15 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir::account::Scope;
-use weir::breaker::OnRateLimit;
-use weir::caller::{Caller, KeyHash, Keyring};
 use weir::config::{Auth, Limits, OnStoreLoss};
-use weir::limit::Rate;
-use weir::overload::{Bound, Concurrency, Priority};
-use weir::pattern::Pattern;
-use weir::{Config, breaker, cache};
+use weir::dialect::model_pattern::Pattern;
+use weir::identity::caller::{Caller, KeyHash, Keyring};
+use weir::limits::account::Scope;
+use weir::limits::concurrency::{Bound, Concurrency, Priority};
+use weir::limits::rate::Rate;
+use weir::routing::breaker;
+use weir::routing::breaker::OnRateLimit;
+use weir::{Config, cache};
 use weir_portability::config;
 
 use crate::dice::Dice;

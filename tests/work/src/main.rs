@@ -10,13 +10,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use weir::Config;
-use weir::call::{Bounds, Call, UsageRequest};
-use weir::coding::{Coding, decode};
-use weir::endpoint::Operation;
-use weir::remote::Desk;
-use weir::replay::{UsageChunk, to_events, to_whole, without_usage};
-use weir::sse::{Splitter, frames};
+use weir::dialect::call::{Bounds, Call, UsageRequest};
+use weir::dialect::endpoint::Operation;
+use weir::dialect::openai::replay::{UsageChunk, to_events, to_whole, without_usage};
+use weir::store::durable::Desk;
 use weir::time::Instant;
+use weir::wire::coding::{Coding, decode};
+use weir::wire::sse::{Splitter, frames};
 use weir_portability::{Answer, Beat, Shell, config, exchange, post, request};
 
 /// What is read in it: everything that a restricted caller's body may name, and what a cache would know it by.

@@ -7,7 +7,7 @@ use crate::config::Route;
 use crate::config::fault::{Problem, shown};
 use crate::config::path::Path;
 use crate::config::report::Report;
-use crate::pattern::Pattern;
+use crate::dialect::model_pattern::Pattern;
 
 /// Alias → model, chains followed to their end. `routes` is `None` if a fault leaves some of them unknown.
 pub(super) fn aliases(

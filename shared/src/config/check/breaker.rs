@@ -1,10 +1,10 @@
 //! When an upstream, or one model of it, is left alone for a while.
 
 use super::{at_least_one, at_least_some_time};
-use crate::breaker::Policy;
 use crate::config::path::Path;
 use crate::config::raw::{Breaker, Share};
 use crate::config::report::Report;
+use crate::routing::breaker::Policy;
 
 pub(super) fn breaker(breaker: &Breaker, path: &Path, report: &mut Report<'_>) -> Policy {
     at_least_one(breaker.consecutive, &path.key("consecutive"), report);

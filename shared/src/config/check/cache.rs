@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::at_least_some_time;
 use super::temperature::checked;
 use crate::cache::{Policy, Sharing};
-use crate::caller::{Caller, KeyHash};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::raw::{self, Cache, CacheTable};
 use crate::config::report::Report;
 use crate::config::{Auth, Route, Store};
+use crate::identity::caller::{Caller, KeyHash};
 
 /// No answer is kept for longer.
 const LONGEST: Duration = Duration::from_hours(30 * 24);

@@ -7,7 +7,7 @@ use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::raw::{self, CallLimit, ConcurrencyTable};
 use crate::config::report::Report;
-use crate::overload::{Bound, Concurrency};
+use crate::limits::concurrency::{Bound, Concurrency};
 
 /// More calls than one process holds, waiting or under way.
 const MOST: u32 = 1_000_000;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::credential::check_variable;
 use super::temperature::checked;
-use crate::caller::{Caller, KeyHash};
 use crate::config::fault::{Problem, shown};
 use crate::config::path::Path;
 use crate::config::raw::{self, FromVariable, Setting};
 use crate::config::report::Report;
 use crate::config::source::Surroundings;
 use crate::config::{Limits, Route};
-use crate::defaults::{Defaults, InChat, Longest};
+use crate::dialect::defaults::{Defaults, InChat, Longest};
+use crate::identity::caller::{Caller, KeyHash};
 
 /// More than any model says in one answer.
 const LONGEST: u32 = 10_000_000;

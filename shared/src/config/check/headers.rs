@@ -3,7 +3,7 @@
 use crate::config::fault::{Problem, shown};
 use crate::config::path::Path;
 use crate::config::report::Report;
-use crate::headers::{HeaderNames, Never, PatternFault};
+use crate::wire::headers::{HeaderNames, Never, PatternFault};
 
 /// Patterns in one list.
 const MOST: usize = 64;

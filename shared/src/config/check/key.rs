@@ -5,13 +5,13 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::{check_model, check_name, limits, may_listen, open_to_others, passthrough, socket};
-use crate::caller::{Caller, KeyHash};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
 use crate::config::{Admin, Auth, Limits, raw};
-use crate::endpoint::PathPattern;
-use crate::pattern::Pattern;
+use crate::dialect::endpoint::PathPattern;
+use crate::dialect::model_pattern::Pattern;
+use crate::identity::caller::{Caller, KeyHash};
 
 /// Each hash once.
 pub(super) fn keys(

@@ -8,7 +8,7 @@ use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
 use crate::config::{Limits, raw};
-use crate::limit::Rate;
+use crate::limits::rate::Rate;
 
 /// Of callers that have none of their own: `[limits.default]`, or a thousand calls a minute.
 pub(super) fn of_callers(mut raw: BTreeMap<String, raw::Limits>, report: &mut Report<'_>) -> Limits {

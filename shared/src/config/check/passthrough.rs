@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use super::check_model;
 use super::upstream::Names;
-use crate::caller::{Caller, KeyHash};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
 use crate::config::{
     Auth, OnStoreLoss, Passthrough, PassthroughRule, Store, StoreKind, Upstream, UpstreamId, raw,
 };
-use crate::endpoint::PathPattern;
-use crate::pattern::Pattern;
+use crate::dialect::endpoint::PathPattern;
+use crate::dialect::model_pattern::Pattern;
+use crate::identity::caller::{Caller, KeyHash};
 
 /// How a path is written.
 const SPELLED: &str = "write \"/v1/rerank\", \"/v1/jobs/*\" (one segment) or \"/v1/jobs/**\" (all beneath)";

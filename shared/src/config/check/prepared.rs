@@ -18,8 +18,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::{Loaded, check, connection, credential, defaults, store, upstream};
-use crate::breaker;
-use crate::caller::{Caller, KeyHash, Keyring};
 use crate::config::fault::{Fault, Faults, Problem};
 use crate::config::path::Path;
 use crate::config::raw::{self, ApiKey, BaseUrl, Setting};
@@ -29,10 +27,12 @@ use crate::config::{
     Admin, Auth, Config, Credential, Dialect, HeaderNames, Limits, Passthrough, Public, Route, Server,
     Terminator, Timeouts, Upstream, UpstreamId,
 };
-use crate::endpoint::PathPattern;
-use crate::overload::Concurrency;
-use crate::pack::{self, Garbled};
+use crate::dialect::endpoint::PathPattern;
+use crate::identity::caller::{Caller, KeyHash, Keyring};
+use crate::limits::concurrency::Concurrency;
+use crate::routing::breaker;
 use crate::time::Instant;
+use crate::wire::pack::{self, Garbled};
 
 /// What a prepared document begins with.
 const MARK: &str = "weir-prepared ";
@@ -44,9 +44,9 @@ const STAND_IN: (&str, &str, &str) = ("redis://stand-in.invalid", "https://stand
 /// something else by them.
 const VERSION: u64 = sum_of(&[
     include_str!("prepared/shapes.rs").as_bytes(),
-    include_str!("../../pack.rs").as_bytes(),
-    include_str!("../../pack/domain.rs").as_bytes(),
-    include_str!("../../pack/number.rs").as_bytes(),
+    include_str!("../../wire/pack.rs").as_bytes(),
+    include_str!("../../store/pack.rs").as_bytes(),
+    include_str!("../../wire/pack/number.rs").as_bytes(),
     env!("CARGO_PKG_VERSION").as_bytes(),
 ]);
 

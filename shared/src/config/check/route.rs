@@ -11,8 +11,8 @@ use crate::config::path::Path;
 use crate::config::report::Report;
 use crate::config::source::Surroundings;
 use crate::config::{Condition, OnDisconnect, Pick, Retry, Route, Sticky, Store, Target, raw};
-use crate::defaults::Defaults;
-use crate::pattern::Pattern;
+use crate::dialect::defaults::Defaults;
+use crate::dialect::model_pattern::Pattern;
 
 /// So that no sum of weights overflows.
 const MOST_WEIGHT: u32 = 1_000_000;

@@ -7,8 +7,8 @@ use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
 use crate::config::{Auth, Server, WebSocket, raw};
-use crate::cors::{Cors, Origin};
-use crate::overload::{Bound, Concurrency};
+use crate::identity::cors::{Cors, Origin};
+use crate::limits::concurrency::{Bound, Concurrency};
 
 /// Where the document says nothing.
 const CONCURRENCY: Concurrency =

@@ -10,7 +10,7 @@ use crate::config::raw::{ApiKey, BaseUrl};
 use crate::config::report::Report;
 use crate::config::source::Surroundings;
 use crate::config::{Credential, Dialect, Proxy, Timeouts, Upstream, UpstreamId, raw};
-use crate::headers::{NEVER_FORWARDED, NEVER_RETURNED};
+use crate::wire::headers::{NEVER_FORWARDED, NEVER_RETURNED};
 
 /// Calls that wait for an upstream whose concurrency has a bound.
 const QUEUE: u32 = 100;

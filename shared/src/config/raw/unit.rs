@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::spelled::{Spelled, spelled};
-use crate::limit::Rate;
+use crate::limits::rate::Rate;
 
 /// A duration: `250ms`, `5s`, `2m`, `1h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

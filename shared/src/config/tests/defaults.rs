@@ -1,7 +1,7 @@
 //! What a document says of calls that leave something to the gateway.
 
 use super::*;
-use crate::defaults::{InChat, Longest};
+use crate::dialect::defaults::{InChat, Longest};
 
 const NOTHING: Defaults = Defaults { longest: None, temperature: None };
 

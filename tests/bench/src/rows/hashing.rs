@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
-use weir::fingerprint;
+use weir::cache::fingerprint;
 
 use crate::cli::Failed;
 use crate::figure::{Aim, Figure, Unit};

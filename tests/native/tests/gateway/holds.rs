@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
-use weir::account::HELD;
-use weir::redis::Value;
+use weir::limits::account::HELD;
+use weir::store::redis::Value;
 use weir_native_tests::wait::{holds, until, until_within};
 use weir_native_tests::{Act, Answer, Gateway, Proxy, Upstream, chat_body, chat_request, reply};
 use weir_redis_tests::{Connection, Server};

@@ -11,7 +11,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use weir::redis::{Value, acl};
+use weir::store::redis::{Value, acl};
 use weir_native_tests::wait::{holds, until};
 use weir_native_tests::{Act, Gateway, Launch, Proxy, SIMULATED, Upstream, chat_body, chat_request, reply};
 use weir_redis_tests::{Connection, Server, free_port};

@@ -6,24 +6,22 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir::account::{HELD, Measure, Scope, Want};
-use weir::breaker::{FaultScope, Gate, OnRateLimit, Outcome, Policies, Policy, Report};
+use weir::cache::fingerprint::{Fingerprint, Framed, of_tenant};
 use weir::cache::{Entry, Form, Freshness, Place, Window};
 use weir::config::Limits;
-use weir::control::{Change, Forced, Order};
-use weir::embedded::Store;
-use weir::endpoint::Operation;
-use weir::fingerprint::{Fingerprint, Framed, of_tenant};
-use weir::limit::{Denial, Rate};
-use weir::metrics::{self, Exposition, Family, Sink as _, Tally};
-use weir::platform::{
-    Ask, Closing, Finding, Held, Holding, Keeping, Lease, Leased, Mark, Opened, Overheard, Piece, Recall,
-    Release, Renewed, Repeat, Repeated, Reservation,
-};
-use weir::redis::{Clock, Codec, Command, Garbled, Moment, Told, Value};
-use weir::roll::{STEP, scramble};
+use weir::dialect::endpoint::Operation;
+use weir::ledger::usage::Tokens;
+use weir::limits::account::{HELD, Measure, Scope, Want};
+use weir::limits::rate::{Denial, Rate};
+use weir::platform::{Ask, Closing, Finding, Held, Keeping, Opened, Recall, Repeat, Repeated, Reservation};
+use weir::random::{STEP, scramble};
+use weir::routing::breaker::control::{Change, Forced, Order};
+use weir::routing::breaker::{FaultScope, Gate, OnRateLimit, Outcome, Policies, Policy, Report};
+use weir::store::embedded::Store;
+use weir::store::lease::{Holding, Lease, Leased, Mark, Overheard, Piece, Release, Renewed};
+use weir::store::redis::{Clock, Codec, Command, Garbled, Moment, Told, Value};
+use weir::telemetry::metrics::{self, Exposition, Family, Sink as _, Tally};
 use weir::time::Instant;
-use weir::usage::Tokens;
 use weir_redis_tests::{Connection, Server, record};
 
 /// What must come to pass at least once, or the test tests less than it seems to.

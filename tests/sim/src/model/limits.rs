@@ -8,9 +8,9 @@
 
 use std::collections::BTreeMap;
 
-use weir::account::{Denied, Measure, Scope};
 use weir::config::Limits;
-use weir::limit::{Denial, Rate};
+use weir::limits::account::{Denied, Measure, Scope};
+use weir::limits::rate::{Denial, Rate};
 use weir::time::Instant;
 
 use super::Wrong;

@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 
 use super::{DefaultsDraft, Draft, UpstreamDraft};
 use crate::cache::{self, Sharing};
-use crate::caller::Caller;
 use crate::config::raw::{self, ApiKey, BaseUrl, FromEnv, FromVariable, Setting, Share, Size, Time};
 use crate::config::{
     Admin, Auth, Condition, Dialect, OnDisconnect, Passthrough, PassthroughRule, Pick, Public, Retry, Route,
     Server, Sticky, Target, Terminator, Timeouts, UpstreamId, WebSocket,
 };
-use crate::endpoint::PathPattern;
-use crate::overload::{Bound, Concurrency, Priority};
-use crate::pack::{Garbled, Pack, Packer, Unpacker, packed};
-use crate::pattern::Pattern;
+use crate::dialect::endpoint::PathPattern;
+use crate::dialect::model_pattern::Pattern;
+use crate::identity::caller::Caller;
+use crate::limits::concurrency::{Bound, Concurrency, Priority};
+use crate::wire::pack::{Garbled, Pack, Packer, Unpacker, packed};
 
 packed!(struct Draft {
     listen, auth, public, server, upstreams, aliases, routes, passthrough, keys, defaults, limits, store,

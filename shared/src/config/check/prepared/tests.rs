@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{Format, StoreKind};
-use crate::limit::Rate;
+use crate::limits::rate::Rate;
 
 const EXAMPLE: &str = include_str!("../../../../../devserver/weir.example.toml");
 const OF_CLUSTERS: &str = include_str!("../../../../../k8s/base/weir.toml");

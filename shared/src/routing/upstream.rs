@@ -1,0 +1,3 @@
+//! Upstreams, and how they are addressed.
+
+pub(crate) mod uri;
