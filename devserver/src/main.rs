@@ -5,6 +5,7 @@ mod books;
 mod check;
 mod cli;
 mod client;
+mod computing;
 mod connections;
 mod crew;
 mod crowd;

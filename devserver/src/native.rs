@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::Semaphore;
 use weir::cache::in_flight::Flights;
 use weir::config::Upstream;
 use weir::limits::admission::Admission;
@@ -29,7 +28,9 @@ use weir::{Config, Platform};
 
 use crate::body::{Chunks, Parcel};
 use crate::books::{self, Books};
+use crate::cli::Failed;
 use crate::client::{Carried, Clients, Dialing, Outgoing};
+use crate::computing::Computing;
 use crate::connections::Ending;
 use crate::metrics::Metrics;
 use crate::store::Shared;
@@ -52,8 +53,7 @@ pub(crate) struct Process {
     rolls: AtomicU64,
     /// Bytes of cached answers that a shared store keeps.
     cache: Arc<AtomicU64>,
-    /// Turns at what takes long.
-    computing: Semaphore,
+    computing: Computing,
     /// The second of the last line about what is short here.
     told: AtomicU64,
 }
@@ -75,7 +75,7 @@ impl fmt::Debug for Native {
 }
 
 impl Process {
-    pub(crate) fn new() -> Result<Self, getrandom::Error> {
+    pub(crate) fn new() -> Result<Self, Failed> {
         let origin = std::time::Instant::now();
         Ok(Self {
             origin,
@@ -88,9 +88,9 @@ impl Process {
             readings: Readings::default(),
             metrics: Metrics::default(),
             books: Books::default(),
-            rolls: AtomicU64::new(getrandom::u64()?),
+            rolls: AtomicU64::new(getrandom::u64().map_err(|e| Failed::because("no randomness", e))?),
             cache: Arc::default(),
-            computing: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            computing: Computing::new().map_err(|e| Failed::because("no threads to compute on", e))?,
             told: AtomicU64::default(),
         })
     }
@@ -366,23 +366,16 @@ impl Platform for Native {
         self.ending.is_aborted()
     }
 
-    /// On a thread of its own, of as many as there are cores: what is being served goes on.
+    /// On threads that stand back: what is being served goes on.
     async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        // It is never closed.
-        let _turn = self.process.computing.acquire().await;
-        let work = tokio::task::spawn_blocking(move || {
-            #[cfg(feature = "failpoints")]
-            fail::fail_point!("compute");
-            work()
-        });
-        match work.await {
-            Ok(done) => done,
-            Err(failed) => match failed.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime has gone, and its requests with it.
-                Err(_) => std::future::pending().await,
-            },
-        }
+        self.process
+            .computing
+            .run(move || {
+                #[cfg(feature = "failpoints")]
+                fail::fail_point!("compute");
+                work()
+            })
+            .await
     }
 
     async fn own(&self, ownership: Ownership<'_>) -> Result<bool, StoreLost> {

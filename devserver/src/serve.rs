@@ -39,8 +39,7 @@ pub(crate) fn serve(flags: Serve) -> Result<(), Failed> {
     let (listener, address) = bind(address)?;
     let operators = config.admin.listen.map(bind).transpose()?;
     let bound = Bound { callers: address, operators: operators.as_ref().map(|(_, address)| *address) };
-    let process = Process::new().map_err(|e| Failed::because("no randomness", e))?;
-    let process = Arc::new(process);
+    let process = Arc::new(Process::new()?);
     process.follow(&config);
     let ending = Ending::default();
     let crew = start_workers(&config, &process, &live, &proxies, &ending)?;

@@ -10,6 +10,7 @@ use http::{HeaderValue, header, response};
 
 use super::attempt::Answer;
 use super::attempt::failure::Failure;
+use super::heavy;
 use crate::dialect::endpoint::Operation;
 use crate::dialect::openai::replay::{self, UsageChunk};
 use crate::ledger::record::Ending;
@@ -44,6 +45,7 @@ pub(super) struct Wanted<'a, S> {
 
 /// Reads as much of an answer as has to be known before it goes to the client. `course` reads bytes.
 pub(super) async fn receive<P: Platform>(
+    platform: &P,
     head: response::Parts,
     mut course: Course<P>,
     mut wanted: Wanted<'_, P::Sleep>,
@@ -83,8 +85,8 @@ pub(super) async fn receive<P: Platform>(
             course.read_as(wanted.events);
             gather(head, course, &wanted).await
         }
-        (Opening::Json, false) => read_whole(head, course, &wanted).await,
-        (Opening::Json, true) => tell(read_whole(head, course, &wanted).await?, &wanted),
+        (Opening::Json, false) => read_whole(platform, head, course, &wanted).await,
+        (Opening::Json, true) => tell(read_whole(platform, head, course, &wanted).await?, &wanted),
         (Opening::Nothing, true) if is_labelled_events => {
             Err(Failure::ended(&head, Ending::Truncated, &mut course))
         }
@@ -145,6 +147,7 @@ fn flowing<P: Platform>(
 }
 
 async fn read_whole<P: Platform>(
+    platform: &P,
     head: response::Parts,
     mut course: Course<P>,
     wanted: &Wanted<'_, P::Sleep>,
@@ -169,7 +172,7 @@ async fn read_whole<P: Platform>(
         _ => held.into_iter().collect::<Vec<_>>().concat().into(),
     };
     // What cannot be read cannot be told from an error, and goes on as it is.
-    if !is_encoded(&head) && !course.observer().see_whole(&bytes) {
+    if !is_encoded(&head) && !heavy::sees_whole(platform, course.observer(), &bytes).await {
         let problem = match wanted.operation {
             Operation::Embeddings => "it sent no embeddings",
             Operation::Chat | Operation::Completions | Operation::Responses => "it sent no completion",

@@ -297,7 +297,7 @@ impl<P: Platform> Errand<'_, P> {
             returned,
             waits_for_first: self.sent.owner.is_some_and(|owner| owner.makes != Makes::Nothing),
         };
-        let answer = receive(head, course(Reading::Bytes { operation }, waits), wanted).await;
+        let answer = receive(self.platform, head, course(Reading::Bytes { operation }, waits), wanted).await;
         let answer = answer.map_err(|failure| failure.about(&call.model, None))?;
         if let Some(owner) = self.sent.owner {
             let made = owner.made_by(&answer);

@@ -120,6 +120,12 @@ pub fn pick<'a, const N: usize>(
     Ok(values.map(|raw| raw.map(|raw| Value { text, raw })))
 }
 
+/// Bytes as text, with a sign in place of each byte that is none. Valid text is checked much faster than it is
+/// repaired.
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
 /// A JSON string literal.
 pub fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()

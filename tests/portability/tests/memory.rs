@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use weir::Config;
 use weir::ledger::record::Ending;
+use weir::ledger::usage::Tokens;
 use weir_portability::{Answer, Beat, End, Reply, Shell, config, exchange, post, samples};
 
 const MIB: usize = 1 << 20;
@@ -79,6 +80,28 @@ fn a_stream_is_not_read_ahead_of_its_client() {
 }
 
 /// Reading, and what it is known by in the cache and by its Idempotency-Key.
+#[test]
+fn a_large_answer_is_read_beside_what_is_served_as_well() {
+    for (length, computed) in [(100, 0), (MIB, 1)] {
+        let shell = Shell::default();
+        let sample = samples::chat_with_usage();
+        let answer = format!(
+            r#"{{"choices":[{{"message":{{"content":"{}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":3,"completion_tokens":4}}}}"#,
+            "b".repeat(length)
+        );
+        shell.script("a", [Answer::json(answer)]);
+        let body = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+        let reply = exchange(&shell, &one(), post(shell.clock(), sample.path, body));
+        assert_eq!((reply.status, shell.computed()), (200, computed), "{length} bytes");
+        let usage = shell.records()[0].usage;
+        assert_eq!(
+            (usage.input, usage.output),
+            (Tokens(3), Tokens(4)),
+            "{length} bytes: what was read elsewhere counts"
+        );
+    }
+}
+
 #[test]
 fn large_bodies_alone_are_read_beside_what_is_served() {
     let config = config(

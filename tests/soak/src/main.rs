@@ -20,6 +20,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use rustix::process::setpriority_process;
+use tokio::runtime::Runtime as Threads;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir_conformance::runtime::{Given, Native, Runtime, Workerd};
@@ -43,6 +45,31 @@ struct Flags {
     on: Option<String>,
 }
 
+/// Those who would have machines of their own, each on a thread of its own: what a tenant waits for is the gateway, and
+/// not whoever shares its thread.
+#[derive(Debug)]
+struct Sides {
+    provider: Threads,
+    /// It takes what time the others leave: making what it sends costs as much as refusing it. So do the provider's
+    /// large answers, which are his.
+    attacker: Threads,
+}
+
+impl Sides {
+    fn new() -> Self {
+        let one = |name| {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(1).thread_name(name).enable_all();
+            builder
+        };
+        let last = || setpriority_process(None, 19).unwrap();
+        Self {
+            provider: one("provider").build().unwrap(),
+            attacker: one("attacker").on_thread_start(last).build().unwrap(),
+        }
+    }
+}
+
 /// What one runtime did.
 #[derive(Debug)]
 struct Outcome {
@@ -56,12 +83,13 @@ struct Outcome {
 fn main() -> ExitCode {
     let flags = Flags::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let sides = Sides::new();
     let (mut held, mut broke) = (0, 0);
     for name in ["native", "redis", "workerd"] {
         if flags.on.as_deref().is_some_and(|wanted| wanted != name) {
             continue;
         }
-        let outcome = runtime.block_on(run(name, Duration::from_secs_f64(flags.minutes * 60.0)));
+        let outcome = runtime.block_on(run(name, Duration::from_secs_f64(flags.minutes * 60.0), &sides));
         let faults = outcome.faults();
         println!("\n{name}\n{outcome}");
         for fault in &faults {
@@ -73,8 +101,8 @@ fn main() -> ExitCode {
     if broke == 0 && held > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn run(name: &str, span: Duration) -> Outcome {
-    let upstream = upstream::start().await;
+async fn run(name: &str, span: Duration, sides: &Sides) -> Outcome {
+    let upstream = sides.provider.spawn(upstream::start(sides.attacker.handle().clone())).await.unwrap();
     let redis = (name == "redis")
         .then(|| Server::with(&["--maxmemory", "64mb", "--maxmemory-policy", "noeviction", "--save", ""]));
     let store = redis.as_ref().map(|redis| format!("[store]\nkind = \"redis\"\nurl = \"{}\"\n", redis.url()));
@@ -89,7 +117,10 @@ async fn run(name: &str, span: Duration) -> Outcome {
     let quiet = phase(address, span.div_f64(5.0).min(Duration::from_mins(1)), None).await;
     let mut resident = [resident::of_listener(address), 0, 0];
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let tried = attacks::begin(address, &stop, &tasks);
+    let tried = {
+        let _there = sides.attacker.enter();
+        attacks::begin(address, &stop, &tasks)
+    };
     let first = phase(address, span.div_f64(3.0), Some(&quiet)).await;
     resident[1] = resident::of_listener(address);
     let rest = phase(address, span.mul_f64(2.0 / 3.0), Some(&first)).await;

@@ -12,28 +12,40 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 
 /// Bytes of the answer to a prompt that begins with [`BIG`].
 const BIG_BYTES: usize = 1 << 20;
 
 pub(crate) const BIG: &str = "big";
 
-pub(crate) async fn start() -> SocketAddr {
+/// Bytes of a body that are answered beside the others: a provider has more machines than one.
+const LARGE: usize = 64 << 10;
+
+/// `beside` answers what is large.
+pub(crate) async fn start(beside: Handle) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         loop {
             let Ok((stream, _)) = listener.accept().await else { continue };
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)));
+            let beside = beside.clone();
+            let service = service_fn(move |request| answer(request, beside.clone()));
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });
     address
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>, beside: Handle) -> Result<Response<Full<Bytes>>, Infallible> {
     let body =
         request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let is_large = body.len() > LARGE || body.windows(BIG.len()).any(|part| part == BIG.as_bytes());
+    Ok(if is_large { beside.spawn(async move { say(&body) }).await.unwrap() } else { say(&body) })
+}
+
+fn say(body: &[u8]) -> Response<Full<Bytes>> {
+    let asked: Value = serde_json::from_slice(body).unwrap_or_default();
     let prompt = asked["messages"][0]["content"].as_str().unwrap_or("nothing").to_owned();
     let said = if prompt.starts_with(BIG) { prompt + &"x".repeat(BIG_BYTES) } else { prompt };
     let usage = json!({ "prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10 });
@@ -57,5 +69,5 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             "choices": [{ "index": 0, "message": message, "finish_reason": "stop" }], "usage": usage });
         head("application/json").body(Full::from(whole.to_string()))
     };
-    Ok(response.unwrap())
+    response.unwrap()
 }

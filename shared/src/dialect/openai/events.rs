@@ -77,6 +77,11 @@ impl Observer {
         self.operation
     }
 
+    /// One that has seen nothing, of the same kind.
+    pub(crate) fn anew(&self) -> Self {
+        Self::new(self.operation, self.strip_usage)
+    }
+
     /// The model as the upstream calls it.
     pub(crate) fn model(&self) -> Option<&str> {
         self.model.as_deref()
@@ -98,7 +103,7 @@ impl Observer {
             return (Meaning::Preamble, Passage::AsItIs);
         };
         // What is not quite text is read as well as can be, and goes on as it is.
-        match String::from_utf8_lossy(data) {
+        match json::text(data) {
             Cow::Borrowed(text) => self.see_text(frame, text),
             Cow::Owned(text) => match self.see_text(frame, &text) {
                 (meaning, Passage::Without(_)) => (meaning, Passage::AsItIs),

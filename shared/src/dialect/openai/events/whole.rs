@@ -17,7 +17,7 @@ impl Observer {
             Operation::Responses => "output",
         };
         // As with events, one that is not quite text is still an answer.
-        let text = String::from_utf8_lossy(body);
+        let text = json::text(body);
         let picked = json::pick(&text, [key, "model", "usage", "status", "error"]).ok();
         let Some([Some(answer), model, usage, status, error]) = picked else { return false };
         // A response may be told of before it is there, and of one that failed its own fields say so.
