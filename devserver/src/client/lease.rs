@@ -183,6 +183,14 @@ impl<B: Posted> Lease<B> {
         }
     }
 
+    /// Idle connections of HTTP/1.1 that have said nothing since this call began may be as dead as its own: a network that
+    /// forgets one connection forgets others with it.
+    fn suspect_idle(&self) {
+        if let (Some(Carrier::Http1(_)), Some(pool)) = (&self.carrier, &self.pool) {
+            pool.leave_unheard(self.started);
+        }
+    }
+
     fn is_silent(&self) -> bool {
         let heard = self.about().map_or(0, |about| about.past.heard_at()).max(self.started);
         u128::from(millis().saturating_sub(heard)) >= SILENT.as_millis()
@@ -224,8 +232,12 @@ impl<B: Posted> Waiting<'_, B> {
 impl<B: Posted> Drop for Waiting<'_, B> {
     /// It was given up: its time is over, or its client has left.
     fn drop(&mut self) {
-        if self.lease.carrier.is_some() && (self.dispatch.has_timed_out() || self.lease.is_silent()) {
+        let has_timed_out = self.dispatch.has_timed_out();
+        if self.lease.carrier.is_some() && (has_timed_out || self.lease.is_silent()) {
             self.lease.suspect();
+        }
+        if has_timed_out {
+            self.lease.suspect_idle();
         }
     }
 }

@@ -363,6 +363,11 @@ impl<B: Posted> Pool<B> {
         tell(due);
     }
 
+    /// Closes idle connections over which nothing has come since `since`.
+    pub(super) fn leave_unheard(&self, since: u64) {
+        self.state().idle.retain(|idle| idle.connection.about.past.heard_at() >= since);
+    }
+
     /// Closes what is too old or idle for too long. Whether there is nothing left.
     pub(super) fn sweep(&self, now: Instant) -> bool {
         let mut state = self.state();

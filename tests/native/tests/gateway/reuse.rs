@@ -1,9 +1,11 @@
 //! Connections to upstreams are used again.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use weir_native_tests::{Act, Gateway, Upstream, reply};
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+use weir_native_tests::{Act, Gateway, Proxy, Upstream, reply};
 
 fn answer(seen: &weir_native_tests::Seen) -> Vec<Act> {
     match seen.json()["stream"].as_bool() {
@@ -97,4 +99,33 @@ async fn a_kept_connection_that_breaks_within_an_answer_is_not_repeated() {
     assert_eq!(gateway.chat("m").await.status, 200);
     assert_eq!(gateway.chat("half").await.status, 502);
     assert_eq!(upstream.seen().len(), 2);
+}
+
+/// A firewall that restarts forgets every connection, and tells nobody.
+#[tokio::test]
+async fn idle_connections_that_the_network_has_forgotten_cost_one_call() {
+    const KEPT: usize = 4;
+    let gate = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let upstream =
+        Upstream::start(move |_| vec![Act::Gate(Arc::clone(&held)), reply::completion("hi")]).await;
+    let way = Proxy::start(upstream.address).await;
+    let document = format!(
+        "auth = \"open\"\nserver = {{ workers = 1 }}\n[[route]]\nmodel = \"*\"\nto = [\"up\"]\nretry = {{ attempts = 1 }}\n\
+         [upstream.up]\ndialect = \"openai\"\nbase_url = \"http://{}/v1\"\ntimeout = {{ first_byte = \"1s\" }}\n\
+         breaker = {{ consecutive = 100000, minimum = 100000 }}\n",
+        way.address
+    );
+    let gateway = Gateway::start(document).await;
+    let calls = join_all((0..KEPT).map(|_| gateway.chat("m")));
+    let opening = async {
+        upstream.until_seen(KEPT).await;
+        gate.add_permits(1000);
+    };
+    let (answers, ()) = tokio::join!(calls, opening);
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    assert_eq!(upstream.connections(), KEPT);
+    way.forget();
+    let statuses = [gateway.chat("m").await.status, gateway.chat("m").await.status];
+    assert_eq!(statuses, [504, 200]);
 }
