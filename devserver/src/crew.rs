@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::TaskTracker;
@@ -13,10 +13,14 @@ use weir::config;
 use crate::cli::{Failed, say};
 use crate::connections::{self, Arrival, Arrivals, Ending, Inbox};
 use crate::crowd::{self, Bounds, Crowd, Full};
+use crate::descriptors;
 use crate::drain::{self, Stop};
 
 /// The pause after a failed accept, which is nearly always a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Between two lines about accepts that fail.
+const LINE_PAUSE: Duration = Duration::from_secs(1);
 
 /// An address that is listened on.
 #[derive(Debug)]
@@ -124,11 +128,19 @@ impl Crew {
 /// Hands each connection to the worker that has the fewest.
 async fn accept(door: Door, inboxes: Arc<Vec<Inbox>>, crowd: Crowd, entry: impl Entry) {
     let Door { listener, is_operators } = door;
+    let mut told: Option<Instant> = None;
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok((stream, peer)) => (stream.into_std(), peer),
             Err(error) => {
-                tracing::warn!(%error, "a connection was not accepted");
+                // It waits in the system's queue, and is tried again.
+                if told.is_none_or(|told| told.elapsed() >= LINE_PAUSE) {
+                    told = Some(Instant::now());
+                    tracing::error!(%error, "connections are not accepted");
+                    if descriptors::are_used_up(&error) {
+                        entry.turned_away(Full::Descriptors);
+                    }
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }

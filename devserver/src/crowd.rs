@@ -33,6 +33,8 @@ impl Bounds {
 pub(crate) enum Full {
     All,
     Address,
+    /// The process may open no more files. Counted once a second, for as long as somebody waits.
+    Descriptors,
 }
 
 impl Full {
@@ -40,6 +42,7 @@ impl Full {
         match self {
             Self::All => "all",
             Self::Address => "address",
+            Self::Descriptors => "descriptors",
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Descriptors of open files: each connection is one, and systems allow few unless they are asked.
 
+use std::io;
+
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises what may be open to what the system allows, and tells it.
@@ -13,4 +16,9 @@ pub(crate) fn raise() {
         Ok(()) => tracing::info!(from = current, open_files = maximum, "more files may be open now"),
         Err(error) => tracing::warn!(open_files = current, %error, "no more files may be open than before"),
     }
+}
+
+/// Whether an error says that the process or the machine may open no more files.
+pub(crate) fn are_used_up(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }

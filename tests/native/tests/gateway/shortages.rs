@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use weir_native_tests::wait::{holds, until};
-use weir_native_tests::{Gateway, Program, Upstream, reply};
+use weir_native_tests::{Gateway, Program, Raw, Upstream, reply};
 
 /// Lets `program` open files with a number below `most` only.
 fn allow_files(program: &Program, most: u64) {
@@ -64,6 +64,26 @@ async fn out_of_descriptors_is_told_as_the_gateways_own_and_opens_no_breaker() {
     until("a line of it", async || {
         let is_told = |line: &serde_json::Value| line["want"] == "descriptors" && line["level"] == "ERROR";
         holds(gateway.logs().iter().any(is_told))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_no_descriptor_is_left_for_waits_and_is_counted() {
+    let gateway = Gateway::start(weir_native_tests::SIMULATED).await;
+    assert_eq!(gateway.chat("sim").await.status, 200, "over the connection that will be kept");
+    allow_files(&gateway.program, next_file(&gateway.program));
+    let mut waiting = Raw::connect(gateway.address).await;
+    assert!(waiting.send("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await);
+    gateway
+        .until_metrics("accepts that failed", |metrics| {
+            metrics.sum("weir_connections_refused_total", &["bound=\"descriptors\""]) >= 1.0
+        })
+        .await;
+    allow_files(&gateway.program, hard_limit(&gateway.program));
+    assert!(waiting.status_line().await.contains("200"));
+    until("a line of it", async || {
+        holds(gateway.logs().iter().any(|line| line["message"] == "connections are not accepted"))
     })
     .await;
 }
