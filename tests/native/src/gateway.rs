@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::client::{Answer, Client, Outgoing, chat_body, chat_request, whole};
 use crate::exposition::Exposition;
 use crate::flow::Flow;
-use crate::program::{Program, Signal, weir};
+use crate::program::{Program, Signal, weir, weir_that_resolves};
 use crate::wait::{self, holds};
 
 /// How a gateway is started.
@@ -25,6 +25,7 @@ pub struct Launch {
     arguments: Vec<String>,
     listen: Option<String>,
     stderr: Option<Stdio>,
+    resolv_conf: Option<PathBuf>,
 }
 
 impl Launch {
@@ -69,12 +70,23 @@ impl Launch {
         self
     }
 
+    /// With this file in place of `/etc/resolv.conf`, for this process alone.
+    #[must_use]
+    pub fn resolv_conf(mut self, file: PathBuf) -> Self {
+        self.resolv_conf = Some(file);
+        self
+    }
+
     /// Runs it until it has said where it listens.
     pub async fn say_listening(self) -> Gateway {
         let folder = tempfile::tempdir().unwrap();
         let file = self.file.clone().unwrap_or_else(|| folder.path().join("weir.toml"));
         let listen = self.listen.as_deref().unwrap_or("127.0.0.1:0");
-        let mut command = weir(&["serve", "--listen", listen, "--log-format", "json"]);
+        let arguments = ["serve", "--listen", listen, "--log-format", "json"];
+        let mut command = match &self.resolv_conf {
+            None => weir(&arguments),
+            Some(file) => weir_that_resolves(&arguments, file),
+        };
         if let Some(document) = &self.document {
             // Tests read what an operator reads, unless they say themselves who does.
             let says = document.lines().any(|line| line.trim_start().starts_with("public"));

@@ -19,6 +19,8 @@ mod gateway;
 mod program;
 mod proxy;
 mod raw;
+mod resolver;
+pub mod secure;
 mod upstream;
 pub mod wait;
 
@@ -30,6 +32,7 @@ pub use gateway::{Gateway, Launch};
 pub use program::{Lines, Program, Signal, weir};
 pub use proxy::Proxy;
 pub use raw::{Raw, chat_bytes, status};
+pub use resolver::Resolver;
 pub use upstream::reply;
 pub use upstream::{Act, Extra, Seen, Upstream};
 

@@ -1,13 +1,14 @@
 //! A process that is always reaped.
 
 use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, geteuid, kill_process};
 
 use crate::{binary, wait};
 
@@ -43,6 +44,26 @@ pub fn weir(arguments: &[&str]) -> Command {
     command.args(arguments);
     for name in HEEDED {
         command.env_remove(name);
+    }
+    command
+}
+
+/// The same where names are resolved as `file` says, in place of `/etc/resolv.conf`: in a mount namespace of its own, and
+/// where this process may not make one, in a namespace of users as well.
+pub(crate) fn weir_that_resolves(arguments: &[&str], file: &Path) -> Command {
+    let plain = weir(arguments);
+    let mut command = Command::new("unshare");
+    if !geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+    command.args(["--mount", "--propagation", "private", "sh", "-c", script]).arg(file);
+    command.arg(plain.get_program()).args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
     }
     command
 }

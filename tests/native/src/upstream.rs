@@ -4,7 +4,7 @@
 pub mod reply;
 mod request;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -66,7 +66,15 @@ pub struct Upstream {
 impl Upstream {
     /// Answers each request by the steps that `script` gives for it.
     pub async fn start(script: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), script).await
+    }
+
+    /// The same at an address of its own.
+    pub async fn start_at(
+        address: SocketAddr,
+        script: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().unwrap();
         let notes = Arc::new(Notes::default());
         let (script, kept) = (Arc::new(script), Arc::clone(&notes));

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ const LOOK: Duration = Duration::from_millis(4);
 pub struct Server {
     pub address: SocketAddr,
     arguments: Vec<String>,
+    environment: Vec<(&'static str, String)>,
     child: Child,
     folder: TempDir,
 }
@@ -32,17 +34,23 @@ impl Server {
 
     /// With more arguments: `["--requirepass", "secret"]`.
     pub fn with(arguments: &[&str]) -> Self {
+        Self::started(arguments, &[])
+    }
+
+    /// With variables of its own as well.
+    pub fn started(arguments: &[&str], environment: &[(&'static str, String)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect::<Vec<_>>();
+        let environment = environment.to_vec();
         let address = free();
-        let child = run(address, &arguments, &folder);
-        let mut server = Self { address, arguments, child, folder };
+        let child = run(address, &arguments, &environment, &folder);
+        let mut server = Self { address, arguments, environment, child, folder };
         let deadline = Instant::now() + PATIENCE;
         while !server.answers(deadline) {
             // Somebody else was given the port meanwhile.
             assert!(Instant::now() < deadline, "no redis-server that answers");
             server.address = free();
-            server.child = run(server.address, &server.arguments, &server.folder);
+            server.child = run(server.address, &server.arguments, &server.environment, &server.folder);
         }
         server
     }
@@ -55,6 +63,16 @@ impl Server {
         Connection::open(self.address)
     }
 
+    /// Of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where it would save what it keeps.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -64,7 +82,7 @@ impl Server {
     /// Runs it again where it was; it has forgotten everything.
     pub fn restart(&mut self) {
         self.kill();
-        self.child = run(self.address, &self.arguments, &self.folder);
+        self.child = run(self.address, &self.arguments, &self.environment, &self.folder);
         assert!(self.answers(Instant::now() + PATIENCE), "it does not come back");
     }
 
@@ -100,12 +118,18 @@ fn free() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
-fn run(address: SocketAddr, arguments: &[String], folder: &TempDir) -> Child {
+fn run(
+    address: SocketAddr,
+    arguments: &[String],
+    environment: &[(&'static str, String)],
+    folder: &TempDir,
+) -> Child {
     let mut command = Command::new("redis-server");
     command
         .args(["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--port"])
         .arg(address.port().to_string())
         .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (*name, value)))
         .current_dir(folder.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())

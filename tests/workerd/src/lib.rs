@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use weir_native_tests::Lines;
 
@@ -113,6 +114,20 @@ impl Gateway {
         drop(self.stdin.take());
         if let Some(mut child) = self.child.take() {
             // One that cannot be waited for is one that is not there.
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGKILL, to the workerd that it runs and then to itself: nothing is put away.
+    pub fn kill(mut self) {
+        if let Some(mut child) = self.child.take() {
+            let id = child.id();
+            let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+            for process in children.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)) {
+                // It may have ended by itself.
+                let _ = kill_process(process, Signal::KILL);
+            }
+            let _ = child.kill();
             let _ = child.wait();
         }
     }

@@ -5,7 +5,9 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a task runner is for")]
 
 mod bench;
+mod beside;
 mod cache;
+mod chaos;
 mod clients;
 mod component;
 mod deny;
@@ -64,6 +66,8 @@ enum Task {
     Docs,
     /// The core builds for every target it is deployed on.
     Portable,
+    /// What is deployed on edges: the component, its image, the manifests, the Worker.
+    Edges,
     /// The Spin component, and whether it is small enough.
     Component,
     /// Write the Spin component as an OCI layout into the target directory.
@@ -79,6 +83,8 @@ enum Task {
         #[command(subcommand)]
         task: worker::Task,
     },
+    /// Build the Rust tests, and run none.
+    Build,
     /// The Rust tests, the conformance corpus among them.
     Test,
     /// The corpus alone: `cargo xtask conformance [PART OF A NAME]`.
@@ -95,6 +101,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Every part fails in every way under a steady load: `cargo xtask chaos [--only Redis] [--at-once 3]`. A few of
+    /// them run with the tests.
+    Chaos {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Measure: `cargo xtask bench [ARGS…]` hands ARGS on to weir-bench.
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -105,21 +117,30 @@ enum Task {
 impl Task {
     fn steps(&self) -> Vec<Step> {
         match self {
-            Self::Ci => vec![
-                Step::new("layout", layout::check),
-                Step::new("fmt", fmt::check),
-                Step::new("setup", setup::install),
-                Step::new("purity", purity::check),
-                Step::new("deny", deny::check),
-                Step::new("lint", lint::check),
-                Step::new("docs", docs::check),
-                Step::new("portable", portable::check),
+            Self::Ci => {
+                // Most of their time is one thread's, at linking for an edge.
+                let [edges_begin, edges] = beside::beside("edges");
+                vec![
+                    Step::new("layout", layout::check),
+                    Step::new("fmt", fmt::check),
+                    Step::new("setup", setup::install),
+                    Step::new("purity", purity::check),
+                    Step::new("deny", deny::check),
+                    edges_begin,
+                    Step::new("lint", lint::check),
+                    Step::new("docs", docs::check),
+                    Step::new("portable", portable::check),
+                    Step::new("build", suite::build),
+                    edges,
+                    Step::new("test", suite::run),
+                    Step::new("clients", clients::run),
+                ]
+            }
+            Self::Edges => vec![
                 Step::new("component", component::check),
                 Step::new("image", image::write),
                 Step::new("k8s", |workspace| k8s::check(workspace, k8s::Goldens::Compare)),
                 Step::new("worker", worker::check),
-                Step::new("test", suite::run),
-                Step::new("clients", clients::run),
             ],
             Self::Layout => vec![Step::new("layout", layout::check)],
             Self::Fmt => vec![Step::new("fmt", fmt::check)],
@@ -144,6 +165,7 @@ impl Task {
                 let task = task.clone();
                 vec![Step::new("worker", move |workspace| worker::run(workspace, &task))]
             }
+            Self::Build => vec![Step::new("build", suite::build)],
             Self::Test => vec![Step::new("test", suite::run)],
             Self::Clients => vec![Step::new("clients", clients::run)],
             Self::Conformance { cases } => {
@@ -158,6 +180,10 @@ impl Task {
             Self::Soak { args } => {
                 let args = args.clone();
                 vec![Step::new("soak", move |workspace| soak::run(workspace, &args))]
+            }
+            Self::Chaos { args } => {
+                let args = args.clone();
+                vec![Step::new("chaos", move |workspace| chaos::run(workspace, &args))]
             }
             Self::Bench { args } => {
                 let args = args.clone();

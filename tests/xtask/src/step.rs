@@ -19,6 +19,12 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) const PASSED: Self = Self { passed: 1, failed: 0 };
     const FAILED: Self = Self { passed: 0, failed: 1 };
+
+    /// Reads the last line of a report: `7 passed, 0 failed`.
+    pub(crate) fn read(line: &str) -> Option<Self> {
+        let (passed, failed) = line.trim().strip_suffix(" failed")?.split_once(" passed, ")?;
+        Some(Self { passed: passed.parse().ok()?, failed: failed.parse().ok()? })
+    }
 }
 
 impl Add for Tally {

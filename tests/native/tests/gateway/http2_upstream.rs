@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use weir_native_tests::reply;
 
-use crate::secure::{Asks, Authority, server};
+use weir_native_tests::secure::{Asks, Authority, server};
 
 /// What becomes of a call.
 #[derive(Clone, Debug)]

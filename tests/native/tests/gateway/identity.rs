@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use weir_native_tests::wait::{holds, until};
 use weir_native_tests::{Gateway, Launch, Program, weir};
 
-use crate::secure::{Asks, Authority, Leaf, Secure};
+use weir_native_tests::secure::{Asks, Authority, Leaf, Secure};
 
 /// Files that a document names.
 struct Files(tempfile::TempDir);

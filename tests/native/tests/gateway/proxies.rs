@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use weir_native_tests::{Gateway, Launch, Upstream, reply};
 
-use crate::secure::Secure;
+use weir_native_tests::secure::Secure;
 
 /// What callers of the proxy show it, as a header says it, and what is secret of it.
 const USER: &str = "weir:canary-of-a-proxy";
@@ -280,7 +280,7 @@ async fn a_variable_that_a_caller_may_have_set_is_not_heeded() {
 async fn a_proxy_may_be_spoken_to_by_tls() {
     let upstream = Secure::start("api.example", &["h2"]).await;
     let egress = Egress::start(Does::Connects(upstream.address)).await;
-    let front = crate::secure::front("127.0.0.1", egress.address).await;
+    let front = weir_native_tests::secure::front("127.0.0.1", egress.address).await;
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("bundle.pem");
     let authorities = std::fs::read_to_string(&upstream.authority).unwrap() + &front.authority;

@@ -3,22 +3,19 @@
 use http::Version;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use weir_native_tests::secure::Secure;
 use weir_native_tests::{Gateway, Launch};
-
-use crate::secure::Secure;
 
 const CREDENTIAL: &str = "sk-canary-behind-tls-81f3";
 
-impl Secure {
-    async fn gateway(&self, trusted: &Self) -> Gateway {
-        let document = format!(
-            "auth = \"open\"\n[upstream.up]\ndialect = \"openai\"\nbase_url = \"https://{}/v1\"\n\
-             api_key = {{ env = \"UP_KEY\" }}\n[[route]]\nmodel = \"*\"\nto = [\"up\"]\nretry = {{ attempts = 1 }}\n",
-            self.address
-        );
-        let launch = Launch::of(document).env("UP_KEY", CREDENTIAL).arg("--log-level").arg("debug");
-        launch.env("SSL_CERT_FILE", trusted.authority.to_str().unwrap()).start().await
-    }
+async fn serving(upstream: &Secure, trusted: &Secure) -> Gateway {
+    let document = format!(
+        "auth = \"open\"\n[upstream.up]\ndialect = \"openai\"\nbase_url = \"https://{}/v1\"\n\
+         api_key = {{ env = \"UP_KEY\" }}\n[[route]]\nmodel = \"*\"\nto = [\"up\"]\nretry = {{ attempts = 1 }}\n",
+        upstream.address
+    );
+    let launch = Launch::of(document).env("UP_KEY", CREDENTIAL).arg("--log-level").arg("debug");
+    launch.env("SSL_CERT_FILE", trusted.authority.to_str().unwrap()).start().await
 }
 
 #[tokio::test]
@@ -29,7 +26,7 @@ async fn the_protocol_is_the_one_the_upstream_prefers() {
         (&[], Version::HTTP_11),
     ] {
         let upstream = Secure::start("127.0.0.1", protocols).await;
-        let gateway = upstream.gateway(&upstream).await;
+        let gateway = serving(&upstream, &upstream).await;
         let answer = gateway.chat("m").await;
         assert_eq!(answer.status, 200, "{protocols:?}: {}", answer.text());
         assert_eq!(gateway.stream("m").await.events().await.last().unwrap(), "[DONE]");
@@ -47,7 +44,7 @@ async fn who_is_not_trusted_gets_no_request_and_no_credential() {
         (&upstream, &other, "certificate of an unknown issuer"),
         (&misnamed, &misnamed, "certificate not valid for name"),
     ] {
-        let gateway = upstream.gateway(trusted).await;
+        let gateway = serving(upstream, trusted).await;
         let answer = gateway.chat("m").await;
         assert_eq!(
             (answer.status, &answer.json()["error"]["code"]),

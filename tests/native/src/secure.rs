@@ -23,19 +23,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 /// Whoever signs certificates.
-pub(crate) struct Authority {
-    pub(crate) pem: String,
+#[derive(Debug)]
+pub struct Authority {
+    pub pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// A certificate and its key.
-pub(crate) struct Leaf {
-    pub(crate) cert: String,
-    pub(crate) key: String,
+#[derive(Debug)]
+pub struct Leaf {
+    pub cert: String,
+    pub key: String,
 }
 
 impl Authority {
-    pub(crate) fn new() -> Self {
+    #[expect(clippy::new_without_default, reason = "none is like another")]
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -52,21 +55,21 @@ impl Authority {
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
-    pub(crate) fn leaf(&self, name: &str) -> Leaf {
+    pub fn leaf(&self, name: &str) -> Leaf {
         let (cert, key) = self.signed(name);
         Leaf { cert: cert.pem(), key: key.serialize_pem() }
     }
 }
 
 impl Leaf {
-    pub(crate) fn der(&self) -> Vec<u8> {
+    pub fn der(&self) -> Vec<u8> {
         CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap().to_vec()
     }
 }
 
 /// What an upstream wants to be shown.
-#[derive(Clone, Copy)]
-pub(crate) enum Asks<'a> {
+#[derive(Clone, Copy, Debug)]
+pub enum Asks<'a> {
     Nothing,
     /// A certificate by this authority, and nobody is served without.
     Certificate(&'a Authority),
@@ -76,28 +79,29 @@ pub(crate) enum Asks<'a> {
 
 /// A request as an upstream behind TLS has had it.
 #[derive(Clone, Debug)]
-pub(crate) struct Had {
-    pub(crate) version: Version,
-    pub(crate) headers: HeaderMap,
+pub struct Had {
+    pub version: Version,
+    pub headers: HeaderMap,
     /// The client's certificate.
-    pub(crate) identity: Option<Vec<u8>>,
+    pub identity: Option<Vec<u8>>,
 }
 
 /// An upstream with a certificate of its own authority.
-pub(crate) struct Secure {
-    pub(crate) address: SocketAddr,
+#[derive(Debug)]
+pub struct Secure {
+    pub address: SocketAddr,
     /// The authority's certificate.
-    pub(crate) authority: PathBuf,
+    pub authority: PathBuf,
     had: Arc<Mutex<Vec<Had>>>,
     _folder: TempDir,
 }
 
 impl Secure {
-    pub(crate) async fn start(name: &str, protocols: &[&str]) -> Self {
+    pub async fn start(name: &str, protocols: &[&str]) -> Self {
         Self::that_asks(Asks::Nothing, name, protocols).await
     }
 
-    pub(crate) async fn that_asks(asks: Asks<'_>, name: &str, protocols: &[&str]) -> Self {
+    pub async fn that_asks(asks: Asks<'_>, name: &str, protocols: &[&str]) -> Self {
         let authority = Authority::new();
         let mut config = server(&authority, asks, name);
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
@@ -111,17 +115,17 @@ impl Secure {
         Self { address, authority: path, had, _folder: folder }
     }
 
-    pub(crate) fn had(&self) -> Vec<Had> {
+    pub fn had(&self) -> Vec<Had> {
         self.had.lock().unwrap().clone()
     }
 
-    pub(crate) fn spoken(&self) -> Vec<Version> {
+    pub fn spoken(&self) -> Vec<Version> {
         self.had().iter().map(|had| had.version).collect()
     }
 }
 
 /// A server of TLS with a certificate for `name`.
-pub(crate) fn server(authority: &Authority, asks: Asks<'_>, name: &str) -> ServerConfig {
+pub fn server(authority: &Authority, asks: Asks<'_>, name: &str) -> ServerConfig {
     let (cert, key) = authority.signed(name);
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -165,8 +169,8 @@ async fn answer(request: Request<Incoming>) -> Response<Full<Bytes>> {
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let is_streamed = String::from_utf8_lossy(&body).contains("\"stream\":true");
     let (kind, text) = if is_streamed {
-        let event = weir_native_tests::reply::event("hi");
-        ("text/event-stream", format!("{event}{}data: [DONE]\n\n", weir_native_tests::reply::finish()))
+        let event = crate::reply::event("hi");
+        ("text/event-stream", format!("{event}{}data: [DONE]\n\n", crate::reply::finish()))
     } else {
         let message = r#"{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}"#;
         ("application/json", format!(r#"{{"object":"chat.completion","choices":[{message}]}}"#))
@@ -175,13 +179,14 @@ async fn answer(request: Request<Incoming>) -> Response<Full<Bytes>> {
 }
 
 /// What takes TLS off what is behind it.
-pub(crate) struct Front {
-    pub(crate) address: SocketAddr,
+#[derive(Debug)]
+pub struct Front {
+    pub address: SocketAddr,
     /// In PEM.
-    pub(crate) authority: String,
+    pub authority: String,
 }
 
-pub(crate) async fn front(name: &str, to: SocketAddr) -> Front {
+pub async fn front(name: &str, to: SocketAddr) -> Front {
     let authority = Authority::new();
     let config = server(&authority, Asks::Nothing, name);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,0 +1,213 @@
+//! Makes each fault, and ends it.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use weir_native_tests::Program;
+
+use crate::cell::{Cell, Fault, Part, RESTART};
+use crate::link::Link;
+use crate::objects::Way;
+use crate::stage::{Gateways, Stage, fresh_address};
+
+/// Delay of each piece over a slow link.
+const LATE: Duration = Duration::from_millis(200);
+
+/// Makes the fault, waits for as long as it lasts, and ends it.
+pub(crate) async fn act(cell: Cell, stage: &mut Stage) {
+    match cell.part {
+        Part::Redis => of_redis(cell.fault, stage).await,
+        Part::Http1 | Part::Http2 => of_upstream(cell.fault, stage).await,
+        Part::Resolver => of_resolver(cell.fault, stage).await,
+        Part::Replica => of_replica(cell.fault, stage).await,
+        Part::Object => of_object(cell.fault, stage).await,
+    }
+}
+
+async fn pass(fault: Fault) {
+    tokio::time::sleep(fault.span()).await;
+}
+
+async fn of_redis(fault: Fault, stage: &mut Stage) {
+    let (Some(redis), Some(link)) = (&mut stage.redis, &stage.store) else { return };
+    match fault {
+        Fault::Pause(_) => {
+            signal(redis.id(), Signal::STOP);
+            pass(fault).await;
+            signal(redis.id(), Signal::CONT);
+        }
+        Fault::Kill => {
+            redis.kill();
+            pass(fault).await;
+            redis.restart();
+        }
+        Fault::Clock(seconds) => stage.clock.iter().for_each(|clock| clock.turn(seconds)),
+        Fault::FullDisk => {
+            let mut connection = redis.connect();
+            // Not even root can write there.
+            let own = redis.folder().display().to_string();
+            connection.call(&["CONFIG", "SET", "dir", "/proc"]).unwrap();
+            connection.call(&["BGSAVE"]).unwrap();
+            pass(fault).await;
+            connection.call(&["CONFIG", "SET", "dir", &own]).unwrap();
+            connection.call(&["BGSAVE"]).unwrap();
+        }
+        Fault::Cut | Fault::BlackHole | Fault::Slow => of_link(fault, link).await,
+        Fault::DeadReader | Fault::NoDescriptors | Fault::NewAddress => unreachable!("{fault}"),
+    }
+}
+
+async fn of_link(fault: Fault, link: &Link) {
+    match fault {
+        Fault::Pause(_) => {
+            link.hold(true);
+            pass(fault).await;
+            link.hold(false);
+        }
+        Fault::Cut => link.cut(),
+        Fault::Kill => {
+            link.vanish(true);
+            tokio::time::sleep(RESTART).await;
+            link.vanish(false);
+        }
+        Fault::BlackHole => {
+            link.swallow(true);
+            pass(fault).await;
+            link.swallow(false);
+        }
+        Fault::Slow => {
+            link.slow(LATE);
+            pass(fault).await;
+            link.slow(Duration::ZERO);
+        }
+        Fault::Clock(_) | Fault::FullDisk | Fault::DeadReader | Fault::NoDescriptors | Fault::NewAddress => {
+            unreachable!("{fault}")
+        }
+    }
+}
+
+async fn of_upstream(fault: Fault, stage: &mut Stage) {
+    let (Fault::NewAddress, Some(resolver)) = (fault, &stage.resolver) else {
+        return of_link(fault, &stage.upstream).await;
+    };
+    let address = fresh_address();
+    let next = Link::at((address, stage.upstream.address.port()).into(), stage.provider.address).await;
+    resolver.move_to(address);
+    // The old link is dropped: its connections are cut, and new ones are refused.
+    stage.upstream = next;
+    pass(fault).await;
+}
+
+async fn of_resolver(fault: Fault, stage: &mut Stage) {
+    let Some(resolver) = &stage.resolver else { return };
+    match fault {
+        Fault::Pause(_) => {
+            resolver.hold(true);
+            pass(fault).await;
+            resolver.hold(false);
+        }
+        Fault::Kill => {
+            resolver.vanish(true);
+            pass(fault).await;
+            resolver.vanish(false);
+        }
+        Fault::BlackHole => {
+            resolver.silence(true);
+            pass(fault).await;
+            resolver.silence(false);
+        }
+        Fault::Slow => {
+            resolver.slow(LATE);
+            pass(fault).await;
+            resolver.slow(Duration::ZERO);
+        }
+        Fault::Cut
+        | Fault::Clock(_)
+        | Fault::FullDisk
+        | Fault::DeadReader
+        | Fault::NoDescriptors
+        | Fault::NewAddress => unreachable!("{fault}"),
+    }
+}
+
+async fn of_replica(fault: Fault, stage: &mut Stage) {
+    let first = stage.natives()[0].program.id();
+    match fault {
+        Fault::Pause(_) => {
+            signal(first, Signal::STOP);
+            pass(fault).await;
+            signal(first, Signal::CONT);
+        }
+        Fault::Kill => {
+            signal(first, Signal::KILL);
+            let others = stage.natives()[1..].iter().map(|gateway| gateway.address).collect();
+            // A balancer takes a moment to see it.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            stage.doors.set(others);
+            pass(fault).await;
+            let again = stage.replica(0).await;
+            if let Gateways::Native(gateways) = &mut stage.gateways {
+                gateways[0] = again;
+            }
+            stage.doors.set(stage.natives().iter().map(|gateway| gateway.address).collect());
+        }
+        Fault::Clock(seconds) => stage.clock.iter().for_each(|clock| clock.turn(seconds)),
+        // The replica was started that way, and stays so.
+        Fault::FullDisk | Fault::DeadReader => pass(fault).await,
+        Fault::NoDescriptors => {
+            let program = &stage.natives()[0].program;
+            let before = allow_files(program, Some(next_file(program)));
+            pass(fault).await;
+            allow_files(program, before);
+        }
+        Fault::Cut | Fault::BlackHole | Fault::Slow | Fault::NewAddress => unreachable!("{fault}"),
+    }
+}
+
+async fn of_object(fault: Fault, stage: &mut Stage) {
+    let way = match fault {
+        Fault::Pause(_) => Way::Hold,
+        Fault::Cut => Way::Fail,
+        Fault::BlackHole => Way::Lose,
+        Fault::Slow => Way::Slow,
+        Fault::Kill => {
+            if let Gateways::Workerd { gateway, .. } = &mut stage.gateways {
+                gateway.take().into_iter().for_each(weir_worker_tests::Gateway::kill);
+            }
+            pass(fault).await;
+            return stage.restart_worker().await;
+        }
+        Fault::Clock(_) | Fault::FullDisk | Fault::DeadReader | Fault::NoDescriptors | Fault::NewAddress => {
+            unreachable!("{fault}")
+        }
+    };
+    let Gateways::Workerd { objects, .. } = &stage.gateways else { return };
+    objects.set(way);
+    // A cut is a moment in which whatever is under way fails.
+    let moment = Duration::from_millis(if way == Way::Fail { 500 } else { 0 });
+    tokio::time::sleep(moment.max(fault.span())).await;
+    objects.set(Way::Pass);
+}
+
+fn signal(process: u32, signal: Signal) {
+    let process = Pid::from_raw(process.try_into().unwrap()).unwrap();
+    kill_process(process, signal).unwrap();
+}
+
+/// Lets `program` open files with a number below `most` only; returns the limit before.
+fn allow_files(program: &Program, most: Option<u64>) -> Option<u64> {
+    let process = Pid::from_raw(program.id().try_into().unwrap());
+    let file = format!("/proc/{}/limits", program.id());
+    let limits = fs::read_to_string(file).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let maximum = line.split_whitespace().filter_map(|word| word.parse().ok()).nth(1);
+    prlimit(process, Resource::Nofile, Rlimit { current: most, maximum }).unwrap().current
+}
+
+/// The number that the next file would get.
+fn next_file(program: &Program) -> u64 {
+    let folder = fs::read_dir(format!("/proc/{}/fd", program.id())).unwrap();
+    let open: Vec<u64> = folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    (0..=u64::MAX).find(|number| !open.contains(number)).unwrap()
+}
