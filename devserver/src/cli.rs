@@ -12,7 +12,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Without a command it is `weir serve`: a gateway on 127.0.0.1:8080 in front of a simulated provider that is
 /// built in, to try things out with no account. With a weir.toml it stands in front of your own providers.
 #[derive(Debug, Parser)]
-#[command(name = "weir", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "weir",
+    version,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    // `weir help` also prints the manual.
+    disable_help_subcommand = true
+)]
 pub(crate) struct Cli {
     /// Without a command: flags of `serve`.
     #[command(flatten)]
@@ -28,7 +35,8 @@ Examples:
   weir check weir.toml                  everything that is wrong with a file, at once
   weir prepare weir.toml > weir.ready   the same for a Spin component, which reads it with every request
   weir key new --name team-a            a key, and the lines to paste into weir.toml
-  weir schema > weir.schema.json        completion and checks in your editor";
+  weir schema > weir.schema.json        completion and checks in your editor
+  weir help limits                      a page of the manual; `weir help` lists them";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -45,6 +53,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: KeyCommand,
     },
+    /// Print a page of the manual, or the help of a command; without a name, list them.
+    Help(Help),
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +121,13 @@ pub(crate) struct Prepare {
     /// The file to prepare: it stays what is edited, and this is done again whenever it or Weir has changed.
     #[arg(default_value = "weir.toml")]
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Help {
+    /// A topic of the manual, or a command.
+    #[arg(value_name = "TOPIC|COMMAND")]
+    pub(crate) about: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

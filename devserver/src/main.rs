@@ -21,6 +21,7 @@ mod keys;
 mod linger;
 mod live;
 mod logs;
+mod manual;
 mod metrics;
 mod native;
 mod race;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Prepare(flags) => check::prepare(&flags),
         Command::Schema => check::print_schema(),
         Command::Key { command: KeyCommand::New(flags) } => keys::print_new(&flags),
+        Command::Help(flags) => manual::help(&flags),
     };
     logs::finish(LAST_LINES);
     match outcome {

@@ -612,6 +612,20 @@ mod tests {
     }
 
     #[test]
+    fn every_code_stands_in_the_manual() {
+        let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/manual/errors.md"));
+        for (refusal, status, _, code) in every_refusal() {
+            let told = code.map_or("null".to_owned(), |code| format!("`{code}`"));
+            let is_told = |row: &str| {
+                let mut cells = row.split('|').skip(1);
+                let statuses = cells.next().unwrap_or_default();
+                statuses.contains(&status.to_string()) && cells.next().unwrap_or_default().contains(&told)
+            };
+            assert!(page.lines().any(is_told), "{status} {told}: {refusal:?}");
+        }
+    }
+
+    #[test]
     fn each_refusal_has_its_shape_on_the_wire() {
         for (refusal, status, kind, code) in every_refusal() {
             assert_eq!(refusal.status().as_u16(), status, "{refusal:?}");

@@ -49,6 +49,7 @@ fn whatever_is_forbidden_is_named_and_the_manuals_line_forbids_nothing() {
 
 #[test]
 fn the_manual_says_what_a_user_needs() {
-    let manual = include_str!("../../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(manual.contains(&acl("default")), "write into README.md:\n{}", acl("default"));
+    let manual =
+        include_str!("../../../shared/manual/store.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(manual.contains(&acl("default")), "write into shared/manual/store.md:\n{}", acl("default"));
 }

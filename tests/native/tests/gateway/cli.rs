@@ -146,6 +146,31 @@ async fn help_teaches() {
 }
 
 #[tokio::test]
+async fn help_lists_the_manual_and_prints_its_pages() {
+    let (code, out, err) = run(&["help"]).await;
+    assert_eq!((code, err.as_str()), (0, ""));
+    for part in ["weir check weir.toml", "--listen", "\n  limits ", "\n  idempotency "] {
+        assert!(out.contains(part), "{part} is not in\n{out}");
+    }
+    let (code, out, err) = run(&["help", "limits"]).await;
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(out, include_str!("../../../../shared/manual/limits.md").trim_end());
+    for arguments in [&["help", "serve"][..], &["help", "key", "new"]] {
+        let (code, out, _) = run(arguments).await;
+        let (_, same, _) = run(&[&arguments[1..], &["--help"]].concat()).await;
+        assert_eq!((code, out.trim_end()), (0, same.trim_end()), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_is_none_is_told_with_the_nearest_names() {
+    let (code, out, err) = run(&["help", "limit"]).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("\"limit\"") && err.contains("did you mean limits"), "{err}");
+    assert!(err.contains("`weir help` lists them all"), "{err}");
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_told_with_its_address() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
