@@ -21,6 +21,7 @@ mod proxy;
 mod raw;
 mod resolver;
 pub mod secure;
+mod shell;
 mod upstream;
 pub mod wait;
 
@@ -33,6 +34,7 @@ pub use program::{Lines, Program, Signal, weir};
 pub use proxy::Proxy;
 pub use raw::{Raw, chat_bytes, status};
 pub use resolver::Resolver;
+pub use shell::Curl;
 pub use upstream::reply;
 pub use upstream::{Act, Extra, Seen, Upstream};
 

@@ -22,6 +22,7 @@ mod identity;
 mod leaving;
 mod linger;
 mod logs;
+mod manual;
 mod names;
 mod overload;
 mod pages;

@@ -2,28 +2,7 @@
 
 use http::{Request, Version};
 use serde_json::{Value, json};
-use weir_native_tests::{Gateway, Launch, chat_body, chat_request, whole};
-
-/// Splits a command as a shell does, as far as quotes and continued lines go.
-fn shell_words(command: &str) -> Vec<String> {
-    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-    let mut letters = command.chars();
-    while let Some(letter) = letters.next() {
-        match (quote, letter) {
-            (Some(open), _) if letter == open => quote = None,
-            (None, '\'' | '"') => {
-                quote = Some(letter);
-                word.get_or_insert_default();
-            }
-            (None, '\\') => assert_eq!(letters.next(), Some('\n'), "only lines are continued"),
-            (None, _) if letter.is_whitespace() => words.extend(word.take()),
-            (_, _) => word.get_or_insert_default().push(letter),
-        }
-    }
-    assert_eq!(quote, None, "a quote is open: {command}");
-    words.extend(word);
-    words
-}
+use weir_native_tests::{Curl, Gateway, Launch, chat_body, chat_request, whole};
 
 #[tokio::test]
 async fn the_banners_curl_line_works_as_it_stands() {
@@ -33,15 +12,8 @@ async fn the_banners_curl_line_works_as_it_stands() {
     let (command, _) = command
         .split_once("\n\n")
         .map_or((command, ""), |_| command.trim_start().split_once("\n\n").expect("an empty line behind it"));
-    let words = shell_words(command.trim());
-    let [curl, url, header_flag, header, data_flag, data] = words.as_slice() else {
-        panic!("another command: {words:?}");
-    };
-    assert_eq!((curl.as_str(), header_flag.as_str(), data_flag.as_str()), ("curl", "-H", "-d"));
-    let (name, value) = header.split_once(": ").expect("a header");
-    let path = url.strip_prefix(&format!("http://{}", gateway.address)).expect("this gateway's address");
-    let request = Request::post(path).header(name, value).body(whole(data.clone())).unwrap();
-    let mut flow = gateway.flow(request).await;
+    let curl = Curl::parse(command.trim(), &format!("http://{}", gateway.address));
+    let mut flow = gateway.flow(curl.request()).await;
     assert_eq!(flow.status, 200);
     assert_eq!(flow.events().await.last().map(String::as_str), Some("[DONE]"));
     assert!(banner.contains("nothing leaves this machine"), "{banner}");
