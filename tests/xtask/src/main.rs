@@ -12,6 +12,8 @@ mod clients;
 mod component;
 mod deny;
 mod docs;
+#[cfg(test)]
+mod documents;
 mod fmt;
 mod hpa;
 mod image;
