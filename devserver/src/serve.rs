@@ -26,7 +26,7 @@ pub(crate) fn serve(flags: Serve) -> Result<(), Failed> {
     logs::init(flags.log_format, flags.log_level);
     descriptors::raise();
     let runtime = crew::runtime()?;
-    let simulated = runtime.block_on(weir_simulated::bind(SocketAddr::from(([127, 0, 0, 1], 0))));
+    let simulated = runtime.block_on(weir_provider::bind(SocketAddr::from(([127, 0, 0, 1], 0))));
     let simulated = simulated.map_err(|e| Failed::because("no port for the simulated provider", e))?;
     let machine = Machine { simulated: simulated_base(simulated.addr())? };
     let is_trial = flags.config.is_none();

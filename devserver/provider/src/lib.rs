@@ -15,7 +15,7 @@
 //!
 //! ```no_run
 //! # async fn start() -> std::io::Result<()> {
-//! let simulated = weir_simulated::bind(([127, 0, 0, 1], 0).into()).await?;
+//! let simulated = weir_provider::bind(([127, 0, 0, 1], 0).into()).await?;
 //! println!("http://{}/v1", simulated.addr());
 //! simulated.run(std::future::pending()).await;
 //! # Ok(())

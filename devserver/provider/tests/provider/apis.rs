@@ -63,7 +63,7 @@ async fn models_are_listed_and_found() {
     let provider = Provider::start().await.unwrap();
     let list = provider.fetch("/v1/models").await.unwrap().json();
     assert_eq!(list["object"], "list");
-    assert_eq!(list["data"].as_array().unwrap().len(), weir_simulated::MODELS.len());
+    assert_eq!(list["data"].as_array().unwrap().len(), weir_provider::MODELS.len());
     let one = provider.fetch("/v1/models/sim-cut-77").await.unwrap().json();
     assert_eq!((&one["id"], &one["object"]), (&json!("sim-cut-77"), &json!("model")));
     let none = provider.fetch("/v1/models/gpt-4o").await.unwrap();

@@ -17,7 +17,7 @@ pub(crate) struct Provider {
 
 impl Provider {
     pub(crate) async fn start() -> io::Result<Self> {
-        let simulated = weir_simulated::bind(([127, 0, 0, 1], 0).into()).await?;
+        let simulated = weir_provider::bind(([127, 0, 0, 1], 0).into()).await?;
         let addr = simulated.addr();
         let (shutdown, ended) = oneshot::channel::<()>();
         tokio::spawn(simulated.run(async {
