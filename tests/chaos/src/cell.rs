@@ -83,11 +83,10 @@ pub fn all() -> Vec<Cell> {
 /// The cells that run with the tests: few, short, and of every part that needs no build of its own.
 pub fn short() -> Vec<Cell> {
     let is_short = |cell: &Cell| match (cell.part, cell.fault) {
-        (Part::Redis, Fault::Kill | Fault::FullDisk)
-        | (Part::Http1, Fault::NewAddress)
-        | (Part::Http2, Fault::Cut)
-        | (Part::Replica, Fault::Kill | Fault::NoDescriptors) => true,
-        (Part::Redis | Part::Resolver, Fault::Pause(span)) => span.as_secs() == 2,
+        (Part::Redis, Fault::Kill) | (Part::Http2, Fault::Cut) | (Part::Replica, Fault::NoDescriptors) => {
+            true
+        }
+        (Part::Resolver, Fault::Pause(span)) => span.as_secs() == 2,
         _ => false,
     };
     all().into_iter().filter(is_short).collect()
