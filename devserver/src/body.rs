@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 use http_body::{Body, Frame, SizeHint};
-use weir::platform::{Broken, Payload};
+use weir::wire::upload::{Broken, Payload};
 
 /// A body of hyper's, read as the core reads it: data only; trailers are dropped.
 #[derive(Debug)]

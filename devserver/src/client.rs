@@ -21,9 +21,10 @@ use hyper::body::Incoming;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 use weir::cache::fingerprint::Fingerprint;
-use weir::config::{Proxy, Tls, Upstream};
 use weir::ledger::connect_fault::ConnectFault;
-use weir::platform::{Dispatch, Fresh, SendFault};
+use weir::routing::upstream::Upstream;
+use weir::routing::upstream::connection::{Proxy, Tls};
+use weir::routing::upstream::dispatch::{Dispatch, Fresh, SendFault};
 use weir::telemetry::metrics::Family;
 
 use self::connection::Posted;

@@ -19,7 +19,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir::config;
-use weir::platform::{OperatorsAddress, Peer};
+use weir::identity::access::{OperatorsAddress, Peer};
 
 use crate::crowd::Guest;
 use crate::flood::Counted;

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use weir::Config;
-use weir::config::{Dialer, Document, Faults, Format, Loaded, Prepared, Surroundings};
+use weir::config::{Document, Faults, Format, Loaded, Prepared, Surroundings};
+use weir::routing::upstream::connection::Dialer;
 
 use crate::client::NativeDialer;
 

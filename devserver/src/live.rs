@@ -13,7 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use weir::Config;
-use weir::config::{Auth, Fault};
+use weir::config::Fault;
+use weir::identity::access::Auth;
 use weir::telemetry::metrics::Family;
 
 use self::secrets::SecretFiles;

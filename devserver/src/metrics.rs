@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use weir::ledger::record::Record;
 use weir::limits::concurrency::Load;
-use weir::platform::Event;
+use weir::telemetry::event::Event;
 use weir::telemetry::metrics::{self, Exposition, Family, Sink as _};
 
 use crate::books::Books;

@@ -7,24 +7,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use weir::cache::in_flight::Flights;
-use weir::config::Upstream;
 use weir::limits::admission::Admission;
 use weir::limits::concurrency::Limiters;
-use weir::platform::{
-    Ask, Closing, Dispatch, Event, Finding, Held, Opened, Ownership, Payload, SendFault, StoreLost,
-};
-use weir::random;
+use weir::platform::{self, Clock as _};
 use weir::routing::breaker::Report;
-use weir::routing::breaker::control::{Entry, Listing, Order, Unheeded};
+use weir::routing::breaker::control::{Entry, Listing, Order};
+use weir::routing::upstream::Upstream;
+use weir::routing::upstream::dispatch::{Dispatch, SendFault};
 use weir::routing::usage_refusals::UsageRefusals;
 use weir::store::embedded::Store;
-use weir::store::lease::{Holding, Lease, Overheard, Piece, Renewed};
+use weir::store::lease::{Lease, Overheard, Piece, Renewed};
+use weir::store::protocol::{Ask, Closing, Finding, Held, Holding, Opened, Ownership, StoreLost, Unheeded};
 use weir::store::readings::Readings;
 use weir::store::redis::Moment;
+use weir::telemetry::event::Event;
 use weir::telemetry::metrics::Exposition;
 use weir::time::{Instant, UnixMillis};
+use weir::wire::upload::Payload;
 use weir::wire::websocket::Upgraded;
-use weir::{Config, Platform};
+use weir::{Config, random};
 
 use crate::body::{Chunks, Parcel};
 use crate::books::{self, Books};
@@ -176,9 +177,25 @@ impl Native {
     }
 }
 
-impl Platform for Native {
-    type Upload = Chunks<axum::body::Body>;
-    type Download = Chunks<Carried<Outgoing>>;
+impl platform::Platform for Native {
+    fn usage_refusals(&self) -> Option<&UsageRefusals> {
+        Some(&self.process.usage_refusals)
+    }
+
+    fn flights(&self) -> Option<&Flights> {
+        Some(&self.process.flights)
+    }
+
+    fn admission(&self) -> &Admission {
+        &self.process.admission
+    }
+
+    fn limiters(&self) -> Option<&Limiters> {
+        Some(&self.process.limiters)
+    }
+}
+
+impl platform::Clock for Native {
     type Sleep = Pin<Box<tokio::time::Sleep>>;
 
     fn now(&self) -> Instant {
@@ -198,6 +215,24 @@ impl Platform for Native {
         Box::pin(tokio::time::sleep(span))
     }
 
+    fn is_going_away(&self) -> bool {
+        self.ending.is_aborted()
+    }
+
+    /// On threads that stand back: what is being served goes on.
+    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        self.process
+            .computing
+            .run(move || {
+                #[cfg(feature = "failpoints")]
+                fail::fail_point!("compute");
+                work()
+            })
+            .await
+    }
+}
+
+impl platform::Store for Native {
     async fn open(&self, ask: Ask<'_>) -> Result<Opened, StoreLost> {
         if store_is_lost() {
             return Err(StoreLost);
@@ -244,34 +279,6 @@ impl Platform for Native {
             return;
         }
         self.process.counting().report_probe(&finding, report);
-    }
-
-    async fn send(
-        &self,
-        upstream: &Upstream,
-        request: http::Request<Payload<Self::Upload>>,
-        dispatch: &Dispatch,
-    ) -> Result<http::Response<Self::Download>, SendFault> {
-        let response = self.clients.send(Dialing::of(upstream), request.map(Parcel), dispatch).await?;
-        Ok(response.map(Chunks))
-    }
-
-    fn relays_websockets(&self) -> bool {
-        true
-    }
-
-    async fn upgrade(
-        &self,
-        upstream: &Upstream,
-        mut request: http::Request<Payload<Self::Upload>>,
-    ) -> Result<Upgraded<Self::Download>, SendFault> {
-        let client = hyper::upgrade::on(&mut request);
-        let mut answer = self.clients.upgrade(Dialing::of(upstream), request.map(Parcel)).await?;
-        if answer.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Upgraded::Not(answer.map(Carried::from).map(Chunks)));
-        }
-        let tunnel = tunnel(client, hyper::upgrade::on(&mut answer), self.ending.stop.clone());
-        Ok(Upgraded::Switched(answer.map(drop), tunnel))
     }
 
     async fn close(&self, closing: Closing) {
@@ -335,11 +342,6 @@ impl Platform for Native {
         self.shared.as_ref()?.why_lost()
     }
 
-    async fn counted(&self) -> Result<Exposition, StoreLost> {
-        let cached = self.process.store().cached();
-        Ok(self.process.metrics.counted(&self.process.books, cached, &self.process.limiters.snapshot()))
-    }
-
     fn readings(&self) -> Option<&Readings> {
         Some(&self.process.readings)
     }
@@ -362,22 +364,6 @@ impl Platform for Native {
         }
     }
 
-    fn is_going_away(&self) -> bool {
-        self.ending.is_aborted()
-    }
-
-    /// On threads that stand back: what is being served goes on.
-    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        self.process
-            .computing
-            .run(move || {
-                #[cfg(feature = "failpoints")]
-                fail::fail_point!("compute");
-                work()
-            })
-            .await
-    }
-
     async fn own(&self, ownership: Ownership<'_>) -> Result<bool, StoreLost> {
         if store_is_lost() {
             return Err(StoreLost);
@@ -387,21 +373,45 @@ impl Platform for Native {
             Some(shared) => shared.own(ownership, self.moment()).await,
         }
     }
+}
 
-    fn usage_refusals(&self) -> Option<&UsageRefusals> {
-        Some(&self.process.usage_refusals)
+impl platform::Transport for Native {
+    type Upload = Chunks<axum::body::Body>;
+    type Download = Chunks<Carried<Outgoing>>;
+
+    async fn send(
+        &self,
+        upstream: &Upstream,
+        request: http::Request<Payload<Self::Upload>>,
+        dispatch: &Dispatch,
+    ) -> Result<http::Response<Self::Download>, SendFault> {
+        let response = self.clients.send(Dialing::of(upstream), request.map(Parcel), dispatch).await?;
+        Ok(response.map(Chunks))
     }
 
-    fn flights(&self) -> Option<&Flights> {
-        Some(&self.process.flights)
+    fn relays_websockets(&self) -> bool {
+        true
     }
 
-    fn admission(&self) -> &Admission {
-        &self.process.admission
+    async fn upgrade(
+        &self,
+        upstream: &Upstream,
+        mut request: http::Request<Payload<Self::Upload>>,
+    ) -> Result<Upgraded<Self::Download>, SendFault> {
+        let client = hyper::upgrade::on(&mut request);
+        let mut answer = self.clients.upgrade(Dialing::of(upstream), request.map(Parcel)).await?;
+        if answer.status() != http::StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Upgraded::Not(answer.map(Carried::from).map(Chunks)));
+        }
+        let tunnel = tunnel(client, hyper::upgrade::on(&mut answer), self.ending.stop.clone());
+        Ok(Upgraded::Switched(answer.map(drop), tunnel))
     }
+}
 
-    fn limiters(&self) -> Option<&Limiters> {
-        Some(&self.process.limiters)
+impl platform::Observe for Native {
+    async fn counted(&self) -> Result<Exposition, StoreLost> {
+        let cached = self.process.store().cached();
+        Ok(self.process.metrics.counted(&self.process.books, cached, &self.process.limiters.snapshot()))
     }
 
     fn observe(&self, event: Event<'_>) {

@@ -4,7 +4,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use weir::Config;
-use weir::config::{Auth, Dialect, StoreKind};
+use weir::config::StoreKind;
+use weir::identity::access::Auth;
+use weir::routing::upstream::Dialect;
 use weir::telemetry::metrics::Family;
 
 use crate::cli::{Failed, Serve};
@@ -12,14 +14,12 @@ use crate::client::{Clients, EnvironmentProxies, Trust};
 use crate::connections::Ending;
 use crate::crew::{self, Crew, Door, Entry};
 use crate::crowd::{Bounds, Full};
-use crate::descriptors;
 use crate::document::Machine;
 use crate::live::{Bound, Live};
-use crate::logs;
 use crate::metrics::Metrics;
 use crate::native::{Native, Process};
 use crate::store::Shared;
-use crate::worker;
+use crate::{descriptors, logs, worker};
 
 /// Serves until it is asked to stop.
 pub(crate) fn serve(flags: Serve) -> Result<(), Failed> {

@@ -20,9 +20,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustls::ClientConfig;
 use tokio::runtime::Handle;
 use weir::config;
-use weir::platform::{Ask, Closing, Finding, Opened, Ownership, StoreLost};
-use weir::routing::breaker::control::{Entry, Listing, Order, Unheeded};
-use weir::store::lease::{Holding, Lease, Overheard, Piece, Renewed};
+use weir::routing::breaker::control::{Entry, Listing, Order};
+use weir::store::lease::{Lease, Overheard, Piece, Renewed};
+use weir::store::protocol::{Ask, Closing, Finding, Holding, Opened, Ownership, StoreLost, Unheeded};
 use weir::store::redis::{Clock, Codec, Command, Moment};
 use weir::telemetry::metrics::Family;
 

@@ -4,7 +4,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio_util::compat::TokioAsyncReadCompatExt as _;
 use tokio_util::sync::CancellationToken;
-use weir::wire::websocket::{Connection, Opening, Tunnel};
+use weir::wire::websocket::tunnel::{Connection, Opening, Tunnel};
 
 /// `stop` says that the process is to end.
 pub(crate) fn tunnel(client: OnUpgrade, upstream: OnUpgrade, stop: CancellationToken) -> Tunnel {

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::directives::Directives;
-use crate::dialect::endpoint::Operation;
+use crate::dialect::endpoint::{Form, Operation};
 
 /// What a route keeps, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,15 +140,6 @@ impl Window {
     }
 }
 
-/// The form of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// One JSON body.
-    Whole,
-    /// A stream of events, to its terminator.
-    Events,
-}
-
 /// A complete answer, as its upstream sent it. Its `Debug` shows none of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -178,31 +169,6 @@ impl Entry {
         /// Keys, lists and counts around it.
         const BESIDE: usize = 512;
         (self.body.len() + self.model.len() + self.content_type.len() + BESIDE) as u64
-    }
-}
-
-/// What the cache had to do with an answer, as `x-cache` says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Status {
-    Hit,
-    /// Older than the route's `ttl`.
-    Stale,
-    Miss,
-    /// This call goes by the cache.
-    Bypass,
-    /// Shared with an identical call in flight.
-    Coalesced,
-}
-
-impl Status {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Hit => "HIT",
-            Self::Stale => "STALE",
-            Self::Miss => "MISS",
-            Self::Bypass => "BYPASS",
-            Self::Coalesced => "COALESCED",
-        }
     }
 }
 

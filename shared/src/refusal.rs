@@ -1,4 +1,4 @@
-//! Every answer that is an error, and its one conversion to the wire.
+//! Every answer that is an error: whose fault it is, its status, its headers and its words. `dialect` writes it down.
 //!
 //! A variant says whose fault it is and whether asking again can help. Messages name what the caller sent or
 //! did, never an upstream's address, a credential or a prompt.
@@ -11,21 +11,18 @@ mod wording;
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub(crate) use self::cause::Cause;
 pub use self::rejection::Rejection;
 pub(crate) use self::upstream_error::{LARGEST_ERROR, UpstreamError};
-use crate::dialect::endpoint::Operation;
 use crate::limits::account::{Denied, Measure};
 use crate::limits::admission::Full;
 use crate::limits::rate::Denial;
 use crate::secret::Secret;
-use crate::wire::websocket;
+use crate::wire::websocket::{self, HandshakeFault};
 
 /// Why a request is not answered with what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,20 +181,13 @@ pub enum Refusal {
     },
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
-    error: ErrorBody<'a>,
-}
-
-/// All four keys are always present, and details only where an upstream gave them.
-#[derive(Serialize)]
-struct ErrorBody<'a> {
-    message: &'a str,
-    r#type: &'a str,
-    param: Option<&'a str>,
-    code: Option<&'a str>,
-    #[serde(flatten)]
-    details: Option<&'a Map<String, Value>>,
+impl From<HandshakeFault> for Refusal {
+    fn from(fault: HandshakeFault) -> Self {
+        match fault {
+            HandshakeFault::Broken { problem } => Self::BrokenWebSocket { problem },
+            HandshakeFault::Version => Self::WebSocketVersion,
+        }
+    }
 }
 
 /// Retry-After is never longer than clients are known to wait.
@@ -259,7 +249,7 @@ impl Refusal {
         }
     }
 
-    fn kind(&self) -> &str {
+    pub(crate) fn kind(&self) -> &str {
         match self {
             Self::Rejected(told) | Self::RateLimited { told: Some(told), .. } => &told.kind,
             Self::Limited { denied: Denied { measure: Measure::Tokens(_), .. }, .. } => "tokens",
@@ -359,7 +349,7 @@ impl Refusal {
         }
     }
 
-    fn param(&self) -> Option<&str> {
+    pub(crate) fn param(&self) -> Option<&str> {
         match self {
             Self::InvalidParameter { param, .. } => Some(param),
             Self::ModelNotFound { .. } => Some("model"),
@@ -376,43 +366,11 @@ impl Refusal {
         }
     }
 
-    fn details(&self) -> Option<&Map<String, Value>> {
+    pub(crate) fn details(&self) -> Option<&Map<String, Value>> {
         match self {
             Self::Rejected(told) | Self::RateLimited { told: Some(told), .. } => Some(&told.details),
             _ => None,
         }
-    }
-
-    /// The error body in the caller's dialect.
-    pub fn to_body(&self) -> Bytes {
-        let message = self.message();
-        let error = ErrorBody {
-            message: &message,
-            r#type: self.kind(),
-            param: self.param(),
-            code: self.code(),
-            details: self.details(),
-        };
-        // Strings and JSON cannot fail to serialise.
-        serde_json::to_vec(&Envelope { error }).unwrap_or_default().into()
-    }
-
-    /// The error event in the caller's dialect, for an answer that has begun. `sequence` is its number, where
-    /// the dialect numbers events. No terminator follows it.
-    pub fn to_event(&self, operation: Operation, sequence: u64) -> Bytes {
-        let text = match operation {
-            Operation::Responses => {
-                let event = serde_json::json!({
-                    "type": "error", "code": self.code(), "message": self.message(),
-                    "param": self.param(), "sequence_number": sequence,
-                });
-                format!("event: error\ndata: {event}\n\n")
-            }
-            Operation::Chat | Operation::Completions | Operation::Embeddings => {
-                format!("data: {}\n\n", String::from_utf8_lossy(&self.to_body()))
-            }
-        };
-        text.into()
     }
 
     /// The headers that belong to it.

@@ -2,7 +2,10 @@
 
 pub mod breaker;
 pub mod load;
+pub mod passthrough;
 pub mod plan;
 pub mod retry;
-pub(crate) mod upstream;
+pub mod route;
+pub mod table;
+pub mod upstream;
 pub mod usage_refusals;

@@ -4,5 +4,6 @@ pub mod durable;
 pub mod embedded;
 pub mod lease;
 pub(crate) mod pack;
+pub mod protocol;
 pub mod readings;
 pub mod redis;

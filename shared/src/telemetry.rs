@@ -1,4 +1,5 @@
-//! What is told of calls: metrics and traces.
+//! What is told of calls: events, metrics and traces.
 
+pub mod event;
 pub mod metrics;
 pub(crate) mod trace;

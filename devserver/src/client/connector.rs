@@ -15,8 +15,8 @@ use rustls::{AlertDescription, CertificateError, ClientConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
-use weir::config::{Proxy, ProxyAddress};
 use weir::ledger::connect_fault::ConnectFault;
+use weir::routing::upstream::connection::{Proxy, ProxyAddress};
 
 use super::network::{self, Reached};
 use super::proxy::{EnvironmentProxies, Hop, tunnel};

@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use weir::ledger::connect_fault::ConnectFault;
-use weir::platform::{Dispatch, SendFault};
+use weir::routing::upstream::dispatch::{Dispatch, SendFault};
 
 use super::connection::{About, Http1, Http2, Posted};
 use super::connector::{Peer, millis};

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use weir::ledger::connect_fault::ConnectFault;
-use weir::platform::{Dispatch, SendFault};
+use weir::routing::upstream::dispatch::{Dispatch, SendFault};
 
 use super::connection::{About, Http1, Http2, New, Posted};
 use super::connector::Connector;

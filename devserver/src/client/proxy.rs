@@ -11,8 +11,10 @@ use hyper::client::conn::http1;
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
 use tokio_util::task::AbortOnDropHandle;
-use weir::config::{Config, Proxy, ProxyAddress, Upstream};
+use weir::config::Config;
 use weir::ledger::connect_fault::ConnectFault;
+use weir::routing::upstream::Upstream;
+use weir::routing::upstream::connection::{Proxy, ProxyAddress};
 
 use super::stream::Stream;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
-use weir::config::{Dialer, Tls, TlsFault, TlsFile};
+use weir::routing::upstream::connection::{Dialer, Tls, TlsFault, TlsFile};
 use weir::secret::Secret;
 
 use crate::cli::Failed;

@@ -15,9 +15,9 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, Sleep, sleep};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
-use weir::config::Proxy;
 use weir::ledger::connect_fault::ConnectFault;
-use weir::platform::SendFault;
+use weir::routing::upstream::connection::Proxy;
+use weir::routing::upstream::dispatch::SendFault;
 
 use super::server::Settings;
 use crate::client::{Carried, Clients, Dialing, Trust};

@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use weir::config::{Dialer, Surroundings};
+use weir::config::Surroundings;
 use weir::identity::caller::KeyHash;
+use weir::routing::upstream::connection::Dialer;
 use weir::secret::Secret;
 
 /// The files that the configuration in force has named, by path.

@@ -1,7 +1,7 @@
 //! What the store was asked for a call whose client has left meanwhile: what it holds for it is given back.
 
-use weir::platform::{Ask, Recall, Repeat, Reservation};
 use weir::store::lease::Lease;
+use weir::store::protocol::{Ask, Recall, Repeat, Reservation};
 
 /// It belongs to nobody.
 pub(super) struct Asked {

@@ -14,7 +14,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
-use weir::platform::StoreLost;
+use weir::store::protocol::StoreLost;
 use weir::store::redis::{Cause, Codec, Command, Garbled, Moment, Told, Value};
 use weir::telemetry::metrics::Family;
 

@@ -17,8 +17,8 @@ use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::JsValue;
 use weir::cache::fingerprint::Fingerprint;
 use weir::cache::{Entry, Place};
-use weir::platform::{Recall, Recalled};
 use weir::store::durable;
+use weir::store::protocol::{Recall, Recalled};
 use weir::time::UnixMillis;
 use worker::Env;
 

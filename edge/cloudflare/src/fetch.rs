@@ -10,7 +10,8 @@ use http::StatusCode;
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{AbortController, Response};
-use weir::platform::{Broken, Payload, SendFault};
+use weir::routing::upstream::dispatch::SendFault;
+use weir::wire::upload::{Broken, Payload};
 
 use crate::gone::Gone;
 use crate::incoming::Incoming;

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, header};
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use web_sys::{ReadableStream, Request, Response};
-use weir::platform::Broken;
+use weir::wire::upload::Broken;
 
 use crate::ear::{Waiting, Word};
 use crate::js::Source;

@@ -5,15 +5,14 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use weir::Config;
 use weir::ledger::record::{Ending, Record};
 use weir::limits::admission::Admission;
-use weir::random;
 use weir::routing::usage_refusals::UsageRefusals;
 use weir::store::durable::{Beliefs, Denials};
 use weir::store::embedded::Store;
 use weir::store::readings::Readings;
 use weir::telemetry::metrics::{self, Exposition, Family, Sink as _};
+use weir::{Config, random};
 use worker::Env;
 
 use crate::near::Near;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weir::ledger::record::Record;
-use weir::platform::{Event, StoreLost};
 use weir::routing::breaker::Gate;
 use weir::routing::breaker::control::Listing;
+use weir::store::protocol::StoreLost;
+use weir::telemetry::event::Event;
 
 use crate::usage::Sum;
 
@@ -141,15 +142,15 @@ pub(crate) fn record(record: &Record, detail: Detail) {
         "message": "request",
         "request_id": record.request_id,
         "trace_id": record.trace_id,
-        "tenant": record.caller.tenant,
-        "caller": record.caller.name,
+        "tenant": record.caller.tenant(),
+        "caller": record.caller.name(),
         "operation": record.operation,
         "model": record.model,
         "route": record.route,
         "upstream": record.upstream,
         "upstream_model": record.upstream_model,
         "stream": record.streamed,
-        "cache": record.cache.map(weir::cache::Status::name),
+        "cache": record.cache.map(weir::ledger::cache_status::Status::name),
         "status": record.status,
         "ending": record.ending.name(),
         "input_tokens": record.usage.input.0,

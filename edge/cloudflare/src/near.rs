@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use weir::cache::Freshness;
 use weir::cache::fingerprint::Fingerprint;
-use weir::platform::{Recall, Recalled};
 use weir::store::durable;
+use weir::store::protocol::{Recall, Recalled};
 use weir::time::UnixMillis;
 
 /// Bytes of all of them; an isolate has 128 MB for everything.

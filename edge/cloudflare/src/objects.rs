@@ -9,9 +9,9 @@ use std::time::Duration;
 use js_sys::Uint8Array;
 use wasm_bindgen::JsValue;
 use weir::Config;
-use weir::platform::StoreLost;
 use weir::routing::breaker::control::Listing;
 use weir::store::durable::{self, Asked, Object};
+use weir::store::protocol::StoreLost;
 use worker::Env;
 
 use crate::isolate::Isolate;

@@ -3,8 +3,8 @@
 
 use std::rc::Rc;
 
-use weir::platform::{Ask, Opened, StoreLost};
 use weir::store::durable::Opening;
+use weir::store::protocol::{Ask, Opened, StoreLost};
 
 use crate::objects::{Answers, Untold};
 use crate::platform::{Edge, now};

@@ -11,22 +11,26 @@ use http::request::Parts;
 use wasm_bindgen::JsValue;
 use weir::Config;
 use weir::cache::in_flight::Flights;
-use weir::config::Upstream;
+use weir::identity::access::Peer;
 use weir::limits::admission::Admission;
 use weir::limits::concurrency::Limiters;
-use weir::platform::{
-    Ask, Closing, Dispatch, Event, Finding, Held, Keeping, Opened, Ownership, Payload, Peer, Platform,
-    SendFault, StoreLost,
-};
+use weir::platform::{self, Clock as _};
 use weir::routing::breaker::Report;
-use weir::routing::breaker::control::{Entry, Listing, Order, Unheeded};
+use weir::routing::breaker::control::{Entry, Listing, Order};
+use weir::routing::upstream::Upstream;
+use weir::routing::upstream::dispatch::{Dispatch, SendFault};
 use weir::routing::usage_refusals::UsageRefusals;
 use weir::store::durable::{self, Asked, Object};
 use weir::store::embedded::Store;
-use weir::store::lease::{Holding, Lease, Overheard, Piece, Renewed};
+use weir::store::lease::{Lease, Overheard, Piece, Renewed};
+use weir::store::protocol::{
+    Ask, Closing, Finding, Held, Holding, Keeping, Opened, Ownership, StoreLost, Unheeded,
+};
 use weir::store::readings::Readings;
+use weir::telemetry::event::Event;
 use weir::telemetry::metrics::{self, Exposition};
 use weir::time::{Instant, UnixMillis};
+use weir::wire::upload::Payload;
 use worker::{Context, Env};
 
 use crate::cache::Cache;
@@ -34,10 +38,9 @@ use crate::fetch::{self, Download};
 use crate::incoming::Incoming;
 use crate::isolate::Isolate;
 use crate::objects::Objects;
-use crate::opening;
 use crate::sleep::Sleep;
 use crate::usage::Usages;
-use crate::{log, task};
+use crate::{log, opening, task};
 
 /// One request's handle to its isolate, and to what lies outside of it.
 #[derive(Clone)]
@@ -139,9 +142,26 @@ pub(crate) fn now() -> Instant {
     Instant::from_micros(millis().saturating_mul(1000))
 }
 
-impl Platform for Edge {
-    type Upload = Incoming;
-    type Download = Download;
+impl platform::Platform for Edge {
+    fn usage_refusals(&self) -> Option<&UsageRefusals> {
+        Some(&self.isolate().usage_refusals)
+    }
+
+    /// One request of an isolate must not wake another: its I/O would be done in the other's name, and fail.
+    fn flights(&self) -> Option<&Flights> {
+        None
+    }
+
+    fn admission(&self) -> &Admission {
+        &self.isolate().admission
+    }
+
+    fn limiters(&self) -> Option<&Limiters> {
+        None
+    }
+}
+
+impl platform::Clock for Edge {
     type Sleep = Sleep;
 
     fn now(&self) -> Instant {
@@ -159,7 +179,9 @@ impl Platform for Edge {
     fn sleep(&self, span: Duration) -> Self::Sleep {
         self.objects().clock.sleep(span)
     }
+}
 
+impl platform::Store for Edge {
     async fn open(&self, ask: Ask<'_>) -> Result<Opened, StoreLost> {
         opening::open(self, ask).await
     }
@@ -184,17 +206,6 @@ impl Platform for Edge {
             let report = Report { id, now: now(), roll: self.roll() };
             self.own().report_probe(&finding, report);
         }
-    }
-
-    /// The platform does not say when it has connected, so the upstream's connect timeout has nothing to
-    /// bound.
-    async fn send(
-        &self,
-        _: &Upstream,
-        request: http::Request<Payload<Self::Upload>>,
-        _: &Dispatch,
-    ) -> Result<http::Response<Self::Download>, SendFault> {
-        fetch::send(request).await
     }
 
     async fn close(&self, mut closing: Closing) {
@@ -252,11 +263,6 @@ impl Platform for Edge {
         self.objects().breakers(names, &self.0.config).await
     }
 
-    /// By this isolate.
-    async fn counted(&self) -> Result<Exposition, StoreLost> {
-        Ok(self.isolate().metrics.borrow().clone())
-    }
-
     fn readings(&self) -> Option<&Readings> {
         Some(&self.isolate().readings)
     }
@@ -281,26 +287,32 @@ impl Platform for Edge {
         durable::granted(&answer, now())
     }
 
-    fn usage_refusals(&self) -> Option<&UsageRefusals> {
-        Some(&self.isolate().usage_refusals)
-    }
-
     /// As subrequests: 50 a request of the free plan.
     fn counts_questions(&self) -> bool {
         true
     }
+}
 
-    /// One request of an isolate must not wake another: its I/O would be done in the other's name, and fail.
-    fn flights(&self) -> Option<&Flights> {
-        None
+impl platform::Transport for Edge {
+    type Upload = Incoming;
+    type Download = Download;
+
+    /// The platform does not say when it has connected, so the upstream's connect timeout has nothing to
+    /// bound.
+    async fn send(
+        &self,
+        _: &Upstream,
+        request: http::Request<Payload<Self::Upload>>,
+        _: &Dispatch,
+    ) -> Result<http::Response<Self::Download>, SendFault> {
+        fetch::send(request).await
     }
+}
 
-    fn admission(&self) -> &Admission {
-        &self.isolate().admission
-    }
-
-    fn limiters(&self) -> Option<&Limiters> {
-        None
+impl platform::Observe for Edge {
+    /// By this isolate.
+    async fn counted(&self) -> Result<Exposition, StoreLost> {
+        Ok(self.isolate().metrics.borrow().clone())
     }
 
     fn observe(&self, event: Event<'_>) {

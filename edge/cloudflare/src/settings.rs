@@ -10,7 +10,8 @@ use wasm_bindgen::JsValue;
 use weir::Config;
 use weir::cache::Place;
 use weir::cache::fingerprint::Framed;
-use weir::config::{Document, Format, Loaded, Route, StoreKind, Surroundings};
+use weir::config::{Document, Format, Loaded, StoreKind, Surroundings};
+use weir::routing::route::Route;
 use worker::Env;
 
 use crate::log::Detail;

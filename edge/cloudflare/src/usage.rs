@@ -56,8 +56,8 @@ impl Usages {
         }
         let usage = Usage {
             request_id: record.request_id.clone(),
-            tenant: record.caller.tenant.clone(),
-            caller: record.caller.name.clone(),
+            tenant: record.caller.tenant().to_owned(),
+            caller: record.caller.name().to_owned(),
             upstream: record.upstream.clone(),
             model: record.model.clone(),
             status: record.status,

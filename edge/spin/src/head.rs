@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
-use weir::platform::Peer;
+use weir::identity::access::Peer;
 
 /// Where Spin says who the client is.
 const CLIENT: HeaderName = HeaderName::from_static("spin-client-addr");

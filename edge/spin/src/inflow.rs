@@ -8,7 +8,7 @@ use futures_core::Stream;
 use spin_sdk::http::{IncomingRequest, IncomingResponse};
 use spin_sdk::wit::wasi::http0_2_0::types::IncomingBody;
 use wasi::io::streams::{InputStream, StreamError};
-use weir::platform::Broken;
+use weir::wire::upload::Broken;
 
 use crate::clock::{Wait, wait};
 

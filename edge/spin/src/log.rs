@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use weir::ledger::record::Record;
-use weir::platform::Event;
+use weir::telemetry::event::Event;
 
 #[derive(Serialize)]
 struct Line<T> {
@@ -124,15 +124,15 @@ pub(crate) fn record(record: &Record) {
     let about = Entry {
         request_id: &record.request_id,
         trace_id: &record.trace_id,
-        tenant: &record.caller.tenant,
-        caller: &record.caller.name,
+        tenant: record.caller.tenant(),
+        caller: record.caller.name(),
         operation: record.operation,
         model: &record.model,
         route: &record.route,
         upstream: &record.upstream,
         upstream_model: &record.upstream_model,
         stream: record.streamed,
-        cache: record.cache.map(weir::cache::Status::name),
+        cache: record.cache.map(weir::ledger::cache_status::Status::name),
         status: record.status,
         ending: record.ending.name(),
         input_tokens: record.usage.input.0,

@@ -5,21 +5,22 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use weir::Platform;
 use weir::cache::in_flight::Flights;
-use weir::config::Upstream;
 use weir::limits::admission::Admission;
 use weir::limits::concurrency::Limiters;
-use weir::platform::{
-    Ask, Closing, Dispatch, Event, Finding, Held, Opened, Ownership, Payload, SendFault, StoreLost,
-};
+use weir::platform::{self, Clock as _};
 use weir::routing::breaker::Report;
-use weir::routing::breaker::control::{Entry, Listing, Order, Unheeded};
+use weir::routing::breaker::control::{Entry, Listing, Order};
+use weir::routing::upstream::Upstream;
+use weir::routing::upstream::dispatch::{Dispatch, SendFault};
 use weir::store::embedded;
-use weir::store::lease::{Holding, Lease, Overheard, Piece, Renewed};
+use weir::store::lease::{Lease, Overheard, Piece, Renewed};
+use weir::store::protocol::{Ask, Closing, Finding, Held, Holding, Opened, Ownership, StoreLost, Unheeded};
 use weir::store::redis::Moment;
+use weir::telemetry::event::Event;
 use weir::telemetry::metrics::{self, Exposition, Family, Sink as _, Tally};
 use weir::time::{Instant, UnixMillis};
+use weir::wire::upload::Payload;
 
 use crate::clock::{self, Sleep};
 use crate::inflow::Upload;
@@ -81,9 +82,21 @@ impl Shell {
     }
 }
 
-impl Platform for Shell {
-    type Upload = Upload;
-    type Download = Download;
+impl platform::Platform for Shell {
+    fn flights(&self) -> Option<&Flights> {
+        None
+    }
+
+    fn admission(&self) -> &Admission {
+        &self.0.admission
+    }
+
+    fn limiters(&self) -> Option<&Limiters> {
+        None
+    }
+}
+
+impl platform::Clock for Shell {
     type Sleep = Sleep;
 
     fn now(&self) -> Instant {
@@ -101,7 +114,9 @@ impl Platform for Shell {
     fn sleep(&self, span: Duration) -> Sleep {
         Sleep::new(span)
     }
+}
 
+impl platform::Store for Shell {
     async fn open(&self, ask: Ask<'_>) -> Result<Opened, StoreLost> {
         self.0.store.open(ask, || self.moment())
     }
@@ -125,15 +140,6 @@ impl Platform for Shell {
         if self.0.store.report_probe(&finding, id, report.roll, self.moment()).is_err() {
             self.0.local.borrow_mut().report_probe(&finding, report);
         }
-    }
-
-    async fn send(
-        &self,
-        upstream: &Upstream,
-        request: Request<Payload<Upload>>,
-        _: &Dispatch,
-    ) -> Result<Response<Download>, SendFault> {
-        upstream::send(upstream, request).await
     }
 
     async fn close(&self, closing: Closing) {
@@ -181,11 +187,6 @@ impl Platform for Shell {
         self.0.store.why_lost()
     }
 
-    /// By all instances.
-    async fn counted(&self) -> Result<Exposition, StoreLost> {
-        self.0.store.sums(self.moment())
-    }
-
     /// Each request has an instance of its own.
     fn is_one_of_several(&self) -> bool {
         true
@@ -202,17 +203,26 @@ impl Platform for Shell {
     async fn own(&self, ownership: Ownership<'_>) -> Result<bool, StoreLost> {
         self.0.store.own(ownership, self.moment())
     }
+}
 
-    fn flights(&self) -> Option<&Flights> {
-        None
+impl platform::Transport for Shell {
+    type Upload = Upload;
+    type Download = Download;
+
+    async fn send(
+        &self,
+        upstream: &Upstream,
+        request: Request<Payload<Upload>>,
+        _: &Dispatch,
+    ) -> Result<Response<Download>, SendFault> {
+        upstream::send(upstream, request).await
     }
+}
 
-    fn admission(&self) -> &Admission {
-        &self.0.admission
-    }
-
-    fn limiters(&self) -> Option<&Limiters> {
-        None
+impl platform::Observe for Shell {
+    /// By all instances.
+    async fn counted(&self) -> Result<Exposition, StoreLost> {
+        self.0.store.sums(self.moment())
     }
 
     fn observe(&self, event: Event<'_>) {

@@ -7,9 +7,9 @@ use std::cell::RefCell;
 
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 use weir::config;
-use weir::platform::{Ask, Closing, Finding, Opened, Ownership, StoreLost};
-use weir::routing::breaker::control::{Entry, Listing, Order, Unheeded};
-use weir::store::lease::{Holding, Lease, Overheard, Piece, Renewed};
+use weir::routing::breaker::control::{Entry, Listing, Order};
+use weir::store::lease::{Lease, Overheard, Piece, Renewed};
+use weir::store::protocol::{Ask, Closing, Finding, Holding, Opened, Ownership, StoreLost, Unheeded};
 use weir::store::redis::{Backlog, Cause, Clock, Codec, Command, Garbled, Moment, NotKept, Told, Value};
 use weir::telemetry::metrics::{Exposition, Tally};
 

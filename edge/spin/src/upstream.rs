@@ -14,9 +14,10 @@ use spin_sdk::wit::wasi::http0_2_0::outgoing_handler;
 use spin_sdk::wit::wasi::http0_2_0::types::{
     ErrorCode, FutureIncomingResponse, Method as WasiMethod, RequestOptions, Scheme as WasiScheme,
 };
-use weir::config::Upstream;
 use weir::ledger::connect_fault::ConnectFault;
-use weir::platform::{Broken, Passing, Payload, SendFault};
+use weir::routing::upstream::Upstream;
+use weir::routing::upstream::dispatch::SendFault;
+use weir::wire::upload::{Broken, Passing, Payload};
 
 use crate::clock::{Wait, nanos, wait};
 use crate::head;

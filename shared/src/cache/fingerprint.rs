@@ -16,8 +16,10 @@ mod tests;
 
 use std::fmt;
 
+use http::HeaderName;
 use sha2::{Digest, Sha256};
 
+use crate::wire::headers::AllowedHeaders;
 use crate::wire::pack::packed;
 
 /// What [`of_object`] hashes under. The number is the version of the canonical form.
@@ -69,6 +71,20 @@ pub fn of_tenant(name: &str) -> Fingerprint {
 /// What an object is known by that a provider calls `id`.
 pub fn of_provider_object(id: &str) -> Fingerprint {
     Framed::new("weir provider object 1").field("id", id.as_bytes()).finish()
+}
+
+/// What tells calls apart whose headers may change the answer. The order of different names does not count.
+pub(crate) fn of_headers(allowed: &AllowedHeaders) -> Fingerprint {
+    let allowed = allowed.as_map();
+    let mut names: Vec<&HeaderName> = allowed.keys().collect();
+    names.sort_unstable_by_key(|name| name.as_str());
+    let mut framed = Framed::new("weir headers 1");
+    for name in names {
+        for value in allowed.get_all(name) {
+            framed = framed.field(name.as_str(), value.as_bytes());
+        }
+    }
+    framed.finish()
 }
 
 /// Fields one after another, each framed by its name and both lengths: no two different lists hash alike.

@@ -24,9 +24,8 @@ pub(crate) use self::state::Heard;
 use self::state::State;
 use crate::cache::Entry;
 use crate::cache::fingerprint::Fingerprint;
-use crate::config::OnDisconnect;
+use crate::ledger::explanation::Explanation;
 use crate::ledger::record::Ending;
-use crate::pipeline::explanation::Explanation;
 use crate::refusal::Refusal;
 
 /// Bytes of answers in flight that are held for whoever comes later, all flights together. Beyond it each flight
@@ -54,15 +53,6 @@ struct Flight {
 pub(crate) enum Deserted {
     Cancel,
     Finish,
-}
-
-impl From<OnDisconnect> for Deserted {
-    fn from(on_disconnect: OnDisconnect) -> Self {
-        match on_disconnect {
-            OnDisconnect::Cancel => Self::Cancel,
-            OnDisconnect::Finish => Self::Finish,
-        }
-    }
 }
 
 /// The end of an answer.

@@ -28,14 +28,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub use self::prepared::Prepared;
-pub(super) use self::prepared::is_one as is_prepared;
-pub(super) use self::redis::unescaped;
 use self::upstream::Names;
 use super::fault::{Fault, Faults, Problem};
 use super::path::Path;
+use super::redactor::redactor;
 use super::report::Report;
-use super::source::{Document, Format, Surroundings};
-use super::{Auth, Config, Public, Upstream, raw, source};
+use super::source::{self, Document, Format, Surroundings};
+use super::{Config, Public, raw};
+use crate::identity::access::Auth;
 use crate::identity::caller::Keyring;
 
 /// A configuration that holds, and what should be known about it.
@@ -54,7 +54,8 @@ impl Config {
         if document.format == Format::Prepared {
             return prepared::load(document, surroundings);
         }
-        let (tree, mut report) = source::read(document)?;
+        let (tree, lines) = source::read(document)?;
+        let mut report = Report::new(document.name, lines);
         let Some(raw) = raw::parse(tree, &mut report) else { return Err(report.into_faults()) };
         let config = check(raw, surroundings, &mut report);
         if report.is_clean() {
@@ -103,7 +104,7 @@ fn check(raw: raw::Gateway, surroundings: &dyn Surroundings, report: &mut Report
     passthrough::tell_shared(&opened, &upstreams, auth, &keys, report);
 
     routes.sort_by_key(|route| route.pattern.precedence());
-    let redactor = Upstream::redactor(&upstreams, surroundings);
+    let redactor = redactor(&upstreams, surroundings);
     Config {
         listen,
         auth,

@@ -33,9 +33,12 @@ pub(super) use self::setting::{FromVariable, Setting};
 pub(super) use self::tree::parse;
 pub(crate) use self::unit::duration;
 pub(super) use self::unit::{Rates, Share, Size, Time};
-use super::{Condition, OnDisconnect, OnStoreLoss, Pick, Sticky, Terminator};
+use crate::ledger::failure::Condition;
+use crate::limits::OnStoreLoss;
 use crate::limits::concurrency::Priority;
 use crate::routing::breaker::OnRateLimit;
+use crate::routing::route::{OnDisconnect, Pick, Sticky};
+use crate::routing::upstream::Terminator;
 
 /// What a Weir gateway does: where it listens, who may call it, and which models lead to which upstreams.
 ///

@@ -10,14 +10,15 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::check::is_prepared;
-use super::connection::Dialer;
 use super::fault::{Fault, Faults};
 use super::path::Path;
-use super::report::Report;
+use crate::routing::upstream::connection::Dialer;
 
 /// Bytes; a document that is longer is not a configuration.
 const LONGEST: usize = 1 << 20;
+
+/// What a prepared document begins with.
+pub(super) const PREPARED: &str = "weir-prepared ";
 
 /// Tables and lists inside each other. The shape needs six.
 const DEEPEST: usize = 32;
@@ -55,7 +56,7 @@ impl Format {
     /// object.
     pub fn of(text: &str) -> Self {
         match text.trim_start().starts_with('{') {
-            _ if is_prepared(text) => Self::Prepared,
+            _ if text.starts_with(PREPARED) => Self::Prepared,
             true => Self::Json,
             false => Self::Toml,
         }
@@ -98,8 +99,8 @@ impl Lines<'_> {
     }
 }
 
-/// The document as a tree, and the report in which its faults are gathered.
-pub(super) fn read<'a>(document: &Document<'a>) -> Result<(Value, Report<'a>), Faults> {
+/// The document as a tree, and where its parts stand.
+pub(super) fn read<'a>(document: &Document<'a>) -> Result<(Value, Lines<'a>), Faults> {
     if document.text.len() > LONGEST {
         return Err(unreadable(document, 1, "longer than 1 MiB".into()));
     }
@@ -108,9 +109,7 @@ pub(super) fn read<'a>(document: &Document<'a>) -> Result<(Value, Report<'a>), F
         Format::Json => json::read(document.text).map(|(tree, lines)| (tree, Lines::Json(lines))),
         Format::Prepared => Err(Broken { offset: 0, problem: "it is prepared already".into() }),
     };
-    let (tree, lines) =
-        read.map_err(|broken| unreadable(document, line_of(document.text, broken.offset), broken.problem))?;
-    Ok((tree, Report::new(document.name, lines)))
+    read.map_err(|broken| unreadable(document, line_of(document.text, broken.offset), broken.problem))
 }
 
 /// Why there is no tree, and where.

@@ -10,8 +10,19 @@ mod overload;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::dialect::defaults::{InChat, Longest};
+use crate::dialect::defaults::{Defaults, InChat, Longest};
+use crate::dialect::endpoint::{PassedPath, PathPattern};
+use crate::dialect::model_pattern::Pattern;
+use crate::identity::caller::{Caller, KeyHash};
+use crate::ledger::failure::Condition;
+use crate::limits::OnStoreLoss;
 use crate::limits::concurrency::{Bound, Priority};
+use crate::limits::rate::Rate;
+use crate::routing::breaker;
+use crate::routing::passthrough::{PassthroughRule, Unlisted};
+use crate::routing::retry::Retry;
+use crate::routing::route::{OnDisconnect, Pick, Sticky, Target};
+use crate::routing::upstream::{Credential, Dialect, Terminator, Timeouts};
 
 const DEFAULT: &str = include_str!("../../../devserver/default.toml");
 const EXAMPLE: &str = include_str!("../../../devserver/weir.example.toml");

@@ -16,8 +16,7 @@ use self::fold::Reading;
 use self::length::Length;
 pub(crate) use self::nested::{models as nested_models, models_of_part};
 pub(crate) use self::objects::{NamedObjects, is_object_field, made_by_stream, made_objects, named_objects};
-use crate::cache::Form;
-use crate::dialect::endpoint::Operation;
+use crate::dialect::endpoint::{Form, Operation};
 use crate::ledger::usage::Tokens;
 use crate::refusal::Refusal;
 use crate::wire::json::{self, Fields, Value};
@@ -86,9 +85,6 @@ pub struct Bounds {
     pub max_depth: u32,
     pub max_n: u32,
 }
-
-/// Bytes of English text a token stands for, on average; used only where no usage is reported.
-pub const BYTES_PER_TOKEN: usize = 4;
 
 impl Call {
     /// Reads the body of an understood call. `deployment` is the model of an Azure-style path; it wins.

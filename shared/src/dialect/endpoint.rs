@@ -34,6 +34,15 @@ pub enum Endpoint {
     Unknown,
 }
 
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One JSON body.
+    Whole,
+    /// A stream of events, to its terminator.
+    Events,
+}
+
 /// How a call is treated that passes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PassthroughKind {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::config::Limits;
 use crate::dialect::endpoint::{PassedPath, PathPattern};
 use crate::dialect::model_pattern::Pattern;
+use crate::ledger::payer::Payer;
+use crate::limits::Limits;
 use crate::limits::concurrency::Priority;
 use crate::wire::pack::packed;
 
@@ -56,6 +57,16 @@ impl Caller {
     /// the other one does.
     pub fn may_call_all_of(&self, models: &Pattern) -> bool {
         self.models.iter().any(|pattern| pattern.matches(models.as_str()))
+    }
+}
+
+impl Payer for Caller {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn tenant(&self) -> &str {
+        &self.tenant
     }
 }
 

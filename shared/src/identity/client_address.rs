@@ -4,20 +4,19 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::request::Parts;
 
-use crate::config::{Auth, Config};
-use crate::platform::Peer;
+use crate::identity::access::{Access, Auth, Peer};
 use crate::refusal::Refusal;
 
 /// Bits of an IPv6 address that say whose it is: a customer is given a /64 at least, and all of it is his.
 const NETWORK_BITS: u32 = 64;
 
 /// The address whose account a call is on, at a gateway that everybody may use; `None` where its key says who it is.
-pub(crate) fn of(config: &Config, head: &Parts) -> Result<Option<IpAddr>, Refusal> {
-    match config.auth {
+pub(crate) fn of(access: Access<'_>, head: &Parts) -> Result<Option<IpAddr>, Refusal> {
+    match access.auth {
         Auth::Keys => Ok(None),
         Auth::Open { .. } => {
             let peer = head.extensions.get::<Peer>().map(|Peer(address)| *address);
-            Ok(forwarded(head, config.server.trusted_proxies)?.or(peer).map(network))
+            Ok(forwarded(head, access.trusted_proxies)?.or(peer).map(network))
         }
     }
 }

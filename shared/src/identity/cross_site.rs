@@ -10,8 +10,7 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::config::{Auth, Config};
-use crate::platform::OperatorsAddress;
+use crate::identity::access::{Access, Auth, OperatorsAddress};
 use crate::refusal::Refusal;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -20,11 +19,11 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const LONGEST_TOLD: usize = 256;
 
 /// Refuses what a page sends here that may not call. Where keys are asked for, the key says who may.
-pub(crate) fn check(config: &Config, head: &Parts) -> Result<(), Refusal> {
-    let on_any_address = match config.auth {
+pub(crate) fn check(access: Access<'_>, head: &Parts) -> Result<(), Refusal> {
+    let on_any_address = match access.auth {
         // At the operators' address no key is asked for either.
         Auth::Keys if head.extensions.get::<OperatorsAddress>().is_some() => {
-            config.admin.listen.is_none_or(|address| !address.ip().to_canonical().is_loopback())
+            access.admin.listen.is_none_or(|address| !address.ip().to_canonical().is_loopback())
         }
         Auth::Keys => return Ok(()),
         Auth::Open { on_any_address } => on_any_address,
@@ -34,7 +33,7 @@ pub(crate) fn check(config: &Config, head: &Parts) -> Result<(), Refusal> {
     if let Some(host) = foreign_host(head).filter(|_| !answers_to_any) {
         return Err(Refusal::ForeignHost { host });
     }
-    let may_call = |origin: &HeaderValue| config.server.cors.as_ref().is_some_and(|cors| cors.allows(origin));
+    let may_call = |origin: &HeaderValue| access.cors.is_some_and(|cors| cors.allows(origin));
     foreign_origin(head, may_call).map_or(Ok(()), |origin| Err(Refusal::ForeignOrigin { origin }))
 }
 

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
 
-use crate::config::{Auth, Config};
 use crate::dialect::endpoint;
+use crate::identity::access::{Access, Auth, OperatorsAddress};
 use crate::identity::caller::Caller;
-use crate::platform::OperatorsAddress;
 use crate::refusal::Refusal;
 use crate::wire::websocket;
 
@@ -20,14 +19,14 @@ const KEY_PARAMETERS: &[&str] = &["key", "api_key", "api-key", "apikey", "access
 const ADMIN_KEY: HeaderName = HeaderName::from_static("x-weir-admin-key");
 
 /// The caller, or why it is none.
-pub(crate) fn identify(config: &Config, head: &Parts) -> Result<Arc<Caller>, Refusal> {
+pub(crate) fn identify(access: Access<'_>, head: &Parts) -> Result<Arc<Caller>, Refusal> {
     check_alone(head)?;
     check_ways(head)?;
-    match config.auth {
-        Auth::Open { .. } => Ok(Arc::new(Caller::anyone(config.limits.clone()))),
+    match access.auth {
+        Auth::Open { .. } => Ok(Arc::new(Caller::anyone(access.limits.clone()))),
         Auth::Keys => {
             let key = key(&head.headers).ok_or(Refusal::NoKey)?;
-            let found = config.keys.find(key).cloned();
+            let found = access.keys.find(key).cloned();
             found.ok_or_else(|| Refusal::WrongKey { shown: mask(key) })
         }
     }
@@ -35,26 +34,26 @@ pub(crate) fn identify(config: &Config, head: &Parts) -> Result<Arc<Caller>, Ref
 
 /// Whether an operator asks, with the one key that says so. It is taken from `Authorization: Bearer` alone, a
 /// caller's key is never one, and nothing of what is shown is told: it may be nearly right.
-pub(crate) fn authorize(config: &Config, head: &Parts) -> Result<(), Refusal> {
+pub(crate) fn authorize(access: Access<'_>, head: &Parts) -> Result<(), Refusal> {
     check_ways(head)?;
     let key = bearer(&head.headers).ok_or(Refusal::NoKey)?;
-    is_admins(config, key).then_some(()).ok_or_else(|| Refusal::WrongKey { shown: "***".into() })
+    is_admins(access, key).then_some(()).ok_or_else(|| Refusal::WrongKey { shown: "***".into() })
 }
 
 /// Whether `head` is an operator's, who sees what others do not: it came to the operators' address, or shows the admin's
 /// key, beside a caller's if it has to.
-pub(crate) fn is_operators(config: &Config, head: &Parts) -> bool {
+pub(crate) fn is_operators(access: Access<'_>, head: &Parts) -> bool {
     let mut beside = head.headers.get_all(ADMIN_KEY).iter();
     let beside = match (beside.next(), beside.next()) {
         (Some(key), None) => key.to_str().ok(),
         (Some(_) | None, _) => None,
     };
     head.extensions.get::<OperatorsAddress>().is_some()
-        || beside.or_else(|| bearer(&head.headers)).is_some_and(|key| is_admins(config, key))
+        || beside.or_else(|| bearer(&head.headers)).is_some_and(|key| is_admins(access, key))
 }
 
-fn is_admins(config: &Config, key: &str) -> bool {
-    config.admin.hash.is_some_and(|hash| hash.is_of(key)) && config.keys.find(key).is_none()
+fn is_admins(access: Access<'_>, key: &str) -> bool {
+    access.admin.hash.is_some_and(|hash| hash.is_of(key)) && access.keys.find(key).is_none()
 }
 
 /// Refuses a way by which no key may come.

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::Status;
-use crate::config::Condition;
-use crate::identity::caller::Caller;
+use crate::ledger::cache_status::Status;
 use crate::ledger::connect_fault::ConnectFault;
+use crate::ledger::failure::Condition;
+use crate::ledger::payer::Payer;
 use crate::ledger::usage::Usage;
 use crate::time::UnixMillis;
 
@@ -19,7 +19,7 @@ pub struct Record {
     /// W3C trace id, 32 hex digits.
     pub trace_id: String,
     pub at: UnixMillis,
-    pub caller: Arc<Caller>,
+    pub caller: Arc<dyn Payer>,
     /// `chat`, `embeddings` …, or `passthrough`.
     pub operation: &'static str,
     /// The model the client named; empty where a path names none.
@@ -158,21 +158,6 @@ impl Ending {
             Self::Idle => "idle",
             Self::Expired => "expired",
             Self::GoingAway => "going_away",
-        }
-    }
-}
-
-impl Condition {
-    /// As the configuration, logs and metrics write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Timeout => "timeout",
-            Self::RateLimit => "rate_limit",
-            Self::ServerError => "server_error",
-            Self::Credentials => "credentials",
-            Self::Quota => "quota",
-            Self::BadAnswer => "bad_answer",
         }
     }
 }

@@ -5,7 +5,6 @@ mod reported;
 use serde::Deserialize;
 
 pub(crate) use self::reported::{Framing, Reader};
-use crate::dialect::call::BYTES_PER_TOKEN;
 
 /// A number of tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -166,6 +165,9 @@ impl Meter {
         }
     }
 }
+
+/// Bytes of English text a token stands for, on average; used only where no usage is reported.
+pub const BYTES_PER_TOKEN: usize = 4;
 
 #[cfg(test)]
 mod tests {

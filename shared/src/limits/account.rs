@@ -7,8 +7,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::config::Limits;
 use crate::ledger::usage::Tokens;
+use crate::limits::Limits;
 use crate::limits::rate::{Allowance, Denial, Meter, Rate};
 use crate::time::Instant;
 use crate::wire::pack::packed;
@@ -255,7 +255,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::OnStoreLoss;
+    use crate::limits::OnStoreLoss;
 
     fn at(millis: u64) -> Instant {
         Instant::from_micros(millis * 1000)

@@ -17,11 +17,12 @@ use crate::config::{self, Config, Server};
 use crate::dialect::call::{self, Bounds};
 use crate::dialect::endpoint;
 use crate::identity::identify;
-use crate::pipeline::read;
-use crate::platform::{Event, Platform, StoreLost};
+use crate::platform::Platform;
 use crate::refusal::Refusal;
 use crate::routing::breaker::Gate;
-use crate::routing::breaker::control::{Change, Entry, Forced, Full, Order, Override, Unheeded};
+use crate::routing::breaker::control::{Change, Entry, Forced, Full, Order, Override};
+use crate::store::protocol::{StoreLost, Unheeded};
+use crate::telemetry::event::Event;
 use crate::time::Instant;
 use crate::wire::headers;
 use crate::wire::json::Value;
@@ -30,7 +31,7 @@ use crate::wire::json::Value;
 const LARGEST_ORDER: u64 = 64 * 1024;
 
 /// Orders take a share of the buffers of their own: no tenant has such a name.
-const OPERATORS: &str = "";
+pub(crate) const OPERATORS: &str = "";
 
 /// Bytes of a field's name that are told back.
 const LONGEST_TOLD: usize = 64;
@@ -40,7 +41,7 @@ const WHO: &str = "admin";
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Task {
+pub(crate) enum Task {
     List,
     /// Of the breaker of this name.
     Change(String),
@@ -79,16 +80,33 @@ pub(crate) fn is_asked(config: &Config, head: &Parts) -> bool {
     config.admin.hash.is_some() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Answers an operator, in JSON.
+/// What an operator asks for, once it is known that it is one.
+pub(crate) fn task(config: &Config, head: &Parts) -> Result<Task, Refusal> {
+    identify::authorize(config.access(), head)?;
+    let task = named(&head.method, head.uri.path())?;
+    // No web page can send it without asking first, and it is never told that it may.
+    let is_json = || headers::media_type(&head.headers).as_deref() == Some("application/json");
+    if matches!(task, Task::Change(_)) && !is_json() {
+        let problem = "Send JSON, with the header 'Content-Type: application/json'".into();
+        return Err(Refusal::UnsupportedMedia { problem });
+    }
+    Ok(task)
+}
+
+/// Within what an order is read.
+pub(crate) fn bounds(server: &Server) -> Server {
+    Server { max_body: server.max_body.min(LARGEST_ORDER), ..server.clone() }
+}
+
+/// Answers an operator, in JSON. `order` is the body of a [`Task::Change`].
 pub(crate) async fn serve<P: Platform>(
     platform: &P,
     config: &Config,
     request_id: &str,
-    head: &Parts,
-    upload: P::Upload,
+    task: Task,
+    order: &[u8],
 ) -> Result<Bytes, Refusal> {
-    identify::authorize(config, head)?;
-    match task(&head.method, head.uri.path())? {
+    match task {
         Task::List => {
             let listing = platform.breakers(&names::all(config)).await.map_err(lost)?;
             let now = platform.now();
@@ -96,8 +114,8 @@ pub(crate) async fn serve<P: Platform>(
             Ok(to_json(&List { object: "list", data, has_more: listing.has_more }))
         }
         Task::Change(breaker) => {
-            let change = read(platform, config, head, upload).await?;
-            let order = Order { breaker, change };
+            let bounds = Bounds { max_depth: config.server.max_depth, max_n: config.server.max_n };
+            let order = Order { breaker, change: parse(order, bounds)? };
             check_name(platform, config, &order).await?;
             platform.observe(Event::Ordered { request_id, who: WHO, order: &order });
             let entry = platform.control(&order).await;
@@ -114,7 +132,7 @@ fn lost(StoreLost: StoreLost) -> Refusal {
     Refusal::StoreLost
 }
 
-fn task(method: &Method, path: &str) -> Result<Task, Refusal> {
+fn named(method: &Method, path: &str) -> Result<Task, Refusal> {
     let unknown = || Refusal::UnknownPath { method: method.clone(), path: path.to_owned() };
     let wrong = |allow| Refusal::WrongMethod { method: method.clone(), path: path.to_owned(), allow };
     let rest = path.strip_prefix("/admin/v1/breakers").ok_or_else(unknown)?;
@@ -132,22 +150,6 @@ fn task(method: &Method, path: &str) -> Result<Task, Refusal> {
 }
 
 /// Reads `{"state":"open","for":"10m"}`.
-async fn read<P: Platform>(
-    platform: &P,
-    config: &Config,
-    head: &Parts,
-    upload: P::Upload,
-) -> Result<Change, Refusal> {
-    // No web page can send it without asking first, and it is never told that it may.
-    if headers::media_type(&head.headers).as_deref() != Some("application/json") {
-        let problem = "Send JSON, with the header 'Content-Type: application/json'".into();
-        return Err(Refusal::UnsupportedMedia { problem });
-    }
-    let server = Server { max_body: config.server.max_body.min(LARGEST_ORDER), ..config.server.clone() };
-    let body = read::collect(platform, &server, OPERATORS, &head.headers, upload).await?;
-    parse(&body, Bounds { max_depth: server.max_depth, max_n: server.max_n })
-}
-
 fn parse(body: &[u8], bounds: Bounds) -> Result<Change, Refusal> {
     let fields = call::object(call::utf8(body)?, bounds)?;
     if let Some(key) = fields.duplicate() {
@@ -254,7 +256,7 @@ mod tests {
             ("GET", "/admin/v2/breakers", Err((404, ""))),
         ] {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let found = task(&method, path).map_err(|refusal| {
+            let found = named(&method, path).map_err(|refusal| {
                 let allow = match refusal {
                     Refusal::WrongMethod { allow, .. } => allow,
                     _ => "",

@@ -6,12 +6,14 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use crate::config::{Config, Credential, UpstreamId};
-use crate::platform::{Ask, Platform, StoreLost};
+use super::breakers;
+use crate::config::Config;
+use crate::platform::Platform;
 use crate::refusal::Refusal;
 use crate::routing::breaker::Gate;
 use crate::routing::breaker::control::{Entry, Override};
-use crate::store::readings;
+use crate::routing::upstream::{Credential, UpstreamId};
+use crate::store::protocol::{Ask, StoreLost};
 
 /// The process answers: that is all liveness may depend on.
 pub(crate) const HEALTH: &[u8] = br#"{"status":"ok"}"#;
@@ -102,7 +104,7 @@ pub(crate) async fn detailed<P: Platform>(platform: &P, config: &Config) -> (Sta
     let ids: Vec<_> =
         config.upstreams.iter().enumerate().map(|(at, u)| (UpstreamId(at), u.name.as_str())).collect();
     let breakers: Vec<String> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
-    let listing = readings::breakers(platform, config).await;
+    let listing = breakers::read(platform, config).await;
     let opened = platform.open_locally(Ask { standings: &ids, breakers: &breakers, ..Ask::default() });
     let (store, why_store_is_lost) = match listing {
         Ok(_) => ("ok", None),

@@ -5,13 +5,14 @@
 
 use http::request::Parts;
 
-use super::Journey;
-use crate::config::{PassthroughRule, UpstreamId};
+use super::exchange::Journey;
 use crate::dialect::endpoint::{PassedPath, Reach, Reached};
 use crate::identity::caller::Caller;
 use crate::platform::Platform;
 use crate::refusal::Refusal;
+use crate::routing::passthrough::PassthroughRule;
 use crate::routing::plan::Resolved;
+use crate::routing::upstream::UpstreamId;
 
 /// What opens a path.
 pub(super) struct Access<'c> {

@@ -1,5 +1,10 @@
 //! What is noted of a request on its way, and handed over wherever it ends.
 
+pub(super) mod closing;
+pub(super) mod held;
+pub(super) mod learned;
+pub(super) mod task;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,27 +14,26 @@ use futures_channel::oneshot;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{StatusCode, response};
 
+use self::closing::entry;
+use self::learned::Learned;
+use self::task::{Docket, Left, Rest, Settlement, Task, hand_over};
+use super::answer_stream::Course;
+use crate::cache::Entry;
 use crate::cache::fingerprint::Framed;
 use crate::cache::in_flight::{End, Listener};
-use crate::cache::{Entry, Form, Status};
-use crate::config::{Limits, OnDisconnect};
-use crate::identity::caller::Caller;
+use crate::dialect::endpoint::Form;
+use crate::ledger::cache_status::Status;
+use crate::ledger::payer::Payer;
 use crate::ledger::record::{Attempt, Ending, Record};
 use crate::limits::admission::Place;
 use crate::limits::concurrency::Slot;
-use crate::pipeline::answer_stream::Course;
-use crate::pipeline::settlement::{Docket, Left, Rest, Settlement, Task, entry, hand_over};
-use crate::pipeline::share::follow_remote::Relay;
-use crate::pipeline::share::lease::Held;
-use crate::pipeline::share::lease::Lead;
-use crate::pipeline::websocket::{Open, Session};
-use crate::platform::Held::InStore;
-use crate::platform::{Finding, Keeping, Platform, Reservation};
+use crate::platform::Platform;
 use crate::refusal::Refusal;
-use crate::routing::breaker::control;
-use crate::routing::breaker::{FaultScope, Outcome, Policies};
+use crate::routing::breaker::Outcome;
 use crate::routing::plan::Candidate;
-use crate::store::lease::{Holding, Lease, Release};
+use crate::routing::route::OnDisconnect;
+use crate::store::lease::Release;
+use crate::store::protocol::{Finding, Keeping, Reservation};
 use crate::time::Instant;
 
 /// A stream that has been silent for so long when its client leaves has failed; before that nobody can say.
@@ -37,10 +41,10 @@ const STALLED: Duration = Duration::from_secs(10);
 
 /// What is noted of a request on its way.
 pub(crate) struct Trail<P: Platform> {
-    platform: P,
+    pub(super) platform: P,
     /// Taken by whatever ends the request first.
     hand_over: Option<(oneshot::Sender<Task<P>>, Box<Record>)>,
-    reservation: Reservation,
+    pub(super) reservation: Reservation,
     learned: Learned,
     started: Instant,
     pub(crate) prompt_bytes: usize,
@@ -72,73 +76,20 @@ pub(crate) enum Older {
     Given,
 }
 
-/// What the breakers are told of a request.
-#[derive(Debug, Default)]
-pub(crate) struct Learned {
-    pub(crate) findings: Vec<Finding>,
-    /// The breaker of the deployment that answers; how that ends is not known yet.
-    answering: Option<(String, Policies)>,
-    /// That it answers has been told.
-    is_told: bool,
-    /// The breakers whose probe this request is, until that is reported.
-    pub(crate) probing: Vec<String>,
-}
-
-impl Learned {
-    /// Takes note of how a request ended at a candidate, in place of what its earlier attempts there said: of a request
-    /// that fails at one candidate three times, one failure is counted. Nor does the whole of an upstream hear twice
-    /// of one request.
-    fn learn(&mut self, finding: Finding) {
-        let upstream = control::upstream_of(&finding.breaker);
-        let blames_all = |outcome: Outcome| outcome.scope() == Some(FaultScope::Upstream);
-        self.findings.retain(|known| {
-            let is_repeated = blames_all(known.outcome)
-                && blames_all(finding.outcome)
-                && control::upstream_of(&known.breaker) == upstream;
-            known.breaker != finding.breaker && !is_repeated
-        });
-        self.findings.push(finding);
-    }
-
-    /// Takes note of how the answer ended.
-    pub(crate) fn answered(&mut self, ending: Ending, caller: impl FnOnce() -> u64) {
-        let outcome = outcome(ending, caller);
-        let Some((breaker, policies)) = self.answering.take() else { return };
-        if let Some(outcome) = outcome.filter(|outcome| !(self.is_told && *outcome == Outcome::Success)) {
-            self.learn(Finding { breaker, policies, outcome });
-        }
-    }
-
-    /// Takes note that the answer had fallen silent when its client left. Who asks for long work and leaves has met it alone.
-    fn stalled(&mut self, caller: u64) {
-        if let Some((breaker, policies)) = self.answering.take() {
-            let outcome = Outcome::Timeout { caller };
-            self.learn(Finding { breaker, policies, outcome });
-        }
-    }
-
-    /// Takes note that an upstream has refused what the caller asked a model for.
-    fn learn_of_refusal(&mut self, breaker: &str, policies: Policies) {
-        self.findings.retain(|known| known.breaker != breaker);
-        let breaker = control::upstream_of(breaker).to_owned();
-        self.learn(Finding { breaker, policies, outcome: Outcome::Success });
-    }
-}
-
-impl<P: Platform> Docket<P> {
+impl<P: Platform> Trail<P> {
     /// The request is admitted.
-    pub(crate) fn admit(
-        &mut self,
+    pub(super) fn begin(
+        docket: &mut Docket<P>,
         platform: &P,
         record: Record,
         reservation: Reservation,
         started: Instant,
-    ) -> Trail<P> {
-        Trail {
+    ) -> Self {
+        Self {
             platform: platform.clone(),
             reservation,
             learned: Learned::default(),
-            hand_over: self.send.take().map(|send| (send, Box::new(record))),
+            hand_over: docket.send.take().map(|send| (send, Box::new(record))),
             started,
             prompt_bytes: 0,
             on_disconnect: OnDisconnect::Cancel,
@@ -152,9 +103,16 @@ impl<P: Platform> Docket<P> {
             has_stalled: false,
         }
     }
-}
 
-impl<P: Platform> Trail<P> {
+    /// Where the settlement can be given something to do before it closes these books, and the books that it then closes.
+    /// `None` once they are handed over.
+    pub(super) fn nest(&mut self) -> Option<(oneshot::Sender<Task<P>>, Settlement<P>)> {
+        let (send, record) = self.hand_over.take()?;
+        let (inner, books) = hand_over(&self.platform);
+        self.hand_over = Some((inner, record));
+        Some((send, books))
+    }
+
     /// The record, until the request has ended.
     pub(crate) fn record(&mut self) -> Option<&mut Record> {
         self.hand_over.as_mut().map(|(_, record)| &mut **record)
@@ -164,7 +122,7 @@ impl<P: Platform> Trail<P> {
     /// that is not known either, everybody is one caller.
     pub(crate) fn caller_id(&mut self) -> u64 {
         let address = self.address;
-        self.record().map_or(0, |record| caller_id(&record.caller, address))
+        self.record().map_or(0, |record| caller_id(&*record.caller, address))
     }
 
     pub(crate) fn attempted(&mut self, attempt: Attempt) {
@@ -228,75 +186,6 @@ impl<P: Platform> Trail<P> {
             record.status = status;
         }
         self.hand_over(ending, None);
-    }
-
-    /// The call is made by the settlement, and its books are closed behind it.
-    pub(crate) fn lead(
-        mut self,
-        lead: impl FnOnce(Self, Settlement<P>) -> crate::pipeline::share::leader::Lead<P>,
-    ) {
-        let Some((send, record)) = self.hand_over.take() else { return };
-        let (inner, books) = hand_over(&self.platform);
-        self.hand_over = Some((inner, record));
-        // If nobody runs it, whoever listens hears of an error.
-        let _ = send.send(Task::Lead(Box::new(lead(self, books))));
-    }
-
-    /// A websocket is open: the settlement relays it to its end, and closes its books behind it. It holds its place among
-    /// the calls of the process; how long it does says nothing of other calls.
-    pub(crate) fn open(mut self, mut open: Box<Open<P>>) {
-        let Some((send, record)) = self.hand_over.take() else { return };
-        let (inner, books) = hand_over(&self.platform);
-        self.hand_over = Some((inner, record));
-        self.slot.iter_mut().chain(&mut open.slot).for_each(Slot::lasts);
-        let platform = self.platform.clone();
-        // If nobody runs it, both connections are closed.
-        let _ = send.send(Task::Session(Box::new(Session { platform, open, trail: self, books })));
-    }
-
-    /// The settlement says from here on that the call is under way, as long as it holds something: places, its key, and
-    /// the `lease` of a call that is made for others as well who ask the same store.
-    pub(crate) fn hold(&mut self, lease: Option<Lease>) {
-        let holding = self.holding();
-        if holding.is_none() && lease.is_none() {
-            return;
-        }
-        let Some((send, record)) = self.hand_over.take() else { return };
-        let (inner, books) = hand_over(&self.platform);
-        self.hand_over = Some((inner, record));
-        self.keeping.lease = lease.map(|lease| (lease, Release::Spent));
-        let lead = lease.map(|lease| Lead { lease, id: self.reservation.want.id, most: self.most_kept });
-        // If nobody runs it, all of it ends by itself.
-        let _ = send.send(Task::Hold(Box::new(Held { holding, lead }), books));
-    }
-
-    /// What has to be renewed of what the call has reserved.
-    fn holding(&mut self) -> Option<Holding> {
-        let Reservation { want, scopes, held } = &self.reservation;
-        let counted = scopes.iter().filter(|(_, limits)| limits.concurrent.is_some());
-        let scopes: Vec<_> = counted
-            .map(|(scope, limits)| {
-                let only = Limits { requests: Vec::new(), tokens: Vec::new(), ..*limits };
-                (scope.clone(), only)
-            })
-            .collect();
-        let repeat = self.keeping.repeat.map(|(repeat, _)| repeat);
-        let is_shown = *held == InStore && self.platform.shows_calls();
-        if scopes.is_empty() && repeat.is_none() && !is_shown {
-            return None;
-        }
-        let reservation = Reservation { want: *want, scopes, held: *held };
-        let tenant = self.record().map(|record| record.caller.tenant.clone()).unwrap_or_default();
-        Some(Holding { tenant, reservation, repeat })
-    }
-
-    /// The settlement tells here what a call elsewhere says.
-    pub(crate) fn relay(&mut self, relay: Relay<P>) {
-        let Some((send, record)) = self.hand_over.take() else { return };
-        let (inner, books) = hand_over(&self.platform);
-        self.hand_over = Some((inner, record));
-        // If nobody runs it, whoever listens hears of an error.
-        let _ = send.send(Task::Relay(Box::new(relay), books));
     }
 
     /// An answer with this status has begun.
@@ -419,10 +308,10 @@ impl<P: Platform> Trail<P> {
             // How it ends is still to come.
             Some(Rest::Answer { .. }) => {}
             Some(Rest::Connection(_) | Rest::Flight(_)) | None if self.has_stalled => {
-                learned.stalled(caller_id(&record.caller, self.address));
+                learned.stalled(caller_id(&*record.caller, self.address));
             }
             Some(Rest::Connection(_) | Rest::Flight(_)) | None => {
-                learned.answered(ending, || caller_id(&record.caller, self.address));
+                learned.answered(ending, || caller_id(&*record.caller, self.address));
             }
         }
         let mut keeping = std::mem::take(&mut self.keeping);
@@ -446,32 +335,11 @@ impl<P: Platform> Drop for Trail<P> {
     }
 }
 
-/// What the end of an answer says of its upstream: nothing, where its client has left before it. A silence, and an end of
-/// the time there was, may be of the caller's own making.
-fn outcome(ending: Ending, caller: impl FnOnce() -> u64) -> Option<Outcome> {
-    Some(match ending {
-        Ending::ClientGone => return None,
-        // A bound of the gateway's says nothing against the upstream.
-        Ending::Complete
-        | Ending::Rejected
-        | Ending::EventTooLarge
-        | Ending::MessageTooLarge
-        | Ending::Idle
-        | Ending::Expired
-        | Ending::GoingAway => Outcome::Success,
-        Ending::Stalled | Ending::DeadlinePassed => Outcome::Timeout { caller: caller() },
-        Ending::Reset => Outcome::Break { scope: FaultScope::Model },
-        Ending::Failed | Ending::Truncated | Ending::Malformed | Ending::UpstreamError => {
-            Outcome::Failure { scope: FaultScope::Model }
-        }
-    })
-}
-
-fn caller_id(caller: &Caller, address: Option<IpAddr>) -> u64 {
+fn caller_id(caller: &dyn Payer, address: Option<IpAddr>) -> u64 {
     let address = address.map(|address| address.to_string()).unwrap_or_default();
     let hash = Framed::new("weir caller 1")
-        .field("tenant", caller.tenant.as_bytes())
-        .field("name", caller.name.as_bytes())
+        .field("tenant", caller.tenant().as_bytes())
+        .field("name", caller.name().as_bytes())
         .field("address", address.as_bytes())
         .finish();
     hash.as_bytes().iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte))

@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 
 use crate::limits::concurrency::{Concurrency, Entrant, Entry, Priority, Shed, Slot};
-use crate::platform::{Event, Platform};
+use crate::platform::Platform;
 use crate::refusal::Refusal;
+use crate::telemetry::event::Event;
 use crate::time::Instant;
 
 /// The name of the limiter of all calls of a process.

@@ -5,6 +5,7 @@
 //! attempt like any other; behind it, the ending's notice is the last thing the client reads.
 
 pub(crate) mod opening;
+pub(crate) mod websocket;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,17 +14,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::config::Terminator;
+use self::opening::{Beginning, Opening};
 use crate::dialect::endpoint::Operation;
 use crate::dialect::openai::events::{Meaning, Observer, Passage};
 use crate::dialect::openai::excerpt::Excerpt;
 use crate::ledger::record::Ending;
 use crate::ledger::usage::{self, Usage};
 use crate::limits::concurrency::Slot;
-use crate::pipeline::answer_stream::opening::{Beginning, Opening};
-use crate::platform::{Event, Platform};
+use crate::platform::Platform;
 use crate::refusal::{Cause, Refusal, UpstreamError};
+use crate::routing::upstream::Terminator;
 use crate::secret::Secret;
+use crate::telemetry::event::Event;
 use crate::time::Instant;
 use crate::wire::coding::{Coding, Decoded, Fault, Undecoded};
 use crate::wire::json;

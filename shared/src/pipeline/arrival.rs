@@ -6,15 +6,17 @@ use std::time::Duration;
 use http::Response;
 use http::request::Parts;
 
-use super::Journey;
-use crate::config::{Config, OnStoreLoss};
+use super::exchange::Journey;
+use crate::config::Config;
 use crate::identity::caller::Caller;
+use crate::limits::OnStoreLoss;
 use crate::limits::account::{Denied, Measure, Scope};
 use crate::limits::admission::Arrival;
 use crate::pipeline::charge::Charge;
 use crate::pipeline::reply::body::Body;
-use crate::platform::{Held, Opened, Platform, Reservation, StoreLost};
+use crate::platform::Platform;
 use crate::refusal::Refusal;
+use crate::store::protocol::{Held, Opened, Reservation, StoreLost};
 
 /// Behind its deadline a request has this long to settle before its place here ends by itself.
 const SETTLE: Duration = Duration::from_mins(1);

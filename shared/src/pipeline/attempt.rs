@@ -1,9 +1,11 @@
 //! One try at one candidate: send, read the head, and for an answer that is understood enough of the body to
 //! know that it is one. Until then nothing has gone to the client, and a failure can be tried elsewhere unseen.
 
+pub(crate) mod answer;
 pub(crate) mod error_body;
 pub(crate) mod failure;
 pub(crate) mod handshake;
+mod made;
 pub(crate) mod upload;
 
 use std::collections::VecDeque;
@@ -11,39 +13,38 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{Request, StatusCode, header, response};
 use memchr::memmem;
 
-use super::TRACEPARENT;
-use super::answer::{Wanted, dressed, is_encoded, is_json, receive};
-use super::attempt::error_body::ErrorBody;
-use super::attempt::failure::Failure;
-use super::attempt::handshake::SWITCHED;
-use super::ownership::Makes;
-use super::request_body::{Cargo, Sent};
-use crate::config::{Condition, Config, Upstream};
+use self::answer::{Answer, Wanted, dressed, is_encoded, is_json, receive};
+use self::error_body::ErrorBody;
+use self::failure::Failure;
+use self::handshake::SWITCHED;
+use super::sent::{Cargo, Makes, Sent};
+use crate::config::Config;
 use crate::dialect::call::UsageRequest;
 use crate::dialect::endpoint::ReportedUsage;
 use crate::dialect::openai::replay::UsageChunk;
 use crate::ledger::connect_fault::ConnectFault;
+use crate::ledger::failure::Condition;
 use crate::ledger::record::{Attempt, Ending};
 use crate::ledger::usage::Framing;
 use crate::limits::concurrency::{Slot, Verdict};
 use crate::pipeline::accounting::Trail;
 use crate::pipeline::answer_stream::{Course, Permit, Reading, Waits};
-use crate::pipeline::websocket::Open;
-use crate::platform::{Dispatch, Event, Fresh, Platform, SendFault};
+use crate::platform::Platform;
 use crate::random::below;
 use crate::refusal::{Cause, Refusal, UpstreamError};
 use crate::routing::breaker::{Blame, Outcome};
 use crate::routing::plan::Candidate;
 use crate::routing::retry::{self, Again};
-use crate::routing::upstream::uri;
+use crate::routing::upstream::dispatch::{Dispatch, Fresh, SendFault};
+use crate::routing::upstream::{Upstream, uri};
 use crate::routing::usage_refusals::UsageRefusals;
 use crate::secret::Secret;
-use crate::telemetry::trace::Trace;
+use crate::telemetry::event::Event;
+use crate::telemetry::trace::{TRACEPARENT, Trace};
 use crate::time::Instant;
 use crate::wire::coding;
 use crate::wire::headers::{self, Returned};
@@ -86,27 +87,6 @@ fn refuses_usage(status: StatusCode, body: &[u8]) -> bool {
     let names = |field: &str| memmem::find(body, field.as_bytes()).is_some();
     matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY)
         && (names("stream_options") || names("include_usage"))
-}
-
-/// An answer that may go to the client.
-pub(super) enum Answer<P: Platform> {
-    Whole {
-        head: response::Parts,
-        bytes: Bytes,
-        /// The upstream's whole answer, where `bytes` are the events of it.
-        untold: Option<Bytes>,
-        course: Box<Course<P>>,
-    },
-    Flowing {
-        head: response::Parts,
-        held: VecDeque<Bytes>,
-        course: Box<Course<P>>,
-    },
-    /// A websocket is open.
-    Switched {
-        head: response::Parts,
-        open: Box<Open<P>>,
-    },
 }
 
 impl<P: Platform> Errand<'_, P> {
@@ -257,7 +237,7 @@ impl<P: Platform> Errand<'_, P> {
                 let course = course(reading, of_error()).unpacked(coding);
                 return Ok(pass_error(head, course, self.returned(upstream)).await?);
             }
-            let owner = self.sent.owner.filter(|owner| owner.reads(&head));
+            let owner = self.sent.owner.filter(|owner| made::reads(*owner, &head));
             let framing = framing(&head).filter(|_| self.sent.usage == ReportedUsage::OfCall);
             // Nobody asked for a coding, and in one the credential cannot be seen.
             let coding = coding::take(&mut head.headers);
@@ -266,7 +246,7 @@ impl<P: Platform> Errand<'_, P> {
                 course.read_usage(framing);
             }
             if let Some(owner) = owner {
-                return Ok(owner.read(self.platform, head, course, returned).await?);
+                return Ok(made::read(owner, self.platform, head, course, returned).await?);
             }
             return Ok(Answer::Flowing { head: dressed(head, returned), held: VecDeque::new(), course });
         };
@@ -300,8 +280,8 @@ impl<P: Platform> Errand<'_, P> {
         let answer = receive(self.platform, head, course(Reading::Bytes { operation }, waits), wanted).await;
         let answer = answer.map_err(|failure| failure.about(&call.model, None))?;
         if let Some(owner) = self.sent.owner {
-            let made = owner.made_by(&answer);
-            owner.note(self.platform, made).await;
+            let made = made::made_by(owner, &answer);
+            made::note(owner, self.platform, made).await;
         }
         Ok(answer)
     }

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use crate::config::Limits;
 use crate::ledger::usage::Tokens;
+use crate::limits::Limits;
 use crate::limits::account::{Scope, Want};
-use crate::platform::{Ask, Held, Opened, Platform, Reservation, StoreLost};
+use crate::platform::Platform;
+use crate::store::protocol::{Ask, Held, Opened, Reservation, StoreLost};
 
 /// One request, on the account of whoever sent it.
 #[derive(Clone, Debug)]

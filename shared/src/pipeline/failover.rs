@@ -2,19 +2,28 @@
 
 use std::time::Duration;
 
+use http::Response;
+
 use super::admission::Turn;
-use super::attempt::{Answer, Errand};
-use super::request_body::Sent;
-use crate::config::{Condition, Config, Retry, Route};
+use super::attempt::Errand;
+use super::attempt::answer::Answer;
+use super::delivery::deliver;
+use super::exchange::Journey;
+use super::reply::body::Body;
+use super::sent::Sent;
+use crate::config::Config;
+use crate::ledger::explanation::Explanation;
+use crate::ledger::failure::Condition;
 use crate::ledger::record::Ending;
 use crate::limits::concurrency::Priority;
 use crate::pipeline::accounting::Trail;
-use crate::pipeline::explanation::Explanation;
-use crate::platform::{Event, Platform};
+use crate::platform::Platform;
 use crate::refusal::Refusal;
 use crate::routing::breaker::Gate;
 use crate::routing::plan::{Plan, Role};
-use crate::routing::retry::{Next, Situation};
+use crate::routing::retry::{Next, Retry, Situation};
+use crate::routing::route::Route;
+use crate::telemetry::event::Event;
 use crate::telemetry::trace::Trace;
 use crate::time::Instant;
 
@@ -64,6 +73,39 @@ pub(super) struct Unanswered {
 impl Unanswered {
     fn failed(refusal: Refusal) -> Self {
         Self { refusal, ending: Ending::Failed }
+    }
+}
+
+impl<P: Platform> Journey<'_, P> {
+    /// Asks one candidate behind the other, and sends off what one of them answers.
+    pub(super) async fn ask_upstreams(
+        &mut self,
+        rules: &Rules<'_>,
+        plan: &Plan,
+        sent: Sent<P::Upload>,
+        mut trail: Trail<P>,
+    ) -> Result<Response<Body<P>>, Refusal> {
+        let method = sent.method.clone();
+        // By far the largest part of a request; what is answered without an upstream shall not carry it.
+        let answer = Box::pin(self.attempts().make(rules, plan, sent, &mut trail)).await;
+        match answer {
+            Ok(answer) => Ok(deliver(answer, &method, rules.keep_alive, trail)),
+            Err(Unanswered { refusal, ending }) => {
+                trail.unanswered(ending, &refusal);
+                Err(refusal)
+            }
+        }
+    }
+
+    pub(super) fn attempts(&mut self) -> Attempts<'_, P> {
+        Attempts {
+            platform: self.platform,
+            config: self.config,
+            trace: &self.trace,
+            started: self.started,
+            priority: self.priority,
+            explanation: &mut self.explanation,
+        }
     }
 }
 

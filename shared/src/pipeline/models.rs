@@ -46,7 +46,7 @@ pub(crate) fn one(config: &Config, caller: &Caller, name: &str) -> Result<Bytes,
 }
 
 fn item<'a>(config: &'a Config, caller: &Caller, name: &'a str) -> Option<Item<'a>> {
-    let resolved = plan::resolve(config, caller, name)?;
+    let resolved = plan::resolve(config.table(), caller, name)?;
     let owner = config.routes[resolved.route].to.first()?.upstream;
     // When a model was made is its maker's affair; clients want an integer.
     Some(Item { id: name, object: "model", created: 0, owned_by: &config.upstream(owner).name })

@@ -3,19 +3,24 @@
 use std::time::Duration;
 
 use super::admission::{self, Turn};
-use super::{Degraded, Journey};
-use crate::config::{Limits, OnStoreLoss, Route};
+use super::exchange::{Degraded, Journey};
 use crate::dialect::call::Estimate;
 use crate::identity::caller::Caller;
 use crate::ledger::usage::Tokens;
 use crate::limits::account::{Denied, HELD, Measure, Scope, Want};
 use crate::limits::concurrency::Priority;
-use crate::platform::{Ask, Held, Opened, Platform, Reservation, StoreLost};
+use crate::limits::{Limits, OnStoreLoss};
+use crate::platform::Platform;
 use crate::refusal::Refusal;
+use crate::routing::route::Route;
+use crate::store::protocol::{Ask, Held, Opened, Reservation, StoreLost};
 
 /// How long an end takes to reach the store: it is asked again behind each of these.
 const SETTLING: [Duration; 3] =
     [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(75)];
+
+/// What is not understood is counted as a request and not in tokens.
+pub(super) const NOTHING: Estimate = Estimate { least: Tokens(0), wanted: Tokens(0) };
 
 impl<P: Platform> Journey<'_, P> {
     /// What `caller` reserves in its own account and, where the route is limited, in the route's.

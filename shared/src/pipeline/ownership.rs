@@ -1,55 +1,26 @@
 //! Whose the objects are that a call names, and those that its answer says were made.
 //!
 //! Where owners are remembered, a call that names an object of another tenant is told what it is told of one that nobody
-//! has. What was made is remembered before its maker hears of it.
-
-use std::collections::VecDeque;
-use std::future::poll_fn;
+//! has.
 
 use bytes::Bytes;
+use http::Method;
 use http::request::Parts;
-use http::{Method, StatusCode, header, response};
 
-use super::Journey;
 use super::access::Access;
-use super::answer::{dressed, is_json};
-use super::attempt::Answer;
-use super::attempt::failure::Failure;
+use super::exchange::Journey;
 use super::heavy;
-use super::request_body::Cargo;
+use super::sent::{Cargo, Makes, Owner};
 use crate::cache::fingerprint::{self, Fingerprint};
-use crate::config::OnStoreLoss;
 use crate::dialect::call::{self, Call, NamedObjects};
 use crate::dialect::endpoint::{Address, Operation};
 use crate::dialect::multipart;
 use crate::identity::caller::Caller;
-use crate::ledger::record::Ending;
-use crate::pipeline::answer_stream::{Course, Step};
-use crate::platform::{Ownership, Platform, StoreLost};
+use crate::limits::OnStoreLoss;
+use crate::platform::Platform;
 use crate::refusal::Refusal;
-use crate::wire::headers::{self, Returned};
-
-/// Bytes of an answer that are read for what it says was made; a longer one goes on unread.
-const MOST_READ: usize = 1 << 20;
-
-/// Whose what a call makes is from then on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Owner {
-    tenant: Fingerprint,
-    pub(super) makes: Makes,
-    on_store_loss: OnStoreLoss,
-}
-
-/// What of an answer tells of objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Makes {
-    /// Nothing.
-    Nothing,
-    /// An object that was made.
-    Itself,
-    /// What was made beside the object that was named, such as the files of a batch.
-    Others,
-}
+use crate::store::protocol::{Ownership, StoreLost};
+use crate::wire::headers;
 
 impl<P: Platform> Journey<'_, P> {
     /// Holds what passes through to its caller's own objects; `named` are those of [`Named`].
@@ -116,78 +87,6 @@ impl<P: Platform> Journey<'_, P> {
     }
 }
 
-impl Owner {
-    /// Whether there is something to be read in an answer.
-    pub(super) fn reads(self, head: &response::Parts) -> bool {
-        self.makes != Makes::Nothing
-            && matches!(head.status, StatusCode::OK | StatusCode::CREATED)
-            && headers::media_type(&head.headers).is_some_and(|kind| is_json(&kind))
-    }
-
-    /// Reads what an answer that passes through says was made, and remembers it. `course` reads bytes, decoded.
-    pub(super) async fn read<P: Platform>(
-        self,
-        platform: &P,
-        head: response::Parts,
-        mut course: Box<Course<P>>,
-        returned: Returned<'_>,
-    ) -> Result<Answer<P>, Failure> {
-        let (mut held, mut size) = (VecDeque::new(), 0);
-        loop {
-            match poll_fn(|cx| course.poll_step(cx)).await {
-                Step::Bytes { bytes, .. } => {
-                    size += bytes.len();
-                    held.push_back(bytes);
-                    if size > MOST_READ {
-                        return Ok(Answer::Flowing { head: dressed(head, returned), held, course });
-                    }
-                }
-                Step::End { ending: Ending::Complete, .. } => break,
-                Step::End { ending, .. } => return Err(Failure::ended(&head, ending, &mut course)),
-            }
-        }
-        let bytes: Bytes = held.into_iter().collect::<Vec<_>>().concat().into();
-        let mut made = call::made_objects(&bytes);
-        if self.makes == Makes::Others && !made.is_empty() && names_itself(&bytes) {
-            made.remove(0);
-        }
-        if self.remember(platform, &made).await.is_err() && self.on_store_loss != OnStoreLoss::Open {
-            return Err(Failure::of_client(Refusal::OwnersUnknown, Ending::Rejected));
-        }
-        let mut head = dressed(head, returned);
-        head.headers.remove(header::CONTENT_LENGTH);
-        Ok(Answer::Whole { head, bytes, untold: None, course })
-    }
-
-    /// What the answer to a call that is understood says was made.
-    pub(super) fn made_by<P: Platform>(self, answer: &Answer<P>) -> Vec<String> {
-        match answer {
-            _ if self.makes == Makes::Nothing => Vec::new(),
-            Answer::Whole { bytes, untold, .. } => call::made_objects(untold.as_ref().unwrap_or(bytes)),
-            Answer::Flowing { held, .. } => {
-                let begun = held.iter().map(Bytes::as_ref).collect::<Vec<_>>().concat();
-                call::made_by_stream(&begun).unwrap_or_else(|| call::made_objects(&begun))
-            }
-            Answer::Switched { .. } => Vec::new(),
-        }
-    }
-
-    /// Remembers what was made by a call that is understood. Should the store be lost, its answer is given all the same:
-    /// it is its maker's, and what was made is nobody's from then on.
-    pub(super) async fn note<P: Platform>(self, platform: &P, made: Vec<String>) {
-        // What is not noted is nobody's.
-        let _ = self.remember(platform, &made).await;
-    }
-
-    async fn remember<P: Platform>(self, platform: &P, made: &[String]) -> Result<(), StoreLost> {
-        if made.is_empty() {
-            return Ok(());
-        }
-        let made: Vec<Fingerprint> = made.iter().map(|id| fingerprint::of_provider_object(id)).collect();
-        platform.own(Ownership { tenant: self.tenant, named: &[], made: &made }).await.map(drop)
-    }
-}
-
 /// The objects that a call names which passes through: in its path, its query and its body.
 #[derive(Default)]
 pub(super) struct Named {
@@ -230,10 +129,6 @@ fn only(ids: &[String]) -> Option<String> {
         [id] => Some(id.chars().filter(|sign| !sign.is_control()).take(128).collect()),
         _ => None,
     }
-}
-
-fn names_itself(bytes: &[u8]) -> bool {
-    serde_json::from_slice::<serde_json::Value>(bytes).is_ok_and(|answer| answer["id"].is_string())
 }
 
 /// How a body names objects.

@@ -14,9 +14,10 @@ use http::{HeaderMap, header};
 
 use crate::config::Server;
 use crate::limits::admission::{Buffered, Full};
-use crate::platform::{Broken, Platform};
+use crate::platform::Platform;
 use crate::refusal::Refusal;
 use crate::wire::coding::{self, Coding, Decoder, Fault};
+use crate::wire::upload::Broken;
 
 /// The slowest body that is waited for, once it has taken the configured time.
 const SLOWEST_BYTES_PER_SECOND: u64 = 64 * 1024;

@@ -5,26 +5,32 @@ use std::time::Duration;
 
 use http::{Response, StatusCode};
 
+use super::accounting::task::Relay;
 use super::cache::answer::{Found, Terms};
 use super::cache::lookup::Lookup;
-use super::call::NOTHING;
+use super::exchange::{Degraded, Journey};
+use super::explanation;
 use super::failover::Rules;
-use super::request_body::{Asked, Cargo};
-use super::share::Open;
-use super::share::follow_remote::Relay;
-use super::{Degraded, Journey};
-use crate::cache::Status;
+use super::open::NOTHING;
+use super::request_body::Asked;
+use super::sent::Cargo;
+use super::share::{Open, lease};
 use crate::cache::in_flight::{Deserted, Listener, Pilot};
-use crate::config::{Config, HeaderNames, OnDisconnect, Pick, UpstreamId};
+use crate::config::Config;
 use crate::identity::caller::Caller;
+use crate::ledger::cache_status::Status;
 use crate::ledger::record::{Ending, Record};
 use crate::pipeline::accounting::{Older, Trail};
 use crate::pipeline::reply::body::Body;
-use crate::platform::{Ask, Opened, Platform, Repeated};
+use crate::platform::Platform;
 use crate::refusal::Refusal;
 use crate::routing::plan::{self, Chance, Known, Plan, Resolved};
+use crate::routing::route::{OnDisconnect, Pick};
+use crate::routing::upstream::UpstreamId;
 use crate::store::lease::Leased;
-use crate::wire::headers::AllowedHeaders;
+use crate::store::protocol::{Ask, Opened, Repeated};
+use crate::wire::headers::{AllowedHeaders, HeaderNames};
+use crate::wire::websocket;
 
 /// A request whose books are open, and all that is known of it.
 struct Case<'a, U> {
@@ -39,9 +45,23 @@ struct Case<'a, U> {
 }
 
 impl<P: Platform> Journey<'_, P> {
+    /// The route for the model that `caller` names, if it may use it.
+    pub(super) fn resolve(&mut self, caller: &Caller, model: &str) -> Result<Resolved, Refusal> {
+        if let Some(explanation) = &mut self.explanation {
+            explanation.asked(model);
+        }
+        let resolved = plan::resolve(self.config.table(), caller, model);
+        let resolved = resolved.ok_or_else(|| Refusal::ModelNotFound { model: model.to_owned() })?;
+        if let Some(explanation) = &mut self.explanation {
+            explanation::resolved(explanation, self.config, &resolved);
+        }
+        Ok(resolved)
+    }
+
     /// Reserves and looks, and asks if nothing was found.
     pub(super) async fn route(
         &mut self,
+        caller: Arc<Caller>,
         model: &str,
         resolved: &Resolved,
         asked: Asked<'_, P::Upload>,
@@ -50,7 +70,6 @@ impl<P: Platform> Journey<'_, P> {
         let route = &self.config.routes[resolved.route];
         model.clone_into(&mut record.model);
         record.route = route.pattern.to_string();
-        let caller = Arc::clone(&record.caller);
         let allowed = AllowedHeaders::of(&asked.head.headers, &header_lists(self.config, resolved));
         // Of what is not understood nothing is known, and nothing is learned.
         let (mut lookup, call, estimate, on_disconnect) = match &asked.cargo {
@@ -83,7 +102,7 @@ impl<P: Platform> Journey<'_, P> {
         // Whoever repeats a call has nothing to keep for its key: it is the first one's.
         let is_first = opened.repeated == Some(Repeated::First);
         trail.keeping.repeat = trail.keeping.repeat.filter(|_| is_first);
-        trail.hold(lookup.lease.filter(|_| opened.leased == Some(Leased::Own)));
+        lease::hold(&mut trail, lookup.lease.filter(|_| opened.leased == Some(Leased::Own)));
 
         if let Some(found) = found.as_mut().filter(|_| lookup.awaited.is_some()) {
             found.was_awaited();
@@ -157,7 +176,10 @@ impl<P: Platform> Journey<'_, P> {
         };
         let overheard = lookup.lease.zip(lookup.overheard).filter(|_| self.degraded.is_none());
         // What is made elsewhere is cancelled by nobody here.
-        let deserted = if overheard.is_some() { Deserted::Cancel } else { trail.on_disconnect.into() };
+        let deserted = match trail.on_disconnect {
+            OnDisconnect::Finish if overheard.is_none() => Deserted::Finish,
+            OnDisconnect::Finish | OnDisconnect::Cancel => Deserted::Cancel,
+        };
         let listener = match listener.map_or_else(|| flights.begin(&lookup.flights, deserted), Err) {
             Ok((pilot, listener)) => match overheard {
                 None => {
@@ -165,7 +187,7 @@ impl<P: Platform> Journey<'_, P> {
                     return self.follow(listener, None, longest, keep_alive).await;
                 }
                 Some((lease, id)) => {
-                    trail.relay(Relay { platform: self.platform.clone(), lease, id, pilot });
+                    Relay { platform: self.platform.clone(), lease, id, pilot }.start(&mut trail);
                     listener
                 }
             },
@@ -176,6 +198,12 @@ impl<P: Platform> Journey<'_, P> {
             record.cache = self.cache;
         }
         self.follow(listener, Some(trail), longest, keep_alive).await
+    }
+
+    /// How long a request may hold what it holds, which is bounded by `total` at its upstream.
+    fn longest<U>(&self, asked: &Asked<'_, U>, total: Duration) -> Duration {
+        let session = self.config.server.websocket.total;
+        if websocket::is_relayed(asked.head, &asked.address.suffix) { total + session } else { total }
     }
 
     /// Lets the settlement make the call.
@@ -189,9 +217,9 @@ impl<P: Platform> Journey<'_, P> {
         let gates: Vec<_> = case.breakers.iter().cloned().zip(case.opened.gates.iter().copied()).collect();
         let known = Known { standings: &case.opened.standings, gates: &gates };
         let chance = Chance { roll: self.platform.roll(), now: self.platform.now() };
-        let plan = plan::order(self.config, &case.caller, case.resolved, known, chance);
+        let plan = plan::order(self.config.table(), &case.caller, case.resolved, known, chance);
         if let Some(explanation) = &mut self.explanation {
-            explanation.planned(self.config, &plan);
+            explanation::planned(explanation, self.config, &plan);
         }
         plan
     }
@@ -221,7 +249,7 @@ fn breakers(config: &Config, resolved: &Resolved) -> Vec<String> {
     let route = &config.routes[resolved.route];
     let targets = route.to.iter().chain(&route.fallback);
     let mut breakers: Vec<String> =
-        targets.map(|target| plan::breaker(config, route, target, &resolved.model)).collect();
+        targets.map(|target| plan::breaker(config.table(), route, target, &resolved.model)).collect();
     breakers.sort_unstable();
     breakers.dedup();
     breakers

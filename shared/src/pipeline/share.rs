@@ -12,24 +12,24 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use http::Response;
 
-use super::Journey;
+use self::pace::Pace;
 use super::cache::answer::Found;
 use super::cache::lookup::Lookup;
-use super::failover::Attempts;
-use super::request_body::Sent;
-use super::share::leader::Lead;
-use super::share::pace::Pace;
+use super::exchange::Journey;
+use super::sent::Sent;
 use crate::cache::in_flight::{Listener, Pilot};
 use crate::dialect::call::Call;
 use crate::ledger::record::Ending;
 use crate::pipeline::accounting::Trail;
+use crate::pipeline::accounting::task::Lead;
 use crate::pipeline::reply::body::Body;
 use crate::pipeline::reply::keep_alive::KeepAlive;
 use crate::pipeline::reply::shared_body::Following;
-use crate::platform::{Ask, Held, Opened, Platform, Repeated, Reservation};
+use crate::platform::Platform;
 use crate::refusal::Refusal;
 use crate::routing::plan::Plan;
 use crate::store::lease::{Lease, Leased};
+use crate::store::protocol::{Ask, Held, Opened, Repeated, Reservation};
 
 /// A call ends by its own deadline; who listens gives it this long to say so.
 const BEHIND_DEADLINE: Duration = Duration::from_secs(1);
@@ -144,17 +144,6 @@ impl<P: Platform> Journey<'_, P> {
         Ok(())
     }
 
-    pub(super) fn attempts(&mut self) -> Attempts<'_, P> {
-        Attempts {
-            platform: self.platform,
-            config: self.config,
-            trace: &self.trace,
-            started: self.started,
-            priority: self.priority,
-            explanation: &mut self.explanation,
-        }
-    }
-
     /// Hands a call over to the settlement.
     pub(super) fn hand_over(
         &self,
@@ -164,7 +153,7 @@ impl<P: Platform> Journey<'_, P> {
         sent: Sent<P::Upload>,
         trail: Trail<P>,
     ) {
-        trail.lead(|trail, books| Lead {
+        leader::lead(trail, |trail, books| Lead {
             platform: self.platform.clone(),
             config: Arc::clone(self.config),
             trace: self.trace.clone(),

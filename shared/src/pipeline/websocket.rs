@@ -1,8 +1,6 @@
 //! What comes behind a handshake: bytes both ways until one side is done, or a bound is reached. They go on as they
 //! are; frames of the gateway's own are close frames, which stand between two frames of a peer.
 
-use std::fmt;
-use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,11 +14,13 @@ use crate::dialect::openai::realtime::Reader;
 use crate::ledger::record::{self, Ending};
 use crate::limits::concurrency::Slot;
 use crate::pipeline::accounting::Trail;
-use crate::pipeline::answer_stream::Permit;
-use crate::pipeline::settlement::Settlement;
-use crate::platform::{Event, Platform};
+use crate::pipeline::accounting::task::{Session, Settlement, Task};
+use crate::pipeline::answer_stream::websocket::{Bounds, Open};
+use crate::platform::Platform;
+use crate::telemetry::event::Event;
 use crate::time::Instant;
 use crate::wire::websocket::frames::{Frames, NO_CODE, TooLarge, close_frame};
+use crate::wire::websocket::tunnel::{Connection, Tunnel};
 
 /// For both connections to be handed over, once the handshake is done.
 const HAND_OVER: Duration = Duration::from_secs(10);
@@ -38,60 +38,14 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Bytes that are read at a time.
 const PIECE: usize = 16 * 1024;
 
-/// One side's connection, in the hands of the shell.
-pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
-
-pub type Connection = Box<dyn Duplex>;
-
-/// A connection that is handed over soon.
-pub type Opening = Pin<Box<dyn Future<Output = io::Result<Connection>> + Send>>;
-
-/// Both sides of a session.
-pub struct Tunnel {
-    /// Free once the client has its answer.
-    pub client: Opening,
-    pub upstream: Opening,
-    /// The process is to end.
-    pub going_away: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-impl fmt::Debug for Tunnel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tunnel").finish_non_exhaustive()
-    }
-}
-
-/// How much and how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bounds {
-    pub(crate) time: WebSocket,
-    /// Bytes of a message.
-    pub(crate) message: u64,
-}
-
-/// A websocket that is open, with what is held for as long as it is.
-pub(crate) struct Open<P: Platform> {
-    pub(crate) tunnel: Tunnel,
-    pub(crate) bounds: Bounds,
-    pub(crate) permit: Permit<P>,
-    pub(crate) slot: Option<Slot>,
-}
-
-impl<P: Platform> fmt::Debug for Open<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Open").finish_non_exhaustive()
-    }
-}
-
-/// The same, and its books.
-pub(crate) struct Session<P: Platform> {
-    pub(crate) platform: P,
-    pub(crate) open: Box<Open<P>>,
-    pub(crate) trail: Trail<P>,
-    /// Where the trail leads to.
-    pub(crate) books: Settlement<P>,
+/// The settlement relays an open websocket to its end, and closes its books behind it. It holds its place among the calls
+/// of the process; how long it does says nothing of other calls.
+pub(super) fn open<P: Platform>(mut trail: Trail<P>, mut open: Box<Open<P>>) {
+    let Some((send, books)) = trail.nest() else { return };
+    trail.slot.iter_mut().chain(&mut open.slot).for_each(Slot::lasts);
+    let platform = trail.platform.clone();
+    // If nobody runs it, both connections are closed.
+    let _ = send.send(Task::Session(Box::new(Session { platform, open, trail, books })));
 }
 
 impl<P: Platform> Session<P> {

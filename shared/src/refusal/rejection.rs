@@ -3,6 +3,8 @@
 use http::StatusCode;
 use serde_json::{Map, Value};
 
+use super::cause::Cause;
+use super::upstream_error::{UpstreamError, mask_account};
 use crate::secret::Secret;
 
 /// What an upstream said of a request it would not serve.
@@ -31,6 +33,48 @@ impl Rejection {
     /// Whether it is for want of an answer from an upstream, and not for the caller's request: 408, 425, 429, 5xx.
     pub(super) fn is_upstreams(&self) -> bool {
         matches!(self.status.as_u16(), 408 | 425 | 429 | 500..=599)
+    }
+}
+
+impl UpstreamError {
+    /// What the caller is told: the error's own words, or ours where it has none, under `status`.
+    pub(crate) fn rejection(&self, cause: Cause, status: StatusCode, secret: Option<&Secret>) -> Rejection {
+        let shown = |text: &String| mask_account(&mask_account(text, "org-"), "proj_");
+        let (kind, code) = (self.kind.clone(), self.code.clone());
+        let (kind, code) = match cause {
+            Cause::Caller | Cause::Momentary => {
+                (kind.unwrap_or_else(|| "invalid_request_error".into()), code)
+            }
+            Cause::Quota => ("insufficient_quota".into(), Some("insufficient_quota".into())),
+            Cause::RateLimit => {
+                // A number says no more than the status.
+                let code = code.filter(|code| code.parse::<u64>().is_err());
+                (
+                    kind.unwrap_or_else(|| "requests".into()),
+                    code.or_else(|| Some("rate_limit_exceeded".into())),
+                )
+            }
+            Cause::Credentials | Cause::Timeout | Cause::Server | Cause::NoAnswer => {
+                ("server_error".into(), code.or_else(|| Some("upstream_error".into())))
+            }
+        };
+        let own = || match cause {
+            Cause::Quota => "The gateway's quota at the upstream is used up.".into(),
+            Cause::Caller
+            | Cause::Momentary
+            | Cause::RateLimit
+            | Cause::Credentials
+            | Cause::Timeout
+            | Cause::Server
+            | Cause::NoAnswer => format!("The upstream refused the request with status {status}."),
+        };
+        let message = self.message.as_ref().map_or_else(own, shown);
+        let (param, details) = (self.param.clone(), self.details.clone());
+        let mut rejection = Rejection { status, message, kind, param, code, details };
+        if let Some(secret) = secret {
+            rejection.mask(secret);
+        }
+        rejection
     }
 }
 

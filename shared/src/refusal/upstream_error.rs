@@ -6,12 +6,9 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::cause::Cause;
-use super::{Rejection, cut_json};
-use crate::secret::Secret;
+use super::cut_json;
 use crate::time::parse_go_duration;
 
 /// Bytes of an error that are read, and shown at most.
@@ -192,46 +189,6 @@ impl UpstreamError {
     pub(crate) fn has_words(&self) -> bool {
         self.is_structured && self.message.is_some()
     }
-
-    /// What the caller is told: the error's own words, or ours where it has none, under `status`.
-    pub(crate) fn rejection(&self, cause: Cause, status: StatusCode, secret: Option<&Secret>) -> Rejection {
-        let shown = |text: &String| mask_account(&mask_account(text, "org-"), "proj_");
-        let (kind, code) = (self.kind.clone(), self.code.clone());
-        let (kind, code) = match cause {
-            Cause::Caller | Cause::Momentary => {
-                (kind.unwrap_or_else(|| "invalid_request_error".into()), code)
-            }
-            Cause::Quota => ("insufficient_quota".into(), Some("insufficient_quota".into())),
-            Cause::RateLimit => {
-                // A number says no more than the status.
-                let code = code.filter(|code| code.parse::<u64>().is_err());
-                (
-                    kind.unwrap_or_else(|| "requests".into()),
-                    code.or_else(|| Some("rate_limit_exceeded".into())),
-                )
-            }
-            Cause::Credentials | Cause::Timeout | Cause::Server | Cause::NoAnswer => {
-                ("server_error".into(), code.or_else(|| Some("upstream_error".into())))
-            }
-        };
-        let own = || match cause {
-            Cause::Quota => "The gateway's quota at the upstream is used up.".into(),
-            Cause::Caller
-            | Cause::Momentary
-            | Cause::RateLimit
-            | Cause::Credentials
-            | Cause::Timeout
-            | Cause::Server
-            | Cause::NoAnswer => format!("The upstream refused the request with status {status}."),
-        };
-        let message = self.message.as_ref().map_or_else(own, shown);
-        let (param, details) = (self.param.clone(), self.details.clone());
-        let mut rejection = Rejection { status, message, kind, param, code, details };
-        if let Some(secret) = secret {
-            rejection.mask(secret);
-        }
-        rejection
-    }
 }
 
 /// `{}`, `""`, `[]` and `null` say nothing.
@@ -297,7 +254,7 @@ fn wait(value: &Value) -> Option<Duration> {
 }
 
 /// Masks the ids of an account, which is the gateway's: `prefix` and a dozen letters and digits or more.
-fn mask_account(text: &str, prefix: &str) -> String {
+pub(super) fn mask_account(text: &str, prefix: &str) -> String {
     const SHORTEST_ID: usize = 12;
     let mut pieces = text.split(prefix);
     let mut out = pieces.next().unwrap_or_default().to_owned();
@@ -312,9 +269,12 @@ fn mask_account(text: &str, prefix: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
     use serde_json::json;
 
     use super::*;
+    use crate::refusal::{Cause, Rejection};
+    use crate::secret::Secret;
 
     fn told(media_type: &str, body: &str) -> Rejection {
         let error = UpstreamError::read(Some(media_type), body.as_bytes(), false);

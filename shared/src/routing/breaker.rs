@@ -23,9 +23,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::Condition;
+use self::control::{Forced, Override};
+use crate::ledger::failure::Condition;
 use crate::random::below;
-use crate::routing::breaker::control::{Forced, Override};
 use crate::time::Instant;
 use crate::wire::pack::packed;
 

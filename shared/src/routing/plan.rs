@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::config::{Config, Credential, Pick, Route, Sticky, Target, UpstreamId};
 use crate::identity::caller::Caller;
 use crate::random::{below, scramble};
 use crate::routing::breaker::control::{Forced, Override};
 use crate::routing::breaker::{Alternatives, Gate, Policies};
 use crate::routing::load::Standing;
+use crate::routing::route::{Pick, Route, Sticky, Target};
+use crate::routing::table::Table;
+use crate::routing::upstream::{Credential, UpstreamId};
 use crate::time::{Instant, go_duration};
 
 /// An operator who holds a breaker open and names no end is asked again after this.
@@ -18,7 +20,7 @@ const NO_END_NAMED: Duration = Duration::from_secs(30);
 /// The route that serves a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
-    /// Index in [`Config::routes`].
+    /// Index in [`Table::routes`].
     pub route: usize,
     /// The model behind the aliases.
     pub model: String,
@@ -71,23 +73,23 @@ pub struct Chance {
 
 /// Finds the route for the model that `caller` asked for; `None` when there is none that it may use, and
 /// nobody is told which.
-pub fn resolve(config: &Config, caller: &Caller, asked: &str) -> Option<Resolved> {
-    let model = config.aliases.get(asked).map_or(asked, String::as_str);
-    let route = config.routes.iter().position(|route| route.pattern.matches(model))?;
+pub fn resolve(table: Table<'_>, caller: &Caller, asked: &str) -> Option<Resolved> {
+    let model = table.aliases.get(asked).map_or(asked, String::as_str);
+    let route = table.routes.iter().position(|route| route.pattern.matches(model))?;
     caller.may_call(asked, model).then(|| Resolved { route, model: model.to_owned() })
 }
 
 /// The route for a call that names no model, if `caller` may use every model: the upstream finds it by itself.
-pub fn resolve_unnamed(config: &Config, caller: &Caller) -> Option<Resolved> {
-    let route = config.routes.iter().position(|route| route.pattern.as_str() == "*")?;
-    let pattern = &config.routes[route].pattern;
+pub fn resolve_unnamed(table: Table<'_>, caller: &Caller) -> Option<Resolved> {
+    let route = table.routes.iter().position(|route| route.pattern.as_str() == "*")?;
+    let pattern = &table.routes[route].pattern;
     caller.may_call_all_of(pattern).then(|| Resolved { route, model: String::new() })
 }
 
 /// The breaker of a deployment: its own beside its upstream's, or its upstream's alone where that wants one for all of its
 /// models and the route has no policy of its own.
-pub fn breaker(config: &Config, route: &Route, target: &Target, model: &str) -> String {
-    let upstream = config.upstream(target.upstream);
+pub fn breaker(table: Table<'_>, route: &Route, target: &Target, model: &str) -> String {
+    let upstream = table.upstream(target.upstream);
     let model = target.model.as_deref().unwrap_or(model);
     if (route.breaker.is_some() || upstream.breaker_per_model) && !model.is_empty() {
         format!("{}/{model}", upstream.name)
@@ -107,15 +109,15 @@ pub struct Known<'a> {
 
 /// Orders the candidates of a route; those that may not be asked are left out, with the reason.
 pub fn order(
-    config: &Config,
+    table: Table<'_>,
     caller: &Caller,
     resolved: &Resolved,
     known: Known<'_>,
     chance: Chance,
 ) -> Plan {
-    let route = &config.routes[resolved.route];
+    let route = &table.routes[resolved.route];
     let mut plan = Plan::default();
-    let mut targets = plan.usable(config, &route.to);
+    let mut targets = plan.usable(table, &route.to);
     targets.retain(|target| {
         let is_weighted = target.weight > 0;
         if !is_weighted {
@@ -128,17 +130,17 @@ pub fn order(
         Sticky::Caller => Chance { roll: caller_roll(caller, route), ..chance },
     };
     sort_by_pick(&mut targets, route.pick, known.standings, chance);
-    let fallbacks = plan.usable(config, &route.fallback);
+    let fallbacks = plan.usable(table, &route.fallback);
     let reachable: Vec<&Target> = targets.iter().chain(&fallbacks).copied().collect();
     let roles = targets.into_iter().map(|target| (target, Role::Target));
     for (target, role) in roles.chain(fallbacks.into_iter().map(|target| (target, Role::Fallback))) {
-        let breaker = breaker(config, route, target, &resolved.model);
+        let breaker = breaker(table, route, target, &resolved.model);
         let gate = known.gates.iter().find(|(name, _)| *name == breaker);
         let candidate = Candidate {
             upstream: target.upstream,
             model: target.model.clone().unwrap_or_else(|| resolved.model.clone()),
             role,
-            policies: policies(config, route, target, &reachable),
+            policies: policies(table, route, target, &reachable),
             gate: gate.map_or(Gate::Closed, |(_, gate)| *gate),
             breaker,
         };
@@ -150,12 +152,12 @@ pub fn order(
 /// When the breakers of a deployment open, for calls of `route`: what is configured holds, and a rate that is not
 /// depends on whether the route reaches another deployment, and another upstream. A breaker that several routes share
 /// takes each finding by the policy of the route that the call came by.
-fn policies(config: &Config, route: &Route, target: &Target, reachable: &[&Target]) -> Policies {
+fn policies(table: Table<'_>, route: &Route, target: &Target, reachable: &[&Target]) -> Policies {
     let alternatives = |is_another: &dyn Fn(&Target) -> bool| {
         let has_some = reachable.iter().any(|other| is_another(other));
         if has_some { Alternatives::Some } else { Alternatives::None }
     };
-    let upstreams = config.upstream(target.upstream).breaker;
+    let upstreams = table.upstream(target.upstream).breaker;
     let is_elsewhere = |other: &Target| other.upstream != target.upstream;
     let is_other = |other: &Target| is_elsewhere(other) || other.model != target.model;
     Policies {
@@ -190,10 +192,10 @@ impl Plan {
         self.opens = Some(self.opens.map_or(opens, |first| first.min(opens)));
     }
 
-    fn usable<'c>(&mut self, config: &Config, targets: &'c [Target]) -> Vec<&'c Target> {
+    fn usable<'c>(&mut self, table: Table<'_>, targets: &'c [Target]) -> Vec<&'c Target> {
         let mut usable = Vec::with_capacity(targets.len());
         for target in targets {
-            match &config.upstream(target.upstream).credential {
+            match &table.upstream(target.upstream).credential {
                 Credential::None | Credential::Known(_) => usable.push(target),
                 Credential::Missing { why } => {
                     self.skipped.push(Skipped { upstream: target.upstream, why: why.clone() });

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::config::{Condition, Retry};
+use crate::ledger::failure::Condition;
 use crate::random::below;
 use crate::time::{Instant, UnixMillis, parse_go_duration};
+use crate::wire::headers::named_retry_after;
 use crate::wire::pack::packed;
 
 /// What is known when an attempt has failed.
@@ -95,7 +96,7 @@ pub fn is_useless(headers: &HeaderMap) -> bool {
 /// `now` is for dates.
 pub fn retry_after(headers: &HeaderMap, told: Option<Duration>, now: UnixMillis) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    named(headers, now).or(told).or_else(|| {
+    named_retry_after(headers, now).or(told).or_else(|| {
         // Of the limits that are spent, the one that takes longest.
         ["requests", "tokens"]
             .into_iter()
@@ -103,27 +104,6 @@ pub fn retry_after(headers: &HeaderMap, told: Option<Duration>, now: UnixMillis)
             .filter_map(|what| parse_go_duration(text(&format!("x-ratelimit-reset-{what}"))?))
             .max()
     })
-}
-
-/// The same, where a header of its own says so.
-pub(crate) fn named(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let millis = |name: &str| text(name)?.parse::<f64>().ok().and_then(|ms| seconds(ms / 1000.0));
-    millis("retry-after-ms")
-        .or_else(|| millis("x-ms-retry-after-ms"))
-        .or_else(|| seconds_or_date(text("retry-after")?, now))
-}
-
-fn seconds(value: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(value).ok()
-}
-
-fn seconds_or_date(text: &str, now: UnixMillis) -> Option<Duration> {
-    if let Ok(value) = text.parse::<f64>() {
-        return seconds(value);
-    }
-    let date = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-    Some(date.saturating_sub(Duration::from_millis(now.0)))
 }
 
 /// What a process may spend on retries.
@@ -188,6 +168,17 @@ impl RetryBudget {
             self.at = now;
         }
     }
+}
+
+/// How often and how patiently a call is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts in all, 1 to 3. Default 3.
+    pub attempts: u32,
+    /// First step of the exponential back-off, full jitter. Default 100 ms.
+    pub backoff: Duration,
+    /// Longest wait for one upstream to be ready again; a longer Retry-After ends the call. Default 5 s.
+    pub max_wait: Duration,
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ pub(crate) mod answers;
 pub(crate) mod breakers;
 pub(crate) mod leases;
 pub(crate) mod owners;
-mod shares;
+pub(crate) mod shares;
 #[cfg(test)]
 mod tests;
 
@@ -20,18 +20,18 @@ use self::breakers::Breakers;
 use self::leases::Leases;
 use self::owners::Owners;
 use crate::cache::Freshness;
-use crate::config::UpstreamId;
 use crate::ledger::connect_fault::ConnectFault;
 use crate::ledger::usage::Tokens;
 use crate::limits::account::{Denied, Want};
-use crate::platform::{
-    Ask, Closing, Finding, Keeping, Opened, Ownership, Recalled, Repeat, Repeated, Reservation,
-};
 use crate::routing::breaker::control::{Entry, Full, Listing, Order, Overrides};
 use crate::routing::breaker::{Gate, Report};
 use crate::routing::load::Standing;
 use crate::routing::retry::RetryBudget;
-use crate::store::lease::{Holding, Lease, Leased, Overheard, Piece, Renewed};
+use crate::routing::upstream::UpstreamId;
+use crate::store::lease::{Lease, Leased, Overheard, Piece, Renewed};
+use crate::store::protocol::{
+    Ask, Closing, Finding, Holding, Keeping, Opened, Ownership, Recalled, Repeat, Repeated, Reservation,
+};
 use crate::time::Instant;
 
 /// Accounts at most; some 300 bytes each.
@@ -236,7 +236,7 @@ impl Store {
 
     fn learn(&mut self, closing: &Closing, now: Instant, roll: u64) {
         let id = closing.reservation.want.id;
-        self.answers.keep(&closing.record.caller.tenant, &closing.keeping, id, now);
+        self.answers.keep(closing.record.caller.tenant(), &closing.keeping, id, now);
         if let Some((lease, release)) = &closing.keeping.lease {
             self.leases.release(lease, *release, id, now);
         }

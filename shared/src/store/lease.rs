@@ -7,20 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::cache::fingerprint::Fingerprint;
-use crate::platform::{Repeat, Reservation};
 
 /// How often a call in flight says that it still holds what it holds, for as long as it is asked to
 /// ([`crate::limits::account::HELD`]).
 pub const HOLD_RENEWAL: Duration = Duration::from_secs(10);
-
-/// What a call in flight holds: its places among the calls of its accounts, and its `Idempotency-Key`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holding {
-    pub tenant: String,
-    /// Its scopes are those that count calls at the same time, and their limits say nothing else.
-    pub reservation: Reservation,
-    pub repeat: Option<Repeat>,
-}
 
 /// The right to make a call that several want. It ends by itself, so that nobody waits for long for a leader
 /// who has died.
@@ -43,7 +33,7 @@ pub enum Leased {
     /// This one.
     Own,
     /// The call of this id; nothing is reserved. Its answer may be audible as it comes:
-    /// [`crate::platform::Platform::overhear`].
+    /// [`crate::platform::Store::overhear`].
     Elsewhere { id: u64, is_audible: bool },
     /// Everybody who has waited, each for itself: whom they waited for has no answer for them.
     Nobody,

@@ -2,16 +2,16 @@
 
 use std::net::IpAddr;
 
-use crate::cache::{Entry, Form};
-use crate::config::{Limits, OnStoreLoss};
-use crate::dialect::endpoint::Operation;
+use crate::cache::Entry;
+use crate::dialect::endpoint::{Form, Operation};
 use crate::ledger::usage::Tokens;
 use crate::limits::account::{Denied, Left, Measure, Scope, Told, Want};
 use crate::limits::rate::{Allowance, Denial, Rate};
-use crate::platform::{Finding, Repeat, Repeated};
+use crate::limits::{Limits, OnStoreLoss};
 use crate::routing::breaker::control::{self, Change, Forced, Full, Listing, Order, Override};
 use crate::routing::breaker::{self, Gate, OnRateLimit, Outcome, Policies, Policy};
 use crate::store::lease::{Lease, Leased, Mark, Piece, Release, Renewed};
+use crate::store::protocol::{Finding, Repeat, Repeated};
 use crate::wire::pack::{Garbled, Pack, Packer, Unpacker, packed};
 
 packed!(enum Scope {

@@ -3,18 +3,14 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::config::Config;
-use crate::platform::{Platform, StoreLost};
 use crate::routing::breaker::control::Listing;
+use crate::store::protocol::StoreLost;
 use crate::time::Instant;
 
 /// Readings of the store that a process takes in a [`SPAN`]; whoever asks more often is told what was read last.
 const MOST: u32 = 50;
 
 const SPAN: Duration = Duration::from_millis(100);
-
-/// Between two looks at whether a reading has come.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// What a process has read of its store's breakers lately.
 #[derive(Debug, Default)]
@@ -29,19 +25,24 @@ struct Recent {
 }
 
 /// What whoever asks is to do.
-enum Next {
+pub(crate) enum Next {
     Read,
     Known(Result<Listing, StoreLost>),
     Wait,
 }
 
 impl Readings {
-    fn next(&self, now: Instant) -> Next {
+    pub(crate) fn next(&self, now: Instant) -> Next {
         let mut recent = self.recent();
         if recent.take(now) {
             return Next::Read;
         }
         recent.last.clone().map_or(Next::Wait, Next::Known)
+    }
+
+    /// What was read, for whoever asks next.
+    pub(crate) fn note(&self, read: Result<Listing, StoreLost>) {
+        self.recent().last = Some(read);
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {
@@ -58,24 +59,6 @@ impl Recent {
         let may = self.taken < MOST;
         self.taken += u32::from(may);
         may
-    }
-}
-
-/// The breakers of all upstreams and those that are not closed, as the store has them now or had them a moment ago.
-pub(crate) async fn breakers<P: Platform>(platform: &P, config: &Config) -> Result<Listing, StoreLost> {
-    let names: Vec<String> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
-    let Some(readings) = platform.readings() else { return platform.breakers(&names).await };
-    loop {
-        match readings.next(platform.now()) {
-            Next::Read => {
-                let read = platform.breakers(&names).await;
-                readings.recent().last = Some(read.clone());
-                return read;
-            }
-            Next::Known(last) => return last,
-            // Many ask at once, for the first time.
-            Next::Wait => platform.sleep(PAUSE).await,
-        }
     }
 }
 

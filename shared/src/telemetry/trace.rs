@@ -1,6 +1,8 @@
 //! Names by which a request is found again: its id, and the W3C trace context.
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The trace a request belongs to, with the gateway's own span in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +21,7 @@ impl Trace {
     /// Continues the caller's trace, or begins one.
     pub(crate) fn continued(headers: &HeaderMap, rolls: Rolls, span: u64) -> Self {
         let span = span | 1;
-        match headers.get("traceparent").and_then(|value| parse(value.to_str().ok()?)) {
+        match headers.get(TRACEPARENT).and_then(|value| parse(value.to_str().ok()?)) {
             Some((id, flags)) => Self { id: id.to_owned(), span, flags },
             None => Self { id: id("", Rolls(rolls.0 | 1, rolls.1)), span, flags: 0 },
         }

@@ -2,6 +2,7 @@
 
 mod forwarded;
 mod names;
+mod retry_after;
 mod returned;
 
 use std::net::Ipv6Addr;
@@ -14,6 +15,7 @@ use memchr::memchr;
 pub(crate) use self::forwarded::{AllowedHeaders, NEVER_FORWARDED, Written, own, tell_handshake};
 pub use self::names::HeaderNames;
 pub(crate) use self::names::{Never, PatternFault};
+pub(crate) use self::retry_after::named as named_retry_after;
 pub(crate) use self::returned::{NEVER_RETURNED, Returned};
 
 /// Headers that belong to one hop (RFC 9110, 7.6.1), beside those that `connection` names.

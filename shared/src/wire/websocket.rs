@@ -8,6 +8,7 @@
 //! is offered to the upstream: what is metered must be readable.
 
 pub(crate) mod frames;
+pub mod tunnel;
 
 use std::fmt;
 
@@ -17,9 +18,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Version};
 
-use crate::dialect::endpoint::Address;
-pub use crate::pipeline::websocket::{Connection, Duplex, Opening, Tunnel};
-use crate::refusal::Refusal;
+use self::tunnel::Tunnel;
 
 /// What comes before a key in a subprotocol, where a browser has no other place for it.
 const KEY: &str = "openai-insecure-api-key.";
@@ -41,14 +40,24 @@ fn is_asked(head: &Parts) -> bool {
             || names(&head.headers, header::UPGRADE, "websocket"))
 }
 
-/// The same, on a path where one is relayed.
-pub(crate) fn is_relayed(head: &Parts, address: &Address) -> bool {
-    is_asked(head) && address.suffix.split('/').nth(1) == Some("realtime")
+/// The same, on a path where one is relayed. `suffix` is what stands behind `/v1`.
+pub(crate) fn is_relayed(head: &Parts, suffix: &str) -> bool {
+    is_asked(head) && suffix.split('/').nth(1) == Some("realtime")
+}
+
+/// What is wrong with a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HandshakeFault {
+    Broken {
+        problem: &'static str,
+    },
+    /// It asks for a version that nobody speaks.
+    Version,
 }
 
 /// Refuses a handshake that is none (RFC 6455, 4.2.1).
-pub(crate) fn check(head: &Parts) -> Result<(), Refusal> {
-    let broken = |problem| Err(Refusal::BrokenWebSocket { problem });
+pub(crate) fn check(head: &Parts) -> Result<(), HandshakeFault> {
+    let broken = |problem| Err(HandshakeFault::Broken { problem });
     let headers = &head.headers;
     if head.version != Version::HTTP_11 {
         return broken("it is opened on HTTP/1.1, and on no other version");
@@ -61,7 +70,7 @@ pub(crate) fn check(head: &Parts) -> Result<(), Refusal> {
         values.next().filter(|_| values.next().is_none())
     };
     if the_only(header::SEC_WEBSOCKET_VERSION) != Some(&VERSION) {
-        return Err(Refusal::WebSocketVersion);
+        return Err(HandshakeFault::Version);
     }
     let nonce = the_only(header::SEC_WEBSOCKET_KEY).and_then(|key| STANDARD.decode(key.as_bytes()).ok());
     if nonce.is_none_or(|nonce| nonce.len() != NONCE) {
@@ -138,6 +147,7 @@ mod tests {
     use http::{Request, StatusCode};
 
     use super::*;
+    use crate::refusal::Refusal;
 
     fn handshake(change: impl FnOnce(&mut Parts)) -> Parts {
         let headers = [
@@ -180,7 +190,7 @@ mod tests {
             ("HTTP/2", handshake(|head| head.version = Version::HTTP_2), Some(400)),
         ] {
             assert!(is_asked(&head), "{label}");
-            let status = check(&head).err().map(|refusal| refusal.status());
+            let status = check(&head).err().map(|fault| Refusal::from(fault).status());
             assert_eq!(status, expected.map(|status| StatusCode::from_u16(status).unwrap()), "{label}");
         }
         assert!(!is_asked(&handshake(|head| head.method = Method::POST)));

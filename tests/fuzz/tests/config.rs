@@ -2,7 +2,8 @@
 #![cfg(test)]
 
 use weir::Config;
-use weir::config::{Auth, Document, Faults, Format, Loaded, Surroundings};
+use weir::config::{Document, Faults, Format, Loaded, Surroundings};
+use weir::identity::access::Auth;
 use weir_fuzz::CANARY;
 
 /// Everything that is asked for is there, and must never be seen.

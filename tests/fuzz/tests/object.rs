@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use weir::cache::fingerprint::Framed;
 use weir::cache::{Place, Window};
-use weir::config::Limits;
 use weir::ledger::usage::Tokens;
+use weir::limits::Limits;
 use weir::limits::account::{Scope, Want};
 use weir::limits::rate::Rate;
-use weir::platform::{Ask, Held, Recall, Repeat, Reservation, StoreLost};
 use weir::routing::breaker::control::{Change, Order};
 use weir::store::durable::{self, Desk, Opening};
 use weir::store::embedded::Store;
+use weir::store::protocol::{Ask, Held, Recall, Repeat, Reservation, StoreLost};
 use weir::time::{Instant, UnixMillis};
 
 /// 2026, in microseconds since 1970.

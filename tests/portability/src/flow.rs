@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use weir::platform::Broken;
+use weir::wire::upload::Broken;
 
 use crate::clock::{Clock, Sleep};
 

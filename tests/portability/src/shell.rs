@@ -10,23 +10,25 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream as _;
-use weir::Platform;
 use weir::cache::in_flight::Flights;
-use weir::config::Upstream;
 use weir::ledger::record::Record;
 use weir::limits::admission::Admission;
 use weir::limits::concurrency::Limiters;
-use weir::platform::{
-    Ask, Closing, Dispatch, Event, Finding, Fresh, Held, Opened, Ownership, Payload, SendFault, StoreLost,
-};
+use weir::platform::{self, Clock as _};
 use weir::random;
 use weir::routing::breaker::Report;
-use weir::routing::breaker::control::{Entry, Listing, Order, Unheeded};
+use weir::routing::breaker::control::{Entry, Listing, Order};
+use weir::routing::upstream::Upstream;
+use weir::routing::upstream::dispatch::{Dispatch, Fresh, SendFault};
 use weir::routing::usage_refusals::UsageRefusals;
 use weir::store::embedded::Store;
-use weir::store::lease::{Holding, Lease, Overheard, Piece, Renewed};
+use weir::store::lease::{Lease, Overheard, Piece, Renewed};
+use weir::store::protocol::{Ask, Closing, Finding, Held, Holding, Opened, Ownership, StoreLost, Unheeded};
+use weir::telemetry::event::Event;
 use weir::time::{Instant, UnixMillis};
-use weir::wire::websocket::{Connection, Tunnel, Upgraded};
+use weir::wire::upload::Payload;
+use weir::wire::websocket::Upgraded;
+use weir::wire::websocket::tunnel::{Connection, Tunnel};
 
 use crate::clock::{Clock, Sleep};
 use crate::flow::{Flow, Watch};
@@ -262,9 +264,25 @@ impl Shell {
     }
 }
 
-impl Platform for Shell {
-    type Upload = Flow;
-    type Download = Flow;
+impl platform::Platform for Shell {
+    fn usage_refusals(&self) -> Option<&UsageRefusals> {
+        self.0.shares.get().then_some(&self.0.usage_refusals)
+    }
+
+    fn flights(&self) -> Option<&Flights> {
+        self.0.shares.get().then_some(&self.0.flights)
+    }
+
+    fn admission(&self) -> &Admission {
+        &self.0.admission
+    }
+
+    fn limiters(&self) -> Option<&Limiters> {
+        self.0.shares.get().then_some(&self.0.limiters)
+    }
+}
+
+impl platform::Clock for Shell {
     type Sleep = Sleep;
 
     fn now(&self) -> Instant {
@@ -295,7 +313,9 @@ impl Platform for Shell {
         away().await;
         work()
     }
+}
 
+impl platform::Store for Shell {
     async fn open(&self, ask: Ask<'_>) -> Result<Opened, StoreLost> {
         away().await;
         if self.0.is_store_lost.get() {
@@ -327,6 +347,81 @@ impl Platform for Shell {
         let report = Report { id, now: self.now(), roll: self.roll() };
         self.counting().report_probe(&finding, report);
     }
+
+    async fn close(&self, closing: Closing) {
+        away().await;
+        let (now, roll) = (self.now(), self.roll());
+        match closing.reservation.held {
+            Held::Locally => self.0.local.borrow_mut().close(&closing, now, roll),
+            Held::InStore if self.0.is_store_lost.get() => self.0.late.borrow_mut().push(closing.clone()),
+            Held::InStore => self.0.store.borrow_mut().close(&closing, now, roll),
+        }
+        let record = closing.record;
+        self.0.records.borrow_mut().push(record);
+    }
+
+    async fn renew_hold(&self, holding: &Holding) -> Result<(), StoreLost> {
+        away().await;
+        self.0.held.set(self.0.held.get() + 1);
+        let mut store = match holding.reservation.held {
+            Held::Locally => self.0.local.borrow_mut(),
+            Held::InStore if self.0.is_store_lost.get() => return Err(StoreLost),
+            Held::InStore => self.0.store.borrow_mut(),
+        };
+        store.renew_hold(holding, self.now());
+        Ok(())
+    }
+
+    async fn control(&self, order: &Order) -> Result<Entry, Unheeded> {
+        away().await;
+        if self.0.is_store_lost.get() {
+            return Err(Unheeded::StoreLost);
+        }
+        Ok(self.0.store.borrow_mut().control(order, self.now())?)
+    }
+
+    async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost> {
+        away().await;
+        if self.0.is_store_lost.get() {
+            return Err(StoreLost);
+        }
+        Ok(self.0.store.borrow_mut().breakers(names, self.now()))
+    }
+
+    fn is_one_of_several(&self) -> bool {
+        self.0.is_one_of_several
+    }
+
+    async fn renew(&self, lease: Lease, id: u64, piece: Option<&Piece>) -> Result<Renewed, StoreLost> {
+        away().await;
+        if self.0.is_store_lost.get() {
+            return Err(StoreLost);
+        }
+        let count = if piece.is_some() { &self.0.carried } else { &self.0.renewed };
+        count.set(count.get() + 1);
+        Ok(self.0.store.borrow_mut().renew(&lease, id, piece, self.now()))
+    }
+
+    async fn overhear(&self, lease: Lease, id: u64, from: u64) -> Result<Overheard, StoreLost> {
+        away().await;
+        if self.0.is_store_lost.get() {
+            return Err(StoreLost);
+        }
+        Ok(self.0.store.borrow_mut().overhear(&lease, id, from, self.now()))
+    }
+
+    async fn own(&self, ownership: Ownership<'_>) -> Result<bool, StoreLost> {
+        away().await;
+        if self.0.is_store_lost.get() {
+            return Err(StoreLost);
+        }
+        Ok(self.0.store.borrow_mut().own(ownership, self.now()))
+    }
+}
+
+impl platform::Transport for Shell {
+    type Upload = Flow;
+    type Download = Flow;
 
     async fn send(
         &self,
@@ -400,93 +495,9 @@ impl Platform for Shell {
         };
         Ok(Upgraded::Switched(head, tunnel))
     }
+}
 
-    async fn close(&self, closing: Closing) {
-        away().await;
-        let (now, roll) = (self.now(), self.roll());
-        match closing.reservation.held {
-            Held::Locally => self.0.local.borrow_mut().close(&closing, now, roll),
-            Held::InStore if self.0.is_store_lost.get() => self.0.late.borrow_mut().push(closing.clone()),
-            Held::InStore => self.0.store.borrow_mut().close(&closing, now, roll),
-        }
-        let record = closing.record;
-        self.0.records.borrow_mut().push(record);
-    }
-
-    async fn renew_hold(&self, holding: &Holding) -> Result<(), StoreLost> {
-        away().await;
-        self.0.held.set(self.0.held.get() + 1);
-        let mut store = match holding.reservation.held {
-            Held::Locally => self.0.local.borrow_mut(),
-            Held::InStore if self.0.is_store_lost.get() => return Err(StoreLost),
-            Held::InStore => self.0.store.borrow_mut(),
-        };
-        store.renew_hold(holding, self.now());
-        Ok(())
-    }
-
-    async fn control(&self, order: &Order) -> Result<Entry, Unheeded> {
-        away().await;
-        if self.0.is_store_lost.get() {
-            return Err(Unheeded::StoreLost);
-        }
-        Ok(self.0.store.borrow_mut().control(order, self.now())?)
-    }
-
-    async fn breakers(&self, names: &[String]) -> Result<Listing, StoreLost> {
-        away().await;
-        if self.0.is_store_lost.get() {
-            return Err(StoreLost);
-        }
-        Ok(self.0.store.borrow_mut().breakers(names, self.now()))
-    }
-
-    fn is_one_of_several(&self) -> bool {
-        self.0.is_one_of_several
-    }
-
-    async fn renew(&self, lease: Lease, id: u64, piece: Option<&Piece>) -> Result<Renewed, StoreLost> {
-        away().await;
-        if self.0.is_store_lost.get() {
-            return Err(StoreLost);
-        }
-        let count = if piece.is_some() { &self.0.carried } else { &self.0.renewed };
-        count.set(count.get() + 1);
-        Ok(self.0.store.borrow_mut().renew(&lease, id, piece, self.now()))
-    }
-
-    async fn overhear(&self, lease: Lease, id: u64, from: u64) -> Result<Overheard, StoreLost> {
-        away().await;
-        if self.0.is_store_lost.get() {
-            return Err(StoreLost);
-        }
-        Ok(self.0.store.borrow_mut().overhear(&lease, id, from, self.now()))
-    }
-
-    async fn own(&self, ownership: Ownership<'_>) -> Result<bool, StoreLost> {
-        away().await;
-        if self.0.is_store_lost.get() {
-            return Err(StoreLost);
-        }
-        Ok(self.0.store.borrow_mut().own(ownership, self.now()))
-    }
-
-    fn usage_refusals(&self) -> Option<&UsageRefusals> {
-        self.0.shares.get().then_some(&self.0.usage_refusals)
-    }
-
-    fn flights(&self) -> Option<&Flights> {
-        self.0.shares.get().then_some(&self.0.flights)
-    }
-
-    fn admission(&self) -> &Admission {
-        &self.0.admission
-    }
-
-    fn limiters(&self) -> Option<&Limiters> {
-        self.0.shares.get().then_some(&self.0.limiters)
-    }
-
+impl platform::Observe for Shell {
     fn observe(&self, event: Event<'_>) {
         self.0.events.borrow_mut().push(format!("{event:?}"));
         match event {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
-use weir::platform::SendFault;
+use weir::routing::upstream::dispatch::SendFault;
 use weir::time::Instant;
 
 use crate::flow::{Beat, End, Progress};

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use http::{HeaderValue, Request};
-use weir::cache::Status;
 use weir::identity::caller::KeyHash;
+use weir::ledger::cache_status::Status;
 use weir::ledger::record::Ending;
 use weir_portability::samples::{self, WHOLE_CHAT};
 use weir_portability::{Act, Answer, Beat, End, Flow, Reply, Shell, config, exchange, post};

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use weir::identity::access::Peer;
 use weir::ledger::connect_fault::ConnectFault;
-use weir::platform::{Peer, SendFault};
+use weir::routing::upstream::dispatch::SendFault;
 use weir_portability::samples::{self, WHOLE_CHAT};
 use weir_portability::{Act, Answer, End, Reply, Shell, Step, Visit, config, exchange, post};
 

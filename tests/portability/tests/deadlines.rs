@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use weir::ledger::connect_fault::ConnectFault;
 use weir::ledger::record::Ending;
-use weir::platform::SendFault;
+use weir::routing::upstream::dispatch::SendFault;
 use weir_portability::{
     Act, Answer, Beat, End, Flow, Reply, Rolls, Shell, Visit, config, exchange, post, samples,
 };

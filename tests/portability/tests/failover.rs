@@ -2,10 +2,10 @@
 //! (invariant 11).
 #![cfg(test)]
 
-use weir::config::Condition;
 use weir::ledger::connect_fault::ConnectFault;
+use weir::ledger::failure::Condition;
 use weir::ledger::record::Ending;
-use weir::platform::SendFault;
+use weir::routing::upstream::dispatch::SendFault;
 use weir_portability::samples::{self, Sample};
 use weir_portability::{Act, Answer, Beat, End, Shell, State, config, exchange, post};
 

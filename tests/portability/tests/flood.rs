@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Request;
 use serde_json::Value;
-use weir::platform::Peer;
+use weir::identity::access::Peer;
 use weir_portability::samples::{self, WHOLE_CHAT};
 use weir_portability::{Act, Answer, End, Flow, Reply, Shell, Step, Visit, config, exchange, get, post};
 

@@ -4,7 +4,7 @@
 use http::{HeaderValue, Request};
 use weir::identity::caller::KeyHash;
 use weir::ledger::connect_fault::ConnectFault;
-use weir::platform::SendFault;
+use weir::routing::upstream::dispatch::SendFault;
 use weir_portability::samples::{self, WHOLE_CHAT};
 use weir_portability::{Act, Answer, End, Flow, Reply, Shell, config, exchange, get, post};
 

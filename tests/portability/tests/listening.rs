@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::HeaderValue;
-use weir::cache::Status;
+use weir::ledger::cache_status::Status;
 use weir::ledger::record::Ending;
 use weir::time::Instant;
 use weir_portability::samples::{self, Sample};

@@ -178,7 +178,10 @@ fn an_upload_that_names_no_model_is_streamed_through_with_its_length() {
 #[test]
 fn a_streamed_upload_is_sent_once_and_never_again() {
     let shell = Shell::default();
-    shell.script("b", [Act::Fault(weir::platform::SendFault::Broken), Answer::json("{}").into()]);
+    shell.script(
+        "b",
+        [Act::Fault(weir::routing::upstream::dispatch::SendFault::Broken), Answer::json("{}").into()],
+    );
     let request = post(shell.clock(), "/v1/files", "bytes");
     let reply = exchange(&shell, &two(), with(request, "content-type", "application/octet-stream"));
     assert_eq!((reply.status, shell.sent().len()), (502, 1));

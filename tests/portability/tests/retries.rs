@@ -8,10 +8,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use weir::config::Condition;
 use weir::ledger::connect_fault::ConnectFault;
+use weir::ledger::failure::Condition;
 use weir::ledger::record::Ending;
-use weir::platform::SendFault;
+use weir::routing::upstream::dispatch::SendFault;
 use weir_portability::samples::{self, WHOLE_CHAT};
 use weir_portability::{Act, Answer, End, Reply, Rolls, Shell, config, exchange, post};
 

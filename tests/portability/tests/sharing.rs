@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::{HeaderValue, Request};
-use weir::cache::Status;
+use weir::ledger::cache_status::Status;
 use weir::ledger::record::Ending;
 use weir_portability::samples::{self, Sample, WHOLE_CHAT};
 use weir_portability::{

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir::config::Limits;
 use weir::identity::caller::Caller;
 use weir::ledger::record::{Ending, Record};
 use weir::ledger::usage::Usage;
+use weir::limits::Limits;
 use weir::time::UnixMillis;
 
 pub fn record() -> Record {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use weir::ledger::usage::Tokens;
 use weir::limits::account::Want;
-use weir::platform::{Ask, Held, Reservation};
+use weir::store::protocol::{Ask, Held, Reservation};
 use weir::store::redis::{Clock, Codec, Moment, Value};
 use weir::telemetry::metrics::{Exposition, Family, Sink as _, Tally};
 use weir::time::Instant;

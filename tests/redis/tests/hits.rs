@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use weir::cache::fingerprint::Framed;
-use weir::cache::{Entry, Form, Freshness, Place, Window};
-use weir::config::Limits;
-use weir::dialect::endpoint::Operation;
+use weir::cache::{Entry, Freshness, Place, Window};
+use weir::dialect::endpoint::{Form, Operation};
 use weir::ledger::usage::Tokens;
+use weir::limits::Limits;
 use weir::limits::account::{Scope, Want};
 use weir::limits::rate::Rate;
-use weir::platform::{Ask, Closing, Held, Keeping, Opened, Recall, Reservation};
 use weir::store::embedded::Store;
+use weir::store::protocol::{Ask, Closing, Held, Keeping, Opened, Recall, Reservation};
 use weir::store::redis::{Clock, Codec, Moment, Value};
 use weir::time::Instant;
 use weir_redis_tests::{Connection, Server, record};

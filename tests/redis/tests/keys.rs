@@ -7,13 +7,13 @@ use std::time::{Duration, Instant as Clocked};
 
 use weir::cache::fingerprint::{Fingerprint, Framed, of_tenant};
 use weir::cache::{Place, Window};
-use weir::config::Limits;
 use weir::ledger::usage::Tokens;
+use weir::limits::Limits;
 use weir::limits::account::{Scope, Want};
 use weir::limits::rate::Rate;
-use weir::platform::{Ask, Held, Recall, Repeat, Repeated, Reservation};
 use weir::routing::breaker::Gate;
 use weir::store::lease::{Lease, Leased, Renewed};
+use weir::store::protocol::{Ask, Held, Recall, Repeat, Repeated, Reservation};
 use weir::store::redis::{Clock, Codec, Moment, Value};
 use weir::time::Instant;
 use weir_redis_tests::{Connection, Fault, Server};

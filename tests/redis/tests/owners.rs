@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use weir::cache::fingerprint::{Fingerprint, of_provider_object, of_tenant};
-use weir::platform::Ownership;
 use weir::store::embedded::Store;
+use weir::store::protocol::Ownership;
 use weir::store::redis::{Clock, Codec, Moment};
 use weir::time::Instant;
 use weir_redis_tests::Server;

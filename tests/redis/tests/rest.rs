@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir::cache::fingerprint::{Fingerprint, Framed};
-use weir::cache::{Entry, Form, Place, Window};
-use weir::dialect::endpoint::Operation;
+use weir::cache::{Entry, Place, Window};
+use weir::dialect::endpoint::{Form, Operation};
 use weir::ledger::usage::Tokens;
 use weir::limits::account::Want;
-use weir::platform::{Ask, Closing, Held, Keeping, Opened, Recall, Repeat, Repeated, Reservation};
+use weir::store::protocol::{Ask, Closing, Held, Keeping, Opened, Recall, Repeat, Repeated, Reservation};
 use weir::store::redis::{Clock, Codec, Moment};
 use weir::time::Instant;
 use weir_redis_tests::{Connection, Server, record};

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir::cache::fingerprint::{Fingerprint, Framed};
-use weir::cache::{Entry, Form, Place, Window};
-use weir::config::Limits;
-use weir::dialect::endpoint::Operation;
+use weir::cache::{Entry, Place, Window};
+use weir::dialect::endpoint::{Form, Operation};
 use weir::identity::caller::Caller;
 use weir::ledger::usage::Tokens;
+use weir::limits::Limits;
 use weir::limits::account::Want;
-use weir::platform::{Ask, Closing, Held, Keeping, Recall, Repeat, Repeated, Reservation};
 use weir::random::{STEP, scramble};
+use weir::store::protocol::{Ask, Closing, Held, Keeping, Recall, Repeat, Repeated, Reservation};
 use weir::store::redis::{Clock, Codec, Moment, NotKept, Value};
 use weir::time::Instant;
 use weir_redis_tests::{Connection, Server, record};
@@ -91,7 +91,7 @@ impl Gateway {
         self.codec.closed(&command, value).unwrap().answer
     }
 
-    fn open(&mut self, ask: Ask<'_>) -> weir::platform::Opened {
+    fn open(&mut self, ask: Ask<'_>) -> weir::store::protocol::Opened {
         let moment = self.moment();
         let command = self.codec.open(ask, moment);
         let mut value = self.connection.run(&command).unwrap();

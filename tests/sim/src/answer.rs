@@ -1,6 +1,6 @@
 //! What a client gets: whose answer it is, whether it is whole, and how it ends.
 
-use weir::cache::Form;
+use weir::dialect::endpoint::Form;
 
 use crate::client::{End, Seen, reader};
 use crate::order::{Order, Purpose};

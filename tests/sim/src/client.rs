@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request};
 use http_body::Body as _;
-use weir::cache::Form;
+use weir::dialect::endpoint::Form;
 use weir::handle;
 
 use crate::answer::judge_answer;

@@ -5,12 +5,15 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weir::cache::{Entry, Form, Freshness};
-use weir::platform::{Ask, Closing, Finding, Held, Opened, Ownership, Recalled, Repeated, Reservation};
+use weir::cache::{Entry, Freshness};
+use weir::dialect::endpoint::Form;
 use weir::routing::breaker::control::{self, Full, Listing, Order};
 use weir::routing::breaker::{FaultScope, Gate, Report};
 use weir::store::embedded::Store;
-use weir::store::lease::{Holding, Lease, Leased, Overheard, Piece, Renewed};
+use weir::store::lease::{Lease, Leased, Overheard, Piece, Renewed};
+use weir::store::protocol::{
+    Ask, Closing, Finding, Held, Holding, Opened, Ownership, Recalled, Repeated, Reservation,
+};
 use weir::time::Instant;
 
 use crate::model::Model;
@@ -142,7 +145,7 @@ impl Counter {
         &self,
         world: &World,
         reservation: &Reservation,
-    ) -> Vec<(weir::limits::account::Scope, weir::config::Limits)> {
+    ) -> Vec<(weir::limits::account::Scope, weir::limits::Limits)> {
         let request = world.request(world.current());
         let accounts = match self.held {
             Held::InStore => Some(setup::accounts(&world.plan.config, request.order())),
@@ -369,9 +372,9 @@ fn is_charge(reservation: &Reservation) -> bool {
 
 /// Such a request is on its caller's own account, and has no place.
 fn charged(
-    accounts: Vec<(weir::limits::account::Scope, weir::config::Limits)>,
-) -> Vec<(weir::limits::account::Scope, weir::config::Limits)> {
+    accounts: Vec<(weir::limits::account::Scope, weir::limits::Limits)>,
+) -> Vec<(weir::limits::account::Scope, weir::limits::Limits)> {
     let own =
         accounts.into_iter().filter(|(scope, _)| !matches!(scope, weir::limits::account::Scope::Route(_)));
-    own.map(|(scope, limits)| (scope, weir::config::Limits { concurrent: None, ..limits })).collect()
+    own.map(|(scope, limits)| (scope, weir::limits::Limits { concurrent: None, ..limits })).collect()
 }

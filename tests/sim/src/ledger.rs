@@ -1,10 +1,11 @@
 //! The ledger against the upstream's own account: each admitted request closes its books once, and what
 //! stands in them is what the upstream says that it used.
 
-use weir::cache::{Form, Status};
+use weir::dialect::endpoint::Form;
+use weir::ledger::cache_status::Status;
 use weir::ledger::record::Ending;
 use weir::ledger::usage::Source;
-use weir::platform::{Closing, Held};
+use weir::store::protocol::{Closing, Held};
 
 use crate::paper::Reports;
 use crate::plan::NARROW;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use weir::cache::Form;
+use weir::dialect::endpoint::Form;
 
 use crate::dice::Dice;
 

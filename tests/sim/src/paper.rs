@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use weir::cache::Form;
+use weir::dialect::endpoint::Form;
 
 /// What stands in an answer.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir::Config;
-use weir::cache::Form;
+use weir::dialect::endpoint::Form;
 
 use crate::dice::Dice;
 use crate::order::{Arrival, Conduct, KEYS, LIMITED, Order, Purpose, WantsUsage};

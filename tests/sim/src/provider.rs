@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use weir::cache::Form;
+use weir::dialect::endpoint::Form;
 use weir::ledger::connect_fault::ConnectFault;
 use weir::limits::concurrency::Bound;
-use weir::platform::SendFault;
+use weir::routing::upstream::dispatch::SendFault;
 
 pub(crate) use self::download::Download;
 use crate::order::Purpose;

@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream as _;
-use weir::Platform;
 use weir::cache::in_flight::Flights;
-use weir::config::Upstream;
 use weir::limits::admission::Admission;
 use weir::limits::concurrency::Limiters;
-use weir::platform::{
-    Ask, Closing, Dispatch, Event, Finding, Held, Opened, Ownership, Payload, SendFault, StoreLost,
-};
-use weir::routing::breaker::control::{Entry, Listing, Order, Unheeded};
-use weir::store::lease::{Holding, Lease, Overheard, Piece, Renewed};
+use weir::platform::{self, Clock as _};
+use weir::routing::breaker::control::{Entry, Listing, Order};
+use weir::routing::upstream::Upstream;
+use weir::routing::upstream::dispatch::{Dispatch, SendFault};
+use weir::store::lease::{Lease, Overheard, Piece, Renewed};
+use weir::store::protocol::{Ask, Closing, Finding, Held, Holding, Opened, Ownership, StoreLost, Unheeded};
+use weir::telemetry::event::Event;
 use weir::time::{Instant, UnixMillis};
+use weir::wire::upload::Payload;
 use weir_portability::Sleep;
 
 use crate::counter::{Counter, Sabotage};
@@ -132,9 +133,21 @@ impl Drop for Probe<'_> {
     }
 }
 
-impl Platform for Replica {
-    type Upload = Upload;
-    type Download = Download;
+impl platform::Platform for Replica {
+    fn flights(&self) -> Option<&Flights> {
+        (self.kind() == Kind::Server).then_some(&self.0.flights)
+    }
+
+    fn admission(&self) -> &Admission {
+        &self.0.admission
+    }
+
+    fn limiters(&self) -> Option<&Limiters> {
+        (self.kind() == Kind::Server).then_some(&self.0.limiters)
+    }
+}
+
+impl platform::Clock for Replica {
     type Sleep = Sleep;
 
     fn now(&self) -> Instant {
@@ -153,7 +166,9 @@ impl Platform for Replica {
     fn sleep(&self, span: Duration) -> Sleep {
         self.0.world.clock.sleep(span)
     }
+}
 
+impl platform::Store for Replica {
     async fn open(&self, wanted: Ask<'_>) -> Result<Opened, StoreLost> {
         let world = &self.0.world;
         let returning = Returning { world, request: world.current(), id: Cell::new(None) };
@@ -218,18 +233,6 @@ impl Platform for Replica {
         }
     }
 
-    async fn send(
-        &self,
-        upstream: &Upstream,
-        request: http::Request<Payload<Upload>>,
-        _: &Dispatch,
-    ) -> Result<http::Response<Download>, SendFault> {
-        let (head, payload) = request.into_parts();
-        let body = read(payload).await?;
-        let replica = (self.0.number, self.0.life);
-        provider::call(&self.0.world, replica, &upstream.name, http::Request::from_parts(head, body)).await
-    }
-
     async fn close(&self, closing: Closing) {
         let (world, roll) = (&self.0.world, self.roll());
         if world.store.counter.sabotage() == Sabotage::LosesBooks {
@@ -288,19 +291,26 @@ impl Platform for Replica {
         let world = &self.0.world;
         ask(world, |counter| counter.own(world, ownership)).await
     }
+}
 
-    fn flights(&self) -> Option<&Flights> {
-        (self.kind() == Kind::Server).then_some(&self.0.flights)
+impl platform::Transport for Replica {
+    type Upload = Upload;
+    type Download = Download;
+
+    async fn send(
+        &self,
+        upstream: &Upstream,
+        request: http::Request<Payload<Upload>>,
+        _: &Dispatch,
+    ) -> Result<http::Response<Download>, SendFault> {
+        let (head, payload) = request.into_parts();
+        let body = read(payload).await?;
+        let replica = (self.0.number, self.0.life);
+        provider::call(&self.0.world, replica, &upstream.name, http::Request::from_parts(head, body)).await
     }
+}
 
-    fn admission(&self) -> &Admission {
-        &self.0.admission
-    }
-
-    fn limiters(&self) -> Option<&Limiters> {
-        (self.kind() == Kind::Server).then_some(&self.0.limiters)
-    }
-
+impl platform::Observe for Replica {
     fn observe(&self, event: Event<'_>) {
         let change = match event {
             Event::Started { upstream } => Some((upstream, 1)),

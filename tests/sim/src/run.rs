@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use weir::config::{Limits, OnStoreLoss};
 use weir::ledger::usage::Tokens;
 use weir::limits::account::{HELD, Scope, Want};
 use weir::limits::rate::Rate;
-use weir::platform::{Held, Reservation};
+use weir::limits::{Limits, OnStoreLoss};
 use weir::routing::breaker::Gate;
+use weir::store::protocol::{Held, Reservation};
 use weir::time::Instant;
 
 use crate::answer::judge_settled;

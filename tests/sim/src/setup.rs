@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir::config::{Auth, Limits, OnStoreLoss};
 use weir::dialect::model_pattern::Pattern;
+use weir::identity::access::Auth;
 use weir::identity::caller::{Caller, KeyHash, Keyring};
 use weir::limits::account::Scope;
 use weir::limits::concurrency::{Bound, Concurrency, Priority};
 use weir::limits::rate::Rate;
-use weir::routing::breaker;
-use weir::routing::breaker::OnRateLimit;
+use weir::limits::{Limits, OnStoreLoss};
+use weir::routing::breaker::{self, OnRateLimit};
 use weir::{Config, cache};
 use weir_portability::config;
 

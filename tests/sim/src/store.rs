@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use weir::platform::{Held, StoreLost};
+use weir::store::protocol::{Held, StoreLost};
 use weir::time::Instant;
 
 use crate::counter::{Counter, Sabotage};

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use weir::platform::Broken;
+use weir::wire::upload::Broken;
 
 /// A body. Every other poll brings a piece.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use super::state::Heard;
 use super::{End, Flight, Head};
-use crate::pipeline::explanation::Explanation;
+use crate::ledger::explanation::Explanation;
 use crate::refusal::Refusal;
 
 /// One who listens; dropping it is leaving.

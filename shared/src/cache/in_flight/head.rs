@@ -3,7 +3,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::pipeline::explanation::Explanation;
+use crate::ledger::explanation::Explanation;
 
 /// The beginning of an answer.
 #[derive(Clone, Debug)]

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use super::{End, Head};
+use crate::ledger::explanation::Explanation;
 use crate::ledger::record::Ending;
-use crate::pipeline::explanation::Explanation;
 use crate::refusal::Refusal;
 
 /// Bytes of one answer that are held for whoever comes later.

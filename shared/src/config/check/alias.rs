@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::check_model;
-use crate::config::Route;
 use crate::config::fault::{Problem, shown};
 use crate::config::path::Path;
 use crate::config::report::Report;
 use crate::dialect::model_pattern::Pattern;
+use crate::routing::route::Route;
 
 /// Alias → model, chains followed to their end. `routes` is `None` if a fault leaves some of them unknown.
 pub(super) fn aliases(

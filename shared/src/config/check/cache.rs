@@ -7,12 +7,14 @@ use std::time::Duration;
 use super::at_least_some_time;
 use super::temperature::checked;
 use crate::cache::{Policy, Sharing};
+use crate::config::Store;
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::raw::{self, Cache, CacheTable};
 use crate::config::report::Report;
-use crate::config::{Auth, Route, Store};
+use crate::identity::access::Auth;
 use crate::identity::caller::{Caller, KeyHash};
+use crate::routing::route::Route;
 
 /// No answer is kept for longer.
 const LONGEST: Duration = Duration::from_hours(30 * 24);

@@ -8,7 +8,7 @@ use crate::config::path::Path;
 use crate::config::raw;
 use crate::config::report::Report;
 use crate::config::source::Surroundings;
-use crate::config::{Identity, Proxy, ProxyAddress, Tls, TlsFile};
+use crate::routing::upstream::connection::{Identity, Proxy, ProxyAddress, Tls, TlsFile};
 use crate::secret::Secret;
 
 /// Where the platform makes the connections, and asks nobody how.

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use crate::config::Credential;
 use crate::config::fault::{Problem, may_be_secret, shown};
 use crate::config::path::Path;
 use crate::config::raw::{ApiKey, BaseUrl};
 use crate::config::report::Report;
 use crate::config::source::Surroundings;
+use crate::routing::upstream::Credential;
 use crate::secret::Secret;
 
 /// The credential that `reference` names. What is wrong with the reference is a fault; that it leads nowhere

@@ -9,9 +9,10 @@ use crate::config::path::Path;
 use crate::config::raw::{self, FromVariable, Setting};
 use crate::config::report::Report;
 use crate::config::source::Surroundings;
-use crate::config::{Limits, Route};
 use crate::dialect::defaults::{Defaults, InChat, Longest};
 use crate::identity::caller::{Caller, KeyHash};
+use crate::limits::Limits;
+use crate::routing::route::Route;
 
 /// More than any model says in one answer.
 const LONGEST: u32 = 10_000_000;

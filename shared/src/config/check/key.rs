@@ -7,11 +7,13 @@ use std::sync::Arc;
 use super::{check_model, check_name, limits, may_listen, open_to_others, passthrough, socket};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
+use crate::config::raw;
 use crate::config::report::Report;
-use crate::config::{Admin, Auth, Limits, raw};
 use crate::dialect::endpoint::PathPattern;
 use crate::dialect::model_pattern::Pattern;
+use crate::identity::access::{Admin, Auth};
 use crate::identity::caller::{Caller, KeyHash};
+use crate::limits::Limits;
 
 /// Each hash once.
 pub(super) fn keys(

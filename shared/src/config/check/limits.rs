@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::at_least_one;
 use crate::config::fault::Problem;
 use crate::config::path::Path;
+use crate::config::raw;
 use crate::config::report::Report;
-use crate::config::{Limits, raw};
+use crate::limits::Limits;
 use crate::limits::rate::Rate;
 
 /// Of callers that have none of their own: `[limits.default]`, or a thousand calls a minute.

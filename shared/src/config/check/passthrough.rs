@@ -8,12 +8,14 @@ use super::upstream::Names;
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
-use crate::config::{
-    Auth, OnStoreLoss, Passthrough, PassthroughRule, Store, StoreKind, Upstream, UpstreamId, raw,
-};
+use crate::config::{Store, StoreKind, raw};
 use crate::dialect::endpoint::PathPattern;
 use crate::dialect::model_pattern::Pattern;
+use crate::identity::access::Auth;
 use crate::identity::caller::{Caller, KeyHash};
+use crate::limits::OnStoreLoss;
+use crate::routing::passthrough::{Passthrough, PassthroughRule};
+use crate::routing::upstream::{Upstream, UpstreamId};
 
 /// How a path is written.
 const SPELLED: &str = "write \"/v1/rerank\", \"/v1/jobs/*\" (one segment) or \"/v1/jobs/**\" (all beneath)";

@@ -21,21 +21,22 @@ use super::{Loaded, check, connection, credential, defaults, store, upstream};
 use crate::config::fault::{Fault, Faults, Problem};
 use crate::config::path::Path;
 use crate::config::raw::{self, ApiKey, BaseUrl, Setting};
+use crate::config::redactor::redactor;
 use crate::config::report::Report;
-use crate::config::source::{self, Document, Lines, Surroundings};
-use crate::config::{
-    Admin, Auth, Config, Credential, Dialect, HeaderNames, Limits, Passthrough, Public, Route, Server,
-    Terminator, Timeouts, Upstream, UpstreamId,
-};
+use crate::config::source::{self, Document, Lines, PREPARED as MARK, Surroundings};
+use crate::config::{Config, Public, Server};
 use crate::dialect::endpoint::PathPattern;
+use crate::identity::access::{Admin, Auth};
 use crate::identity::caller::{Caller, KeyHash, Keyring};
+use crate::limits::Limits;
 use crate::limits::concurrency::Concurrency;
 use crate::routing::breaker;
+use crate::routing::passthrough::Passthrough;
+use crate::routing::route::Route;
+use crate::routing::upstream::{Credential, Dialect, Terminator, Timeouts, Upstream, UpstreamId};
 use crate::time::Instant;
+use crate::wire::headers::HeaderNames;
 use crate::wire::pack::{self, Garbled};
-
-/// What a prepared document begins with.
-const MARK: &str = "weir-prepared ";
 
 /// Where the simulated provider would be, and what a variable would hold.
 const STAND_IN: (&str, &str, &str) = ("redis://stand-in.invalid", "https://stand-in.invalid/v1", "stand-in");
@@ -137,16 +138,12 @@ impl Surroundings for StandIn<'_> {
     }
 }
 
-/// Whether a text is one that was prepared, by whatever version.
-pub(in crate::config) fn is_one(text: &str) -> bool {
-    text.starts_with(MARK)
-}
-
 impl Config {
     /// Checks a document for a place that is not this one: whatever it refers to is taken to be there. On failure
     /// with all its faults. There is no simulated provider where a prepared document is wanted.
     pub fn prepare(document: &Document<'_>) -> Result<Prepared, Faults> {
-        let (tree, mut report) = source::read(document)?;
+        let (tree, lines) = source::read(document)?;
+        let mut report = Report::new(document.name, lines);
         let Some(raw) = raw::parse(tree, &mut report) else { return Err(report.into_faults()) };
         let (store, references) = (raw.store.clone().unwrap_or_default(), references(&raw));
         let addresses = references.iter().filter_map(|of| variable(of.base_url.as_ref()));
@@ -208,7 +205,7 @@ pub(super) fn load(document: &Document<'_>, surroundings: &dyn Surroundings) -> 
     if !report.is_clean() {
         return Err(report.into_faults());
     }
-    let redactor = Upstream::redactor(&upstreams, surroundings);
+    let redactor = redactor(&upstreams, surroundings);
     let config = Config {
         listen,
         auth,

@@ -11,6 +11,7 @@ use crate::config::report::Report;
 use crate::config::source::Surroundings;
 use crate::config::{Redis, Transport};
 use crate::secret::Secret;
+use crate::wire::percent::unescaped;
 
 /// Where the document says nothing.
 const TIMEOUT: Duration = Duration::from_millis(250);
@@ -90,22 +91,6 @@ fn parse(text: &str) -> Option<Redis> {
     let database = if database.is_empty() { 0 } else { database.parse().ok()? };
     let (namespace, timeout) = (NAMESPACE.to_owned(), TIMEOUT);
     Some(Redis { host: host.to_owned(), port, transport, user, password, database, namespace, timeout })
-}
-
-/// Without its percent-encoding.
-pub(in crate::config) fn unescaped(text: &str) -> Option<String> {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((first, behind)) = rest.split_first() {
-        rest = behind;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = rest.get(2..)?;
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

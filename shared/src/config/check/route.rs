@@ -10,9 +10,12 @@ use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
 use crate::config::source::Surroundings;
-use crate::config::{Condition, OnDisconnect, Pick, Retry, Route, Sticky, Store, Target, raw};
+use crate::config::{Store, raw};
 use crate::dialect::defaults::Defaults;
 use crate::dialect::model_pattern::Pattern;
+use crate::ledger::failure::Condition;
+use crate::routing::retry::Retry;
+use crate::routing::route::{OnDisconnect, Pick, Route, Sticky, Target};
 
 /// So that no sum of weights overflows.
 const MOST_WEIGHT: u32 = 1_000_000;

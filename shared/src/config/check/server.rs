@@ -6,7 +6,8 @@ use super::{Range, concurrency, positive, within};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
 use crate::config::report::Report;
-use crate::config::{Auth, Server, WebSocket, raw};
+use crate::config::{Server, WebSocket, raw};
+use crate::identity::access::Auth;
 use crate::identity::cors::{Cors, Origin};
 use crate::limits::concurrency::{Bound, Concurrency};
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::{address, breaker, check_name, concurrency, connection, credential, headers, positive, provider};
 use crate::config::fault::Problem;
 use crate::config::path::Path;
-use crate::config::raw::{ApiKey, BaseUrl};
+use crate::config::raw::{self, ApiKey, BaseUrl};
 use crate::config::report::Report;
 use crate::config::source::Surroundings;
-use crate::config::{Credential, Dialect, Proxy, Timeouts, Upstream, UpstreamId, raw};
+use crate::routing::upstream::connection::Proxy;
+use crate::routing::upstream::{Credential, Dialect, Timeouts, Upstream, UpstreamId};
 use crate::wire::headers::{NEVER_FORWARDED, NEVER_RETURNED};
 
 /// Calls that wait for an upstream whose concurrency has a bound.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess};
 
-use crate::config::OnStoreLoss;
+use crate::limits::OnStoreLoss;
 
 use super::spelled::{Spelled, spelled};
 

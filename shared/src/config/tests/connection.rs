@@ -1,6 +1,7 @@
 //! Proxies and certificates of upstreams.
 
 use super::*;
+use crate::routing::upstream::connection::{Dialer, Identity, Proxy, ProxyAddress, Tls, TlsFault, TlsFile};
 
 /// A shell that makes its connections itself, and takes every file but one that holds `odd`.
 #[derive(Default)]

@@ -95,8 +95,7 @@ mod tests {
 
     use super::*;
     use crate::cache::fingerprint;
-    use crate::dialect::call::Bounds;
-    use crate::dialect::call::UsageRequest;
+    use crate::dialect::call::{Bounds, UsageRequest};
     use crate::dialect::defaults::{InChat, Longest};
     use crate::ledger::usage::Tokens;
 

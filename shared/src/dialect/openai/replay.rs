@@ -16,11 +16,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use self::chat::Chat;
+use self::completions::Completions;
 use crate::dialect::endpoint::Operation;
 use crate::dialect::openai::events::{Meaning, Observer, is_keep_alive};
 use crate::dialect::openai::excerpt::Excerpt;
-use crate::dialect::openai::replay::chat::Chat;
-use crate::dialect::openai::replay::completions::Completions;
 use crate::wire::json;
 use crate::wire::sse::{self, Frame, Splitter};
 

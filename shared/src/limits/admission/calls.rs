@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Admission;
-use crate::config::Limits;
+use crate::limits::Limits;
 use crate::limits::account::{CONCURRENT_WAIT, Denied, Left, Measure, Scope};
 use crate::limits::rate::{Allowance, Denial};
 use crate::time::Instant;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::{Config, Route, Target};
+use crate::config::Config;
 use crate::dialect::call;
 use crate::routing::plan;
+use crate::routing::route::{Route, Target};
 
 /// Names that a refusal tells.
 const MOST_TOLD: usize = 20;
@@ -22,7 +23,7 @@ pub(super) fn can_be(config: &Config, name: &str) -> bool {
     deployments(config).any(|(at, of, target)| {
         config.upstream(target.upstream).name == upstream
             && (target.model.is_some() || route == Some(at))
-            && plan::breaker(config, of, target, model) == name
+            && plan::breaker(config.table(), of, target, model) == name
     })
 }
 
@@ -38,11 +39,11 @@ pub(super) fn all(config: &Config) -> Vec<String> {
     let mut names: BTreeSet<String> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
     for model in models {
         let Some(route) = route(config, model).map(|at| &config.routes[at]) else { continue };
-        names.extend(targets(route).map(|target| plan::breaker(config, route, target, model)));
+        names.extend(targets(route).map(|target| plan::breaker(config.table(), route, target, model)));
     }
     // Behind a glob there may be no model that is named, but a target may name its own.
     let renamed = deployments(config).filter(|(_, _, target)| target.model.is_some());
-    names.extend(renamed.map(|(_, route, target)| plan::breaker(config, route, target, "")));
+    names.extend(renamed.map(|(_, route, target)| plan::breaker(config.table(), route, target, "")));
     names.into_iter().collect()
 }
 

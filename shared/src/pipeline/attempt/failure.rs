@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use http::{StatusCode, response};
 
-use crate::config::Condition;
 use crate::ledger::connect_fault::ConnectFault;
+use crate::ledger::failure::Condition;
 use crate::ledger::record::Ending;
 use crate::pipeline::answer_stream::Course;
-use crate::platform::{Platform, SendFault};
+use crate::platform::Platform;
 use crate::refusal::{Cause, Refusal, UpstreamError};
 use crate::routing::breaker::{Blame, Outcome};
 use crate::routing::retry::Again;
+use crate::routing::upstream::dispatch::SendFault;
 use crate::secret::Secret;
 
 /// There is no answer.

@@ -1,28 +1,22 @@
 //! An upstream's word on a handshake: the websocket is open, or it is refused as a call would be.
 
-use http::{Extensions, StatusCode, response};
+use http::{StatusCode, response};
 
-use crate::config::{Condition, Upstream};
-use crate::pipeline::answer::dressed;
+use crate::ledger::failure::Condition;
 use crate::pipeline::answer_stream::Permit;
+use crate::pipeline::answer_stream::websocket::{Bounds, Open};
+use crate::pipeline::attempt::Errand;
+use crate::pipeline::attempt::answer::{Answer, dressed};
 use crate::pipeline::attempt::error_body::ErrorBody;
 use crate::pipeline::attempt::failure::Failure;
-use crate::pipeline::attempt::{Answer, Errand};
-use crate::pipeline::websocket::{Bounds, Open};
 use crate::platform::Platform;
 use crate::routing::breaker::Blame;
-use crate::wire::websocket::{self, Tunnel};
+use crate::routing::upstream::Upstream;
+use crate::wire::websocket;
+use crate::wire::websocket::tunnel::Tunnel;
 
 /// An upstream says that it speaks another protocol from here on.
 pub(crate) const SWITCHED: &str = "it switched to another protocol than was asked for";
-
-/// What is asked for with a websocket.
-pub(crate) struct Handshake {
-    /// What the shell knows the client's connection by.
-    pub(crate) client: Extensions,
-    /// As the client names it; empty where it names none.
-    pub(crate) model: String,
-}
 
 impl<P: Platform> Errand<'_, P> {
     pub(crate) fn switched(

@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use http::{Request, Response};
 
-use crate::config::Upstream;
 use crate::ledger::record::Ending;
 use crate::pipeline::attempt::Errand;
 use crate::pipeline::attempt::failure::Failure;
 use crate::pipeline::read::Pace;
-use crate::platform::{Dispatch, Payload, Platform, Progress, SendFault, Stage};
+use crate::platform::Platform;
 use crate::refusal::Refusal;
 use crate::routing::breaker::Blame;
+use crate::routing::upstream::Upstream;
+use crate::routing::upstream::dispatch::{Dispatch, SendFault};
 use crate::time::Instant;
+use crate::wire::upload::{Payload, Progress, Stage};
 
 /// How long each side may take.
 #[derive(Clone, Copy, Debug)]

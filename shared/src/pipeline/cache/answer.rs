@@ -7,13 +7,16 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
 use crate::cache::in_flight::End;
-use crate::cache::{Entry, Form, Freshness, Status};
+use crate::cache::{Entry, Freshness};
 use crate::dialect::call::Call;
+use crate::dialect::endpoint::Form;
 use crate::dialect::openai::replay::{self, UsageChunk};
+use crate::ledger::cache_status::Status;
 use crate::ledger::record::Ending;
-use crate::pipeline::Journey;
+use crate::pipeline::exchange::Journey;
 use crate::pipeline::reply::body::Body;
-use crate::platform::{Opened, Platform, Recalled, Repeated};
+use crate::platform::Platform;
+use crate::store::protocol::{Opened, Recalled, Repeated};
 
 /// What was found, in the form that the client wants.
 pub(crate) struct Found {

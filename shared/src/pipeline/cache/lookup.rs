@@ -6,16 +6,19 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::cache::fingerprint::{self, Fingerprint, Framed};
-use crate::cache::{Directives, Form, Policy, Sharing, Status};
-use crate::config::OnDisconnect;
+use crate::cache::{Directives, Policy, Sharing};
 use crate::dialect::call::{Call, Depends};
-use crate::dialect::endpoint::Operation;
+use crate::dialect::endpoint::{Form, Operation};
 use crate::identity::caller::Caller;
-use crate::pipeline::{Journey, heavy};
-use crate::platform::{Keeping, Platform, Recall, Repeat};
+use crate::ledger::cache_status::Status;
+use crate::pipeline::exchange::Journey;
+use crate::pipeline::heavy;
+use crate::platform::Platform;
 use crate::refusal::Refusal;
 use crate::routing::plan::Resolved;
+use crate::routing::route::OnDisconnect;
 use crate::store::lease::Lease;
+use crate::store::protocol::{Keeping, Recall, Repeat};
 use crate::wire::headers::AllowedHeaders;
 
 /// The longest `Idempotency-Key`.
@@ -120,7 +123,7 @@ impl Lookup {
             .field("operation", request.operation.name().as_bytes())
             .field("query", request.query.unwrap_or_default().as_bytes())
             .field("model", resolved.model.as_bytes())
-            .field("headers", request.allowed.key().as_bytes());
+            .field("headers", fingerprint::of_headers(request.allowed).as_bytes());
         let key = framed.field("body", body.as_bytes()).finish();
         self.recall = policy.window(directives).map(|window| Recall { key, window, place: policy.place });
         (self.keeping.cache, self.keeping.place) = (Some((key, policy.life())), policy.place);
@@ -161,7 +164,7 @@ impl Lookup {
         if let Some(deployment) = request.deployment {
             framed = framed.field("deployment", deployment.as_bytes());
         }
-        let headers = request.allowed.key();
+        let headers = fingerprint::of_headers(request.allowed);
         let fingerprint = framed.field("headers", headers.as_bytes()).field("body", body.as_bytes()).finish();
         let repeat = Repeat { key, request: fingerprint };
         self.repeat = Some(repeat);

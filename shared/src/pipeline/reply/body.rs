@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use super::aborted::Aborted;
 use crate::ledger::record::Ending;
 use crate::pipeline::accounting::Trail;
 use crate::pipeline::answer_stream::{Course, Step};
@@ -34,18 +35,6 @@ struct Flowing<P: Platform> {
     /// Taken when the answer ends, or by `Drop` when the client leaves.
     open: Option<(Course<P>, Trail<P>)>,
 }
-
-/// The answer cannot be completed and its form has no words for that: the connection must be cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Aborted;
-
-impl fmt::Display for Aborted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the upstream's answer broke off")
-    }
-}
-
-impl std::error::Error for Aborted {}
 
 impl<P: Platform> fmt::Debug for Body<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

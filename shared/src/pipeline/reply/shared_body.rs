@@ -4,10 +4,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::aborted::Aborted;
 use crate::cache::in_flight::{End, Heard, Listener};
 use crate::ledger::record::Ending;
 use crate::pipeline::accounting::Trail;
-use crate::pipeline::reply::body::Aborted;
 use crate::pipeline::reply::keep_alive::KeepAlive;
 use crate::platform::Platform;
 

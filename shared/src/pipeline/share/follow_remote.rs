@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
-use crate::cache::in_flight::{End, Head, Pilot};
+use crate::cache::in_flight::{End, Head};
 use crate::ledger::record::Ending;
-use crate::platform::{Platform, StoreLost};
+use crate::pipeline::accounting::Trail;
+use crate::pipeline::accounting::task::{Relay, Task};
+use crate::platform::Platform;
 use crate::refusal::Refusal;
-use crate::store::lease::{Lease, Mark, Overheard, Piece};
+use crate::store::lease::{Mark, Overheard, Piece};
+use crate::store::protocol::StoreLost;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(50);
@@ -19,16 +22,14 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How often it is said that somebody still listens, where those who listen are slow.
 const STILL_HERE: Duration = Duration::from_secs(1);
 
-/// A call that is made elsewhere.
-pub(crate) struct Relay<P: Platform> {
-    pub(crate) platform: P,
-    pub(crate) lease: Lease,
-    /// The call.
-    pub(crate) id: u64,
-    pub(crate) pilot: Pilot,
-}
-
 impl<P: Platform> Relay<P> {
+    /// Has the settlement tell here what a call elsewhere says; the books of `trail` are closed behind it.
+    pub(in crate::pipeline) fn start(self, trail: &mut Trail<P>) {
+        let Some((send, books)) = trail.nest() else { return };
+        // If nobody runs it, whoever listens hears of an error.
+        let _ = send.send(Task::Relay(Box::new(self), books));
+    }
+
     /// Tells what is heard to the end, or until nobody listens here any more.
     pub(crate) async fn run(self) {
         match select(pin!(self.hear()), poll_fn(|cx| self.pilot.poll_deserted(cx))).await {

@@ -2,45 +2,19 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 
 use futures_util::future::{Either, select};
 use http::Method;
 
 use crate::cache::in_flight::{Ear, End, Head, Pilot};
-use crate::config::Config;
 use crate::ledger::record::Ending;
-use crate::limits::concurrency::Priority;
 use crate::pipeline::accounting::Trail;
+use crate::pipeline::accounting::task::{Lead, Settlement, Task};
 use crate::pipeline::answer_stream::{Course, Step};
-use crate::pipeline::attempt::Answer;
-use crate::pipeline::explanation::Explanation;
+use crate::pipeline::attempt::answer::Answer;
+use crate::pipeline::delivery::owed;
 use crate::pipeline::failover::{Attempts, Rules, Unanswered};
-use crate::pipeline::reply::owed;
-use crate::pipeline::request_body::Sent;
-use crate::pipeline::settlement::Settlement;
 use crate::platform::Platform;
-use crate::routing::plan::Plan;
-use crate::telemetry::trace::Trace;
-use crate::time::Instant;
-
-/// All that the call needs; it belongs to no client.
-pub(crate) struct Lead<P: Platform> {
-    pub(crate) platform: P,
-    pub(crate) config: Arc<Config>,
-    pub(crate) trace: Trace,
-    pub(crate) started: Instant,
-    pub(crate) priority: Priority,
-    pub(crate) explanation: Option<Explanation>,
-    /// Index in [`Config::routes`].
-    pub(crate) route: usize,
-    pub(crate) plan: Plan,
-    pub(in crate::pipeline) sent: Sent<P::Upload>,
-    pub(crate) trail: Trail<P>,
-    pub(crate) pilot: Pilot,
-    /// Where the trail leads to.
-    pub(crate) books: Settlement<P>,
-}
 
 impl<P: Platform> Lead<P> {
     /// Where to listen to it from elsewhere than a client's place.
@@ -98,6 +72,13 @@ impl<P: Platform> Lead<P> {
         }
         (books, pilot)
     }
+}
+
+/// Has the settlement make the call; the books of `trail` are closed behind it.
+pub(super) fn lead<P: Platform>(mut trail: Trail<P>, lead: impl FnOnce(Trail<P>, Settlement<P>) -> Lead<P>) {
+    let Some((send, books)) = trail.nest() else { return };
+    // If nobody runs it, whoever listens hears of an error.
+    let _ = send.send(Task::Lead(Box::new(lead(trail, books))));
 }
 
 /// Tells what comes to all who listen, until it ends or nobody does.

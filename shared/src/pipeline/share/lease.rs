@@ -21,9 +21,15 @@ use futures_util::future::{Either, join, select};
 
 use crate::cache::in_flight::{Ear, End, Heard, Listener, Pilot};
 use crate::ledger::record::Ending;
-use crate::pipeline::settlement::{Left, Settlement, Task, read_on};
-use crate::platform::{Platform, StoreLost};
-use crate::store::lease::{HOLD_RENEWAL, Holding, Lease, Mark, Piece, Renewed};
+use crate::limits::Limits;
+use crate::pipeline::accounting::Trail;
+use crate::pipeline::accounting::closing::read_on;
+use crate::pipeline::accounting::held::{Held, Lead};
+use crate::pipeline::accounting::task::{Left, Settlement, Task};
+use crate::platform::Platform;
+use crate::store::lease::{HOLD_RENEWAL, Lease, Mark, Piece, Release, Renewed};
+use crate::store::protocol::Held::InStore;
+use crate::store::protocol::{Holding, Reservation, StoreLost};
 
 /// How often a leader says that it is still there.
 const RENEWAL: Duration = Duration::from_secs(1);
@@ -37,27 +43,46 @@ const MOST_CARRIED: usize = 64 * 1024;
 /// The last of an answer is given this long to reach the store.
 const LAST: Duration = Duration::from_secs(1);
 
-/// What a call holds.
-pub(crate) struct Held {
-    pub(crate) holding: Option<Holding>,
-    pub(crate) lead: Option<Lead>,
-}
-
-/// A lease, in the name of the call `id`.
-#[derive(Clone, Copy)]
-pub(crate) struct Lead {
-    pub(crate) lease: Lease,
-    pub(crate) id: u64,
-    /// Bytes of the longest answer that is carried.
-    pub(crate) most: u64,
-}
-
 /// Why nothing more is carried.
 enum Deaf {
     /// Nobody elsewhere listens.
     Unheard,
     /// Somebody else has taken over.
     Lost,
+}
+
+/// The settlement says from here on that the call is under way, as long as it holds something: places, its key, and
+/// the `lease` of a call that is made for others as well who ask the same store.
+pub(in crate::pipeline) fn hold<P: Platform>(trail: &mut Trail<P>, lease: Option<Lease>) {
+    let holding = holding(trail);
+    if holding.is_none() && lease.is_none() {
+        return;
+    }
+    let Some((send, books)) = trail.nest() else { return };
+    trail.keeping.lease = lease.map(|lease| (lease, Release::Spent));
+    let lead = lease.map(|lease| Lead { lease, id: trail.reservation.want.id, most: trail.most_kept });
+    // If nobody runs it, all of it ends by itself.
+    let _ = send.send(Task::Hold(Box::new(Held { holding, lead }), books));
+}
+
+/// What has to be renewed of what the call has reserved.
+fn holding<P: Platform>(trail: &mut Trail<P>) -> Option<Holding> {
+    let Reservation { want, scopes, held } = &trail.reservation;
+    let counted = scopes.iter().filter(|(_, limits)| limits.concurrent.is_some());
+    let scopes: Vec<_> = counted
+        .map(|(scope, limits)| {
+            let only = Limits { requests: Vec::new(), tokens: Vec::new(), ..*limits };
+            (scope.clone(), only)
+        })
+        .collect();
+    let repeat = trail.keeping.repeat.map(|(repeat, _)| repeat);
+    let is_shown = *held == InStore && trail.platform.shows_calls();
+    if scopes.is_empty() && repeat.is_none() && !is_shown {
+        return None;
+    }
+    let reservation = Reservation { want: *want, scopes, held: *held };
+    let tenant = trail.record().map(|record| record.caller.tenant().to_owned()).unwrap_or_default();
+    Some(Holding { tenant, reservation, repeat })
 }
 
 impl Held {

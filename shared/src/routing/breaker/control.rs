@@ -11,7 +11,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::platform::StoreLost;
 use crate::routing::breaker::Gate;
 use crate::time::Instant;
 
@@ -82,26 +81,6 @@ impl Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full {
     pub most: usize,
-}
-
-/// Why an order is not obeyed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unheeded {
-    Full(Full),
-    /// No replica would see it.
-    StoreLost,
-}
-
-impl From<Full> for Unheeded {
-    fn from(full: Full) -> Self {
-        Self::Full(full)
-    }
-}
-
-impl From<StoreLost> for Unheeded {
-    fn from(StoreLost: StoreLost) -> Self {
-        Self::StoreLost
-    }
 }
 
 /// A breaker, as an operator sees it.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
-use crate::config::{Credential, Dialect, Upstream};
+use crate::routing::upstream::{Credential, Dialect, Upstream};
 
 /// The URI of `suffix` (the path behind `/v1`) at an upstream. `model` is the upstream's own name for it.
 /// `None` only if what the client sent cannot stand in a URI.
@@ -89,7 +89,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Proxy, Timeouts};
+    use crate::routing::upstream::Timeouts;
+    use crate::routing::upstream::connection::Proxy;
     use crate::secret::Secret;
     use crate::wire::headers::HeaderNames;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cache::Entry;
 use crate::cache::fingerprint::Fingerprint;
-use crate::platform::{Recall, Recalled};
+use crate::store::protocol::{Recall, Recalled};
 use crate::time::{Instant, UnixMillis};
 use crate::wire::pack::{self, packed};
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::message::{Ended, Question};
 use super::{Asked, Object};
-use crate::config::Limits;
 use crate::ledger::usage::Tokens;
+use crate::limits::Limits;
 use crate::limits::account::{Scope, Told, Want};
-use crate::platform::{Ask, Closing, Held, Keeping, Opened, Reservation};
+use crate::store::protocol::{Ask, Closing, Held, Keeping, Opened, Reservation};
 use crate::time::Instant;
 
 /// What the objects learn of a call that is over; nothing where they have nothing to learn. An entry for the cache is
@@ -29,7 +29,7 @@ fn told(closing: &Closing, told: Told, now: Instant) -> Vec<Asked> {
     let mut ends = Ends { told, ..Ends::new(reservation.want.id, *used) };
     if reservation.held == Held::InStore {
         ends.settle(reservation);
-        ends.keep(keeping, &record.caller.tenant);
+        ends.keep(keeping, record.caller.tenant());
     }
     for finding in findings {
         ends.of(Object::of_breaker(&finding.breaker)).findings.push(finding.clone());

@@ -20,9 +20,8 @@ use std::time::Duration;
 
 use super::message::{Question, Successes, Tally};
 use super::{Asked, Object};
-use crate::platform::{Closing, Finding};
-use crate::routing::breaker::control;
-use crate::routing::breaker::{Gate, Outcome};
+use crate::routing::breaker::{Gate, Outcome, control};
+use crate::store::protocol::{Closing, Finding};
 use crate::time::Instant;
 
 /// How long "closed" is believed, and how long nothing is after a failure: longer than an answer is on its way that

@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::{Asked, Object};
 use crate::cache::Entry;
 use crate::cache::fingerprint::Fingerprint;
-use crate::config::Limits;
 use crate::ledger::usage::Tokens;
+use crate::limits::Limits;
 use crate::limits::account::{Denied, Left, Scope, Told, Want};
-use crate::platform::{Finding, Repeat, Repeated, StoreLost};
 use crate::routing::breaker::control::{self, Full, Listing, Order};
 use crate::routing::breaker::{Gate, Policies};
 use crate::store::lease::{Lease, Leased, Release, Renewed};
+use crate::store::protocol::{Finding, Repeat, Repeated, StoreLost};
 use crate::time::Instant;
 use crate::wire::pack::{self, Garbled, packed};
 

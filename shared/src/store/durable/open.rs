@@ -8,10 +8,10 @@ use super::{Asked, Beliefs, Denials, Object};
 use crate::cache::Freshness;
 use crate::cache::fingerprint::Fingerprint;
 use crate::limits::account::{Denied, Left};
-use crate::platform::{Ask, Opened, Recalled, Repeated, StoreLost};
 use crate::routing::breaker::Gate;
 use crate::store::embedded::Store;
 use crate::store::lease::Leased;
+use crate::store::protocol::{Ask, Opened, Recalled, Repeated, StoreLost};
 use crate::time::Instant;
 
 /// An ask on its way: asked, heard, asked again if there is more to ask, and joined.

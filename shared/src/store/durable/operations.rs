@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::message::{Answer, Question};
 use super::{Asked, Object};
-use crate::platform::{Finding, Ownership, Repeat, Reservation, StoreLost};
 use crate::routing::breaker::Gate;
 use crate::routing::breaker::control::{Entry, Full, Listing, Order};
 use crate::store::embedded::MOST_LISTED;
-use crate::store::lease::{Holding, Lease, Renewed};
+use crate::store::lease::{Lease, Renewed};
+use crate::store::protocol::{Finding, Holding, Ownership, Repeat, Reservation, StoreLost};
 use crate::time::Instant;
 
 /// Asks for one retry of the budget of the breaker's upstream; answered by [`granted`].

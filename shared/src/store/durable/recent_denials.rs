@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::limits::account::Scope;
-use crate::platform::{Ask, Opened};
+use crate::store::protocol::{Ask, Opened};
 use crate::time::Instant;
 
 /// How long a denial is remembered.
@@ -53,11 +53,11 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::config::Limits;
     use crate::ledger::usage::Tokens;
+    use crate::limits::Limits;
     use crate::limits::account::{Denied, HELD, Measure, Want};
     use crate::limits::rate::Denial;
-    use crate::platform::{Held, Reservation};
+    use crate::store::protocol::{Held, Reservation};
 
     fn at(millis: u64) -> Instant {
         Instant::from_micros(millis * 1000)

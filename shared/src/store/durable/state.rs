@@ -26,10 +26,9 @@ use self::write_back::Shelf;
 use super::message::{
     Answer, Demand, Ended, Extent, Mend, No, Part, Question, Reserved, Said, Successes, Taken, Tally,
 };
-use crate::config::Limits;
 use crate::ledger::usage::Tokens;
+use crate::limits::Limits;
 use crate::limits::account::{Scope, Told, Want};
-use crate::platform::{Keeping, Ownership, Repeat, Repeated};
 use crate::routing::breaker::Report;
 use crate::routing::breaker::control::{self, Overrides};
 use crate::routing::retry::RetryBudget;
@@ -40,6 +39,7 @@ use crate::store::embedded::leases::Leases;
 use crate::store::embedded::owners::Owners;
 use crate::store::embedded::{MOST_ACCOUNTS, MOST_BREAKERS, MOST_OVERRIDES};
 use crate::store::lease::{Leased, Release};
+use crate::store::protocol::{Keeping, Ownership, Repeat, Repeated};
 use crate::time::Instant;
 use crate::wire::pack::Garbled;
 

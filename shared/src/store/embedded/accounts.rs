@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::Limits;
 use crate::ledger::usage::Tokens;
+use crate::limits::Limits;
 use crate::limits::account::{Account, Denied, Left, Scope, Want};
 use crate::time::Instant;
 
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
     use crate::limits::account::HELD;
     use crate::limits::rate::Rate;
-    use crate::platform::{Held, Reservation};
+    use crate::store::protocol::{Held, Reservation};
 
     fn at(millis: u64) -> Instant {
         Instant::from_micros(millis * 1000)

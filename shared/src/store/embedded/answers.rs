@@ -5,15 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::shares::Shares;
+use super::shares::{REFRESH_LEASE, Shares, Stored};
+use crate::cache::Freshness;
 use crate::cache::fingerprint::Fingerprint;
-use crate::cache::{Entry, Freshness};
-use crate::platform::{Keeping, Recall, Recalled, Repeat, Repeated};
+use crate::store::protocol::{Keeping, Recall, Recalled, Repeat, Repeated};
 use crate::time::Instant;
 use crate::wire::pack::packed;
-
-/// While somebody fetches a new answer, nobody else does, unless it takes longer than this.
-pub(crate) const REFRESH_LEASE: Duration = Duration::from_mins(1);
 
 /// The answers of an embedded store. The steps are synchronous; whoever shares it locks it.
 #[derive(Debug)]
@@ -23,19 +20,6 @@ pub(crate) struct Answers {
     /// Calls under way whose key must not be used twice; as many as there are calls, and each ends by itself.
     running: BTreeMap<Fingerprint, Running>,
 }
-
-#[derive(Clone, Debug)]
-pub(crate) struct Stored {
-    /// What it is the answer to, or of an idempotency key: which request it was given with.
-    request: Fingerprint,
-    entry: Arc<Entry>,
-    since: Instant,
-    until: Instant,
-    /// Somebody fetches a new one, until then.
-    refreshing: Option<Instant>,
-}
-
-packed!(struct Stored { request, entry, since, until, refreshing });
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Running {
@@ -196,31 +180,12 @@ impl Answers {
     }
 }
 
-impl Stored {
-    pub(super) fn new(request: Fingerprint, entry: &Arc<Entry>, now: Instant, life: Duration) -> Self {
-        Self { request, entry: Arc::clone(entry), since: now, until: now.after(life), refreshing: None }
-    }
-
-    pub(super) fn weight(&self) -> u64 {
-        self.entry.weight()
-    }
-
-    /// Times of a clock that was ahead are moved to now, as far from each other as they were.
-    fn clamp(&mut self, now: Instant) {
-        if self.since > now {
-            self.until = now.after(self.until.since(self.since));
-            self.since = now;
-        }
-        self.refreshing = self.refreshing.map(|until| until.min(now.after(REFRESH_LEASE)));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cache::fingerprint::Framed;
-    use crate::cache::{Form, Policy};
-    use crate::dialect::endpoint::Operation;
+    use crate::cache::{Entry, Policy};
+    use crate::dialect::endpoint::{Form, Operation};
     use crate::limits::account::HELD;
 
     fn at(seconds: u64) -> Instant {

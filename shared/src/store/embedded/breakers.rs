@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::platform::Finding;
 use crate::routing::breaker::control::{Entry, Forced, Full, Listing, Order, Override, Overrides};
 use crate::routing::breaker::{Breaker, FaultScope, Gate, Outcome, Policies, Policy, Report};
+use crate::store::protocol::Finding;
 use crate::time::Instant;
 
 /// Breakers at most that are listed unasked.

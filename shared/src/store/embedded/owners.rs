@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::cache::fingerprint::Fingerprint;
-use crate::platform::Ownership;
+use crate::store::protocol::Ownership;
 use crate::time::Instant;
 
 /// Objects of one tenant that are remembered; beyond that the one that was named longest ago is forgotten.

@@ -8,9 +8,47 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::answers::Stored;
+use crate::cache::Entry;
 use crate::cache::fingerprint::Fingerprint;
+use crate::time::Instant;
+use crate::wire::pack::packed;
+
+/// While somebody fetches a new answer, nobody else does, unless it takes longer than this.
+pub(crate) const REFRESH_LEASE: Duration = Duration::from_mins(1);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    /// What it is the answer to, or of an idempotency key: which request it was given with.
+    pub(super) request: Fingerprint,
+    pub(super) entry: Arc<Entry>,
+    pub(super) since: Instant,
+    pub(super) until: Instant,
+    /// Somebody fetches a new one, until then.
+    pub(super) refreshing: Option<Instant>,
+}
+
+packed!(struct Stored { request, entry, since, until, refreshing });
+
+impl Stored {
+    pub(super) fn new(request: Fingerprint, entry: &Arc<Entry>, now: Instant, life: Duration) -> Self {
+        Self { request, entry: Arc::clone(entry), since: now, until: now.after(life), refreshing: None }
+    }
+
+    pub(super) fn weight(&self) -> u64 {
+        self.entry.weight()
+    }
+
+    /// Times of a clock that was ahead are moved to now, as far from each other as they were.
+    pub(super) fn clamp(&mut self, now: Instant) {
+        if self.since > now {
+            self.until = now.after(self.until.since(self.since));
+            self.since = now;
+        }
+        self.refreshing = self.refreshing.map(|until| until.min(now.after(REFRESH_LEASE)));
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Shares {
@@ -156,9 +194,7 @@ mod tests {
 
     use super::*;
     use crate::cache::fingerprint::Framed;
-    use crate::cache::{Entry, Form};
-    use crate::dialect::endpoint::Operation;
-    use crate::time::Instant;
+    use crate::dialect::endpoint::{Form, Operation};
 
     fn key(owner: &str, name: u64) -> Fingerprint {
         Framed::new("test").field("owner", owner.as_bytes()).field("name", &name.to_be_bytes()).finish()

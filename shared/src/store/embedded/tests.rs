@@ -7,18 +7,20 @@ use proptest::prelude::*;
 
 use super::Store;
 use crate::cache::fingerprint::{Fingerprint, Framed, of_tenant};
-use crate::cache::{Entry, Form, Place, Window};
-use crate::config::Limits;
-use crate::dialect::endpoint::Operation;
+use crate::cache::{Entry, Place, Window};
+use crate::dialect::endpoint::{Form, Operation};
 use crate::identity::caller::Caller;
 use crate::ledger::record::{Ending, Record};
 use crate::ledger::usage::{Tokens, Usage};
+use crate::limits::Limits;
 use crate::limits::account::{HELD, Scope, Want};
 use crate::limits::concurrency::Priority;
 use crate::limits::rate::{Denial, Rate};
-use crate::platform::{Ask, Closing, Finding, Held, Keeping, Opened, Recall, Repeat, Repeated, Reservation};
 use crate::routing::breaker::{FaultScope, Gate, Outcome, Policies, Report};
 use crate::store::lease::{Lease, Leased};
+use crate::store::protocol::{
+    Ask, Closing, Finding, Held, Keeping, Opened, Recall, Repeat, Repeated, Reservation,
+};
 use crate::time::{Instant, UnixMillis};
 
 const MINUTE: Duration = Duration::from_mins(1);

@@ -92,8 +92,8 @@ impl Backlog {
 mod tests {
     use super::super::{Clock, Codec, Moment};
     use super::*;
-    use crate::platform::Finding;
     use crate::routing::breaker::{Outcome, Policies};
+    use crate::store::protocol::Finding;
     use crate::time::Instant;
 
     fn command(nonce: u64) -> Command {

@@ -9,10 +9,9 @@ use super::{self as redis, Codec, Command, Garbled, Moment, NotKept, Value, scri
 use crate::cache::fingerprint;
 use crate::ledger::usage::Tokens;
 use crate::limits::account::{Told, Want};
-use crate::platform::{Ask, Closing, Finding, Keeping, Opened, Reservation};
-use crate::routing::breaker::control;
-use crate::routing::breaker::{FaultScope, OnRateLimit, Outcome, Policy};
+use crate::routing::breaker::{FaultScope, OnRateLimit, Outcome, Policy, control};
 use crate::store::lease::Release;
+use crate::store::protocol::{Ask, Closing, Finding, Keeping, Opened, Reservation};
 use crate::telemetry::metrics::Tally;
 
 /// What is said to the script, whoever says it.
@@ -52,7 +51,7 @@ impl<'a> Ends<'a> {
         Self {
             id: reservation.want.id,
             roll,
-            tenant: &record.caller.tenant,
+            tenant: record.caller.tenant(),
             told: Told::First,
             reservation: Some(reservation),
             used: *used,

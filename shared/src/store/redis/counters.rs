@@ -5,7 +5,7 @@
 
 use super::packed::Word;
 use super::{Codec, Command, Garbled, Moment, Told, Value, script};
-use crate::platform::Reservation;
+use crate::store::protocol::Reservation;
 use crate::telemetry::metrics::{Exposition, Family, Sink as _, Tally};
 
 /// Whether the store is to know who is being answered.

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 
-use crate::cache::{Entry, Form};
-use crate::dialect::endpoint::Operation;
+use crate::cache::Entry;
+use crate::dialect::endpoint::{Form, Operation};
 
 /// Its name, 64 digits; three times, in eight bytes each.
 const HEAD: usize = 64 + 3 * 8;

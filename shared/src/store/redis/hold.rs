@@ -3,8 +3,7 @@
 use super::keys::of_scope;
 use super::packed::Word;
 use super::{Codec, Command, Garbled, Moment, Told, Value, script};
-use crate::platform::Reservation;
-use crate::store::lease::Holding;
+use crate::store::protocol::{Holding, Reservation};
 
 impl Codec {
     /// Says what [`crate::store::embedded::Store::renew_hold`] is told.

@@ -1,4 +1,4 @@
--- The steps of limit.rs and account.rs.
+-- The steps of rate.rs and account.rs.
 --
 -- An account is a hash with a field for each rate, `r1` … of requests and `t1` … of tokens: debt, unit and time in
 -- MessagePack, in units of the rate and in milliseconds. Its holds are a sorted set: call, and when it is held no more.

@@ -8,12 +8,12 @@ use super::packed::Word;
 use super::reply::Reader;
 use super::{Codec, Command, Garbled, Moment, Told, Value, entry, script};
 use crate::cache::{Entry, Freshness};
-use crate::config::Limits;
 use crate::ledger::usage::Tokens;
+use crate::limits::Limits;
 use crate::limits::account::{Denied, Left, Measure, Scope};
 use crate::limits::rate::{Allowance, Denial, Rate};
-use crate::platform::{Ask, Opened, Recalled, Repeated, Reservation};
 use crate::store::lease::Leased;
+use crate::store::protocol::{Ask, Opened, Recalled, Repeated, Reservation};
 
 impl Codec {
     /// Asks what [`crate::store::embedded::Store::open`] answers. Standings are not in it: they are the process's

@@ -1,7 +1,7 @@
 //! Whose the objects are that were made through the gateway.
 
 use super::{Codec, Command, Garbled, Moment, Told, Value, script};
-use crate::platform::Ownership;
+use crate::store::protocol::Ownership;
 
 impl Codec {
     /// Asks what [`crate::store::embedded::Store::own`] answers.

@@ -8,11 +8,11 @@ use sha1::{Digest as _, Sha1};
 use super::script::ALL;
 use super::*;
 use crate::cache::fingerprint::Framed;
-use crate::cache::{Entry, Form, Freshness, Place, Window};
-use crate::dialect::endpoint::Operation;
+use crate::cache::{Entry, Freshness, Place, Window};
+use crate::dialect::endpoint::{Form, Operation};
 use crate::limits::account::Left;
 use crate::limits::rate::Allowance;
-use crate::platform::{Ask, Recall};
+use crate::store::protocol::{Ask, Recall};
 
 fn codec() -> Codec {
     Codec::new("default", Clock::Server)

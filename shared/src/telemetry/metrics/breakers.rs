@@ -1,15 +1,15 @@
 //! How breakers stand: read where they are kept, whenever somebody looks, and counted nowhere.
 
 use super::{Family, Sink};
-use crate::config::Upstream;
 use crate::routing::breaker::Gate;
 use crate::routing::breaker::control::{Forced, Listing, Override};
+use crate::routing::upstream::Upstream;
 
 /// In the order of [`place`].
 const STATES: [&str; 4] = ["open", "half_open", "held_open", "held_closed"];
 
 /// Says of each upstream how many of its breakers are in each state that is not simply closed, 0 among them: an alert
-/// ends when the number does. `listing` is that of [`crate::Platform::breakers`], asked for no name. A breaker of a
+/// ends when the number does. `listing` is that of [`crate::platform::Store::breakers`], asked for no name. A breaker of a
 /// model counts for its upstream, for its own name may be a client's.
 pub fn breakers(upstreams: &[Upstream], listing: &Listing, sink: &mut impl Sink) {
     for upstream in upstreams {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::{Family, Sink};
-use crate::config::Condition;
+use crate::ledger::failure::Condition;
 use crate::ledger::record::Record;
 use crate::ledger::usage::Source;
-use crate::platform::Event;
 use crate::routing::breaker::control;
+use crate::telemetry::event::Event;
 
 /// Something happened.
 pub fn event(event: &Event<'_>, sink: &mut impl Sink) {

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use super::field::{self, Part};
 use super::*;
-use crate::cache::Status;
-use crate::config::{Condition, Config, Document, Format, Surroundings};
+use crate::config::{Config, Document, Format, Surroundings};
 use crate::identity::caller::Caller;
+use crate::ledger::cache_status::Status;
 use crate::ledger::connect_fault::ConnectFault;
+use crate::ledger::failure::Condition;
 use crate::ledger::record::{Ending, Record, Session};
 use crate::ledger::usage::{Source, Tokens, Usage};
 use crate::limits::concurrency::Why;
-use crate::platform::Event;
 use crate::refusal::Refusal;
 use crate::routing::breaker::Gate;
 use crate::routing::breaker::control::{Change, Entry, Forced, Listing, Order, Override};
+use crate::telemetry::event::Event;
 use crate::time::{Instant, UnixMillis};
 
 /// Wants of whatever comes that the table has it so.
@@ -81,7 +82,7 @@ fn a_record() -> Record {
         request_id: "req_0".into(),
         trace_id: "0".into(),
         at: UnixMillis::default(),
-        caller: Arc::new(Caller::anyone(crate::config::Limits::default())),
+        caller: Arc::new(Caller::anyone(crate::limits::Limits::default())),
         operation: "chat",
         model: "gpt-5".into(),
         route: "gpt-*".into(),

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderValue};
 
-use super::connection_options;
 use super::names::{HeaderNames, Never};
-use crate::routing::retry;
+use super::{connection_options, retry_after};
 use crate::time::UnixMillis;
 use crate::wire::redact::Redactor;
 
@@ -87,7 +86,7 @@ impl Returned<'_> {
                 to.append(name.clone(), value.clone());
             }
         }
-        if let Some(wait) = retry::named(upstream, self.now) {
+        if let Some(wait) = retry_after::named(upstream, self.now) {
             let millis = u64::try_from(wait.min(LONGEST_RETRY_AFTER).as_millis()).unwrap_or(u64::MAX);
             to.insert(header::RETRY_AFTER, HeaderValue::from(millis.div_ceil(1000)));
             to.insert("retry-after-ms", HeaderValue::from(millis));

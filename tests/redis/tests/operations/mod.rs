@@ -7,18 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir::cache::fingerprint::{Fingerprint, Framed, of_tenant};
-use weir::cache::{Entry, Form, Freshness, Place, Window};
-use weir::config::Limits;
-use weir::dialect::endpoint::Operation;
+use weir::cache::{Entry, Freshness, Place, Window};
+use weir::dialect::endpoint::{Form, Operation};
 use weir::ledger::usage::Tokens;
+use weir::limits::Limits;
 use weir::limits::account::{HELD, Measure, Scope, Want};
 use weir::limits::rate::{Denial, Rate};
-use weir::platform::{Ask, Closing, Finding, Held, Keeping, Opened, Recall, Repeat, Repeated, Reservation};
 use weir::random::{STEP, scramble};
 use weir::routing::breaker::control::{Change, Forced, Order};
 use weir::routing::breaker::{FaultScope, Gate, OnRateLimit, Outcome, Policies, Policy, Report};
 use weir::store::embedded::Store;
-use weir::store::lease::{Holding, Lease, Leased, Mark, Overheard, Piece, Release, Renewed};
+use weir::store::lease::{Lease, Leased, Mark, Overheard, Piece, Release, Renewed};
+use weir::store::protocol::{
+    Ask, Closing, Finding, Held, Holding, Keeping, Opened, Recall, Repeat, Repeated, Reservation,
+};
 use weir::store::redis::{Clock, Codec, Command, Garbled, Moment, Told, Value};
 use weir::telemetry::metrics::{self, Exposition, Family, Sink as _, Tally};
 use weir::time::Instant;

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use weir::platform::Finding;
 use weir::routing::breaker::{FaultScope, Gate, OnRateLimit, Outcome, Policy};
+use weir::store::protocol::Finding;
 use weir::time::Instant;
 
 use super::Wrong;

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use weir::config::Limits;
+use weir::limits::Limits;
 use weir::limits::account::{Denied, Measure, Scope};
 use weir::limits::rate::{Denial, Rate};
 use weir::time::Instant;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use weir::cache::Form;
-use weir::platform::Broken;
+use weir::dialect::endpoint::Form;
+use weir::wire::upload::Broken;
 use weir_portability::Sleep;
 
 use super::{Presence, Scripted, State};

@@ -1,19 +1,22 @@
 //! What a prepared document consists of: every field, in its order. What is sent between processes as well is
-//! named beside its like, in `pack/domain.rs`.
+//! named beside its like, in `store/pack.rs`.
 
 use std::net::SocketAddr;
 
 use super::{DefaultsDraft, Draft, UpstreamDraft};
 use crate::cache::{self, Sharing};
 use crate::config::raw::{self, ApiKey, BaseUrl, FromEnv, FromVariable, Setting, Share, Size, Time};
-use crate::config::{
-    Admin, Auth, Condition, Dialect, OnDisconnect, Passthrough, PassthroughRule, Pick, Public, Retry, Route,
-    Server, Sticky, Target, Terminator, Timeouts, UpstreamId, WebSocket,
-};
+use crate::config::{Public, Server, WebSocket};
 use crate::dialect::endpoint::PathPattern;
 use crate::dialect::model_pattern::Pattern;
+use crate::identity::access::{Admin, Auth};
 use crate::identity::caller::Caller;
+use crate::ledger::failure::Condition;
 use crate::limits::concurrency::{Bound, Concurrency, Priority};
+use crate::routing::passthrough::{Passthrough, PassthroughRule};
+use crate::routing::retry::Retry;
+use crate::routing::route::{OnDisconnect, Pick, Route, Sticky, Target};
+use crate::routing::upstream::{Dialect, Terminator, Timeouts, UpstreamId};
 use crate::wire::pack::{Garbled, Pack, Packer, Unpacker, packed};
 
 packed!(struct Draft {

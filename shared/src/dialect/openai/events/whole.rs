@@ -1,9 +1,8 @@
 //! A whole answer: whether it is one, and what it says of itself.
 
-use super::Observer;
 use super::chunk::MaybeChoices;
 use super::progress::Progress;
-use super::read_usage;
+use super::{Observer, read_usage};
 use crate::dialect::endpoint::Operation;
 use crate::wire::json;
 

@@ -3,8 +3,8 @@
 
 mod part;
 
+use self::part::{Part, Parts};
 use crate::dialect::openai::replay::object::{Object, fields, is_list, is_string, items, value};
-use crate::dialect::openai::replay::responses::part::{Part, Parts};
 use crate::dialect::openai::replay::telling::Telling;
 use crate::wire::json::{self, Fields};
 

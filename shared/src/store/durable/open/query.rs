@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::ledger::usage::Tokens;
 use crate::limits::account::{Left, Want};
-use crate::platform::Repeated;
 use crate::store::durable::message::{Answer, Mend, No, Part, Question, Reserved, Said, Taken};
 use crate::store::durable::{Asked, Object};
 use crate::store::lease::Leased;
+use crate::store::protocol::Repeated;
 use crate::time::Instant;
 
 /// What one object is asked.

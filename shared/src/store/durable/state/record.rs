@@ -1,7 +1,7 @@
 //! What is kept of a desk beside the object that runs it: records by name, each of which names itself.
 
 use crate::cache::fingerprint::{Fingerprint, Framed};
-use crate::config::Limits;
+use crate::limits::Limits;
 use crate::limits::account::{Account, Scope};
 use crate::routing::breaker::Breaker;
 use crate::routing::breaker::control::Override;

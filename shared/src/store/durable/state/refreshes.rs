@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cache::fingerprint::Fingerprint;
-use crate::store::embedded::answers::REFRESH_LEASE;
+use crate::store::embedded::shares::REFRESH_LEASE;
 use crate::time::Instant;
 
 /// Until when somebody does; as many as there are calls, and each ends by itself.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::scene::{at, reservation};
 use super::world;
 use crate::ledger::usage::Tokens;
-use crate::platform::{Ask, Closing, Finding};
 use crate::random::{STEP, scramble};
 use crate::routing::breaker::control::{Change, Forced, Order};
 use crate::routing::breaker::{FaultScope, Gate, Outcome, Policies, Policy, Report};
 use crate::store::durable::{self, Asked, Beliefs, Desk, Object, Opening};
 use crate::store::embedded::Store;
+use crate::store::protocol::{Ask, Closing, Finding};
 use crate::time::Instant;
 
 /// Nothing leaves the window while a test lasts: what is told a second late stands in another tenth of it.

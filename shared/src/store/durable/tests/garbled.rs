@@ -9,13 +9,13 @@ use crate::cache::fingerprint::{self, Framed};
 use crate::cache::{Place, Window};
 use crate::ledger::usage::Tokens;
 use crate::limits::account::{Scope, Told};
-use crate::platform::{Ask, Finding, Held, Recall, Repeat, Reservation, StoreLost};
 use crate::routing::breaker::control::{Change, Forced, Order};
 use crate::routing::breaker::{FaultScope, Outcome, Policies};
 use crate::store::durable::message::{Answer, Ended, Mend, Question, Successes, Taken, Tally};
 use crate::store::durable::{self, Desk, Object, Opening};
 use crate::store::embedded::Store;
-use crate::store::lease::{Holding, Lease};
+use crate::store::lease::Lease;
+use crate::store::protocol::{Ask, Finding, Held, Holding, Recall, Repeat, Reservation, StoreLost};
 use crate::time::UnixMillis;
 
 /// One of each kind, with something in every field.

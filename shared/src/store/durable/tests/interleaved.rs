@@ -6,14 +6,14 @@ use std::time::Duration;
 use super::scene::{at, key, limits, reservation};
 use super::world::closing;
 use crate::cache::fingerprint;
-use crate::config::Limits;
 use crate::ledger::usage::Tokens;
+use crate::limits::Limits;
 use crate::limits::account::Scope;
-use crate::platform::{Ask, Closing, Keeping, Opened, Repeat, Repeated, Reservation, StoreLost};
 use crate::random::{STEP, scramble};
 use crate::store::durable::{self, Asked, Denials, Desk, Object, Opening};
 use crate::store::embedded::Store;
 use crate::store::lease::{Lease, Leased, Release};
+use crate::store::protocol::{Ask, Closing, Keeping, Opened, Repeat, Repeated, Reservation, StoreLost};
 use crate::time::Instant;
 
 const CALLS: u64 = 300;

@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use super::scene::{at, caller, key, limits, reservation};
 use super::world::closing;
-use crate::cache::fingerprint;
-use crate::cache::{Place, Window};
-use crate::config::{Limits, UpstreamId};
+use crate::cache::{Place, Window, fingerprint};
 use crate::ledger::usage::Tokens;
+use crate::limits::Limits;
 use crate::limits::account::Scope;
-use crate::platform::{Ask, Closing, Finding, Held, Keeping, Opened, Recall, Repeat, Reservation, StoreLost};
 use crate::routing::breaker::{FaultScope, Gate, Outcome, Policies, Report};
+use crate::routing::upstream::UpstreamId;
 use crate::store::durable::{self, Asked, Desk, Joined, Object, Opening};
 use crate::store::embedded::Store;
 use crate::store::lease::{Lease, Release};
+use crate::store::protocol::{
+    Ask, Closing, Finding, Held, Keeping, Opened, Recall, Repeat, Reservation, StoreLost,
+};
 use crate::time::UnixMillis;
 
 /// One desk for all objects: what each is told shows in what is left.
@@ -120,7 +122,7 @@ fn without_the_object_that_keeps_its_key_a_call_is_not_made_twice_by_chance() {
     bureau.tell(&[belated.unwrap()]);
     let (joined, _) = bureau.open_without(ask, &Object::tenant("another"), &Store::new(at(0), 0));
     let repeated = joined.opened.unwrap().repeated;
-    assert_eq!(repeated, Some(crate::platform::Repeated::First), "the key is free again");
+    assert_eq!(repeated, Some(crate::store::protocol::Repeated::First), "the key is free again");
 }
 
 /// As a process whose Redis is lost asks its own breakers; but limits hold.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cache::Entry;
 use crate::cache::fingerprint::{Fingerprint, Framed};
-use crate::cache::{Entry, Form};
-use crate::config::Limits;
-use crate::dialect::endpoint::Operation;
+use crate::dialect::endpoint::{Form, Operation};
 use crate::ledger::usage::Tokens;
+use crate::limits::Limits;
 use crate::limits::account::{HELD, Scope, Want};
 use crate::limits::rate::Rate;
-use crate::platform::{Held, Reservation};
+use crate::store::protocol::{Held, Reservation};
 use crate::time::Instant;
 
 pub(super) fn at(micros: u64) -> Instant {

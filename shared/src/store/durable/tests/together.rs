@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::scene::{at, limits, reservation};
-use crate::config::Limits;
 use crate::ledger::usage::Tokens;
+use crate::limits::Limits;
 use crate::limits::account::{Scope, Want};
-use crate::platform::{Ask, Closing, Reservation};
 use crate::random::{STEP, scramble};
 use crate::store::durable::{self, Asked, Denials, Desk, Object, Opening};
 use crate::store::embedded::Store;
+use crate::store::protocol::{Ask, Closing, Reservation};
 
 const CALLS: u64 = 500;
 

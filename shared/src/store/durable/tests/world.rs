@@ -10,20 +10,22 @@ use std::time::Duration;
 use self::chance::key;
 use crate::cache::fingerprint::Fingerprint;
 use crate::cache::{Freshness, Place, Window};
-use crate::config::Limits;
 use crate::identity::caller::Caller;
 use crate::ledger::record::{Ending, Record};
 use crate::ledger::usage::{Tokens, Usage};
+use crate::limits::Limits;
 use crate::limits::account::{Measure, Want};
 use crate::limits::concurrency::Priority;
 use crate::limits::rate::Denial;
-use crate::platform::{Ask, Closing, Keeping, Opened, Recall, Repeated, Reservation, StoreLost};
 use crate::random::STEP;
 use crate::routing::breaker::control::{Change, Forced, Order};
 use crate::routing::breaker::{Gate, Report};
 use crate::store::durable::{self, Asked, Denials, Desk, Opening};
 use crate::store::embedded::Store;
-use crate::store::lease::{Holding, Leased, Release, Renewed};
+use crate::store::lease::{Leased, Release, Renewed};
+use crate::store::protocol::{
+    Ask, Closing, Holding, Keeping, Opened, Recall, Repeated, Reservation, StoreLost,
+};
 use crate::time::{Instant, UnixMillis};
 
 /// Whether there are several upstreams, each with its budget of retries, or one.

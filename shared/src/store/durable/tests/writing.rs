@@ -6,14 +6,16 @@ use std::time::Duration;
 use super::scene::{at, caller, entry, key, limits, reservation};
 use super::world::closing;
 use crate::cache::fingerprint::{Fingerprint, of_tenant};
-use crate::config::Limits;
 use crate::ledger::usage::Tokens;
+use crate::limits::Limits;
 use crate::limits::account::Scope;
-use crate::platform::{Ask, Closing, Finding, Keeping, Opened, Ownership, Repeat, Repeated, Reservation};
 use crate::routing::breaker::control::{Change, Forced, Order, Override};
 use crate::routing::breaker::{FaultScope, Gate, Outcome, Policies};
 use crate::store::durable::{self, Answered, Asked, Changes, Desk, Flush, Object, Opening};
 use crate::store::embedded::Store;
+use crate::store::protocol::{
+    Ask, Closing, Finding, Keeping, Opened, Ownership, Repeat, Repeated, Reservation,
+};
 use crate::time::Instant;
 
 const SECOND: u64 = 1_000_000;

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use super::{Lives, Spread, World};
 use crate::cache::fingerprint::{self, Fingerprint, Framed};
-use crate::cache::{Entry, Form, Place, Window};
-use crate::config::Limits;
-use crate::dialect::endpoint::Operation;
+use crate::cache::{Entry, Place, Window};
+use crate::dialect::endpoint::{Form, Operation};
 use crate::ledger::usage::Tokens;
+use crate::limits::Limits;
 use crate::limits::account::{HELD, Scope, Want};
 use crate::limits::rate::Rate;
-use crate::platform::{Finding, Held, Recall, Repeat, Reservation};
 use crate::random::{STEP, scramble};
 use crate::routing::breaker::{FaultScope, Outcome, Policies, Policy};
 use crate::store::lease::Lease;
+use crate::store::protocol::{Finding, Held, Recall, Repeat, Reservation};
 use crate::time::UnixMillis;
 
 impl World {

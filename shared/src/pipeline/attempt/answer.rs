@@ -8,14 +8,14 @@ use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{HeaderValue, header, response};
 
-use super::attempt::Answer;
-use super::attempt::failure::Failure;
-use super::heavy;
 use crate::dialect::endpoint::Operation;
 use crate::dialect::openai::replay::{self, UsageChunk};
 use crate::ledger::record::Ending;
 use crate::pipeline::answer_stream::opening::Opening;
+use crate::pipeline::answer_stream::websocket::Open;
 use crate::pipeline::answer_stream::{Course, Reading, Step};
+use crate::pipeline::attempt::failure::Failure;
+use crate::pipeline::heavy;
 use crate::platform::Platform;
 use crate::refusal::Refusal;
 use crate::wire::headers::{self, Returned};
@@ -26,25 +26,46 @@ const HELD_BACK: usize = 64 * 1024;
 /// Bytes of a JSON answer that are read before it goes on; a longer one goes on as it comes.
 const HELD_WHOLE: usize = 16 << 20;
 
+/// An answer that may go to the client.
+pub(crate) enum Answer<P: Platform> {
+    Whole {
+        head: response::Parts,
+        bytes: Bytes,
+        /// The upstream's whole answer, where `bytes` are the events of it.
+        untold: Option<Bytes>,
+        course: Box<Course<P>>,
+    },
+    Flowing {
+        head: response::Parts,
+        held: VecDeque<Bytes>,
+        course: Box<Course<P>>,
+    },
+    /// A websocket is open.
+    Switched {
+        head: response::Parts,
+        open: Box<Open<P>>,
+    },
+}
+
 /// How an answer is wanted.
-pub(super) struct Wanted<'a, S> {
-    pub(super) operation: Operation,
+pub(crate) struct Wanted<'a, S> {
+    pub(crate) operation: Operation,
     /// As events, or as a whole.
-    pub(super) is_stream: bool,
+    pub(crate) is_stream: bool,
     /// How events are read.
-    pub(super) events: Reading,
-    pub(super) usage: UsageChunk,
+    pub(crate) events: Reading,
+    pub(crate) usage: UsageChunk,
     /// Bytes of a stream that are kept.
-    pub(super) most_kept: u64,
+    pub(crate) most_kept: u64,
     /// Ends when a stream is held back no longer.
-    pub(super) hold_back: S,
-    pub(super) returned: Returned<'a>,
+    pub(crate) hold_back: S,
+    pub(crate) returned: Returned<'a>,
     /// Its first event is waited for however long it takes: it names what was made.
-    pub(super) waits_for_first: bool,
+    pub(crate) waits_for_first: bool,
 }
 
 /// Reads as much of an answer as has to be known before it goes to the client. `course` reads bytes.
-pub(super) async fn receive<P: Platform>(
+pub(crate) async fn receive<P: Platform>(
     platform: &P,
     head: response::Parts,
     mut course: Course<P>,
@@ -254,18 +275,18 @@ fn told_as_json(mut head: response::Parts) -> response::Parts {
 }
 
 /// An upstream's head as it goes to the client.
-pub(super) fn dressed(mut head: response::Parts, returned: Returned<'_>) -> response::Parts {
+pub(crate) fn dressed(mut head: response::Parts, returned: Returned<'_>) -> response::Parts {
     head.headers = returned.toward_client(&head.headers);
     head.version = http::Version::HTTP_11;
     head
 }
 
 /// Whether it has a content coding.
-pub(super) fn is_encoded(head: &response::Parts) -> bool {
+pub(crate) fn is_encoded(head: &response::Parts) -> bool {
     head.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity")
 }
 
-pub(super) fn is_json(media_type: &str) -> bool {
+pub(crate) fn is_json(media_type: &str) -> bool {
     media_type == "application/json"
         || (media_type.starts_with("application/") && media_type.ends_with("+json"))
 }

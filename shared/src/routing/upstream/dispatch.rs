@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::ledger::connect_fault::ConnectFault;
+
 /// The request waits for a connection with room.
 const IN_QUEUE: u64 = u64::MAX;
 
@@ -45,3 +47,38 @@ impl Dispatch {
         self.timed_out.load(Ordering::Relaxed)
     }
 }
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendFault {
+    /// Nothing listens there, the name does not resolve, TLS fails.
+    Connect(ConnectFault),
+    ConnectTimeout,
+    /// The connection broke before the head of the answer.
+    Broken,
+    /// The same, without a byte of an answer, and the connection had carried calls before: it is likely to have been
+    /// closed while it was idle. Where the platform does not tell, it is [`Self::Broken`].
+    Stale,
+    /// The upstream has not looked at the request, and says so: a stream refused (RFC 9113, 8.7), or above the last
+    /// one of a GOAWAY.
+    Unprocessed,
+    /// All connections that there may be to the upstream carry all they can, and none had room in time.
+    Busy,
+}
+
+impl SendFault {
+    pub const fn cause(self) -> ConnectFault {
+        match self {
+            Self::Connect(cause) => cause,
+            Self::ConnectTimeout => ConnectFault::TimedOut,
+            Self::Broken => ConnectFault::Broken,
+            Self::Stale => ConnectFault::Stale,
+            Self::Unprocessed => ConnectFault::Unprocessed,
+            Self::Busy => ConnectFault::ConnectionsBusy,
+        }
+    }
+}
+
+/// An extension of a request that goes upstream: it wants a connection that nothing was sent on before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fresh;

@@ -1,9 +1,7 @@
 //! How connections to an upstream are made: through which proxy, and with which certificates.
 //!
-//! Only a shell that makes its connections itself can heed it ([`Surroundings::dialer`]); elsewhere a document that
-//! says it has a fault, so that nobody believes in a proxy or a certificate that nothing uses.
-//!
-//! [`Surroundings::dialer`]: super::Surroundings::dialer
+//! Only a shell that makes its connections itself can heed it (it has a [`Dialer`]); elsewhere a document that says it
+//! has a fault, so that nobody believes in a proxy or a certificate that nothing uses.
 
 use std::fmt;
 
@@ -12,9 +10,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
-use super::{Surroundings, Upstream};
 use crate::cache::fingerprint::{Fingerprint, Framed};
 use crate::secret::Secret;
+use crate::wire::percent::unescaped;
 
 /// Through what an upstream is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,24 +91,10 @@ impl fmt::Display for ProxyAddress {
     }
 }
 
-/// Variables that may hold the address of a proxy, and a password in it.
-const PROXY_VARIABLES: &[&str] =
-    &["all_proxy", "ALL_PROXY", "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"];
-
-/// Credentials of proxies that the environment names, where a shell connects by it.
-pub(super) fn environment_secrets(upstreams: &[Upstream], surroundings: &dyn Surroundings) -> Vec<Secret> {
-    let is_read = surroundings.dialer().is_some()
-        && upstreams.iter().any(|upstream| upstream.proxy == Proxy::Environment);
-    let variables = PROXY_VARIABLES.iter().filter(|_| is_read);
-    let addresses = variables.filter_map(|name| surroundings.env(name));
-    let proxies = addresses.filter_map(|address| ProxyAddress::parse(address.trim()).ok());
-    proxies.filter_map(|proxy| proxy.authorization).collect()
-}
-
 /// `user:password` with its percent-encoding taken off, as a header says it (RFC 7617).
 fn basic(user_info: &str) -> Option<String> {
     let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
-    let both = format!("{}:{}", super::check::unescaped(user)?, super::check::unescaped(password)?);
+    let both = format!("{}:{}", unescaped(user)?, unescaped(password)?);
     Some(format!("Basic {}", BASE64.encode(both)))
 }
 
