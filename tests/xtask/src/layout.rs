@@ -1,6 +1,13 @@
-//! The top level of the tree, which is planned: a name too many or too few is a failure.
+//! What lies where: the top level of the tree, which is planned, and the rooms of the core, which import downwards.
 
-use std::collections::BTreeSet;
+mod imports;
+mod rooms;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use crate::{
     step::{Failure, Outcome, Tally},
@@ -12,12 +19,36 @@ const TOP_LEVEL: [&str; 9] =
 
 pub(crate) fn check(workspace: &Workspace) -> Outcome {
     let tracked = workspace.program("git").args(["ls-files", "-z"]).read()?;
-    let faults = faults_of(tracked.split_terminator('\0'));
+    let mut faults = faults_of(tracked.split_terminator('\0'));
+    let core = imports::Core::read(&sources(&workspace.path("shared/src"))?).map_err(Failure::new)?;
+    faults.extend(rooms::faults(&core).into_iter().map(|fault| format!("shared/src/{fault}")));
     if faults.is_empty() {
-        println!("the top level is as planned");
+        println!(
+            "the top level is as planned, and the core's {} imports point downwards",
+            core.imports.len()
+        );
         return Ok(Tally::PASSED);
     }
-    Err(Failure::new(faults.join("; ")))
+    Err(Failure::new(faults.join("\n")))
+}
+
+/// The text of every file in Rust, by its path below `folder`.
+fn sources(folder: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    let unreadable = |path: &Path, error| Failure::new(format!("cannot read {}: {error}", path.display()));
+    let (mut found, mut waiting) = (BTreeMap::new(), vec![folder.to_path_buf()]);
+    while let Some(at) = waiting.pop() {
+        for entry in fs::read_dir(&at).map_err(|error| unreadable(&at, error))? {
+            let path = entry.map_err(|error| unreadable(&at, error))?.path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
+                let below = path.strip_prefix(folder).unwrap_or(&path);
+                found.insert(below.to_string_lossy().replace('\\', "/"), text);
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn faults_of<'a>(tracked: impl Iterator<Item = &'a str>) -> Vec<String> {

@@ -51,7 +51,7 @@ struct Cli {
 enum Task {
     /// Every check and suite, cheapest first, until the first one that fails.
     Ci,
-    /// Nothing but what was planned lies at the top level.
+    /// Nothing but what was planned lies at the top level, and the core's rooms import downwards.
     Layout,
     /// Sources are formatted.
     Fmt,
