@@ -1,6 +1,7 @@
 //! What lies where: the top level of the tree, which is planned, and the rooms of the core, which import downwards.
 
 mod imports;
+mod names;
 mod rooms;
 
 use std::{
@@ -22,6 +23,7 @@ pub(crate) fn check(workspace: &Workspace) -> Outcome {
     let mut faults = faults_of(tracked.split_terminator('\0'));
     let core = imports::Core::read(&sources(&workspace.path("shared/src"))?).map_err(Failure::new)?;
     faults.extend(rooms::faults(&core).into_iter().map(|fault| format!("shared/src/{fault}")));
+    faults.extend(names::faults(&core));
     if faults.is_empty() {
         println!(
             "the top level is as planned, and the core's {} imports point downwards",

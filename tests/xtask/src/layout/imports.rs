@@ -29,6 +29,8 @@ pub(super) struct Import {
 pub(super) struct Core {
     pub(super) modules: BTreeSet<Module>,
     pub(super) imports: Vec<Import>,
+    /// Each type, trait and alias that is declared: its name, file and line.
+    pub(super) types: Vec<(String, String, usize)>,
 }
 
 impl Core {
@@ -42,10 +44,16 @@ impl Core {
             let text = files.get(&file).ok_or_else(|| format!("{file} is declared and not there"))?;
             let syntax = syn::parse_file(text)
                 .map_err(|error| format!("{file}:{} cannot be read: {error}", error.span().start().line))?;
-            let mut reader =
-                Reader { file, module: module.clone(), imports: Vec::new(), declared: Vec::new() };
+            let mut reader = Reader {
+                file,
+                module: module.clone(),
+                imports: Vec::new(),
+                types: Vec::new(),
+                declared: Vec::new(),
+            };
             reader.visit_file(&syntax);
             core.imports.append(&mut reader.imports);
+            core.types.append(&mut reader.types);
             waiting.append(&mut reader.declared);
             core.modules.insert(module);
         }
@@ -59,6 +67,7 @@ struct Reader {
     /// Where it is: the file's module, or one that is written inside it.
     module: Module,
     imports: Vec<Import>,
+    types: Vec<(String, String, usize)>,
     /// Modules that have files of their own.
     declared: Vec<Module>,
 }
@@ -147,9 +156,21 @@ impl Reader {
 
 impl<'ast> Visit<'ast> for Reader {
     fn visit_item(&mut self, item: &'ast Item) {
-        if !attributes(item).iter().any(is_for_tests) {
-            visit::visit_item(self, item);
+        if attributes(item).iter().any(is_for_tests) {
+            return;
         }
+        let name = match item {
+            Item::Struct(item) => Some(&item.ident),
+            Item::Enum(item) => Some(&item.ident),
+            Item::Trait(item) => Some(&item.ident),
+            Item::Type(item) => Some(&item.ident),
+            Item::Union(item) => Some(&item.ident),
+            _ => None,
+        };
+        if let Some(name) = name {
+            self.types.push((name.to_string(), self.file.clone(), name.span().start().line));
+        }
+        visit::visit_item(self, item);
     }
 
     fn visit_impl_item(&mut self, item: &'ast ImplItem) {
