@@ -1,4 +1,4 @@
-//! Threads for what takes long to compute: serving goes on beside them, and goes first.
+//! Threads that compute what takes long, so that serving goes on beside them, and first.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
@@ -6,8 +6,7 @@ use std::thread;
 use rayon_core::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::oneshot;
 
-/// How far these threads stand back, on the scale of `nice`: they take what serving leaves, and a share of its time where
-/// it leaves nothing.
+/// Niceness of these threads: they take the time that serving leaves, and a small share where it leaves none.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
@@ -26,11 +25,11 @@ impl Computing {
             .map(Self)
     }
 
-    /// What `work` gives, or its panic.
+    /// Runs `work`; returns what it gives, or its panic.
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         let (give, take) = oneshot::channel();
         self.0.spawn(move || {
-            // Who has left wants no answer.
+            // A caller that has left wants no answer.
             if !give.is_closed() {
                 let _ = give.send(catch_unwind(AssertUnwindSafe(work)));
             }
@@ -44,7 +43,7 @@ impl Computing {
     }
 }
 
-/// On Linux a thread has a priority of its own; elsewhere the process would have it.
+/// Lowers the priority of this thread. Linux alone gives each thread its own.
 fn stand_back() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {

@@ -1,10 +1,8 @@
 //! Makes each fault, and ends it.
 
-use std::fs;
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
-use weir_native_tests::Program;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cell::{Cell, Fault, Part, RESTART};
 use crate::link::Link;
@@ -157,9 +155,9 @@ async fn of_replica(fault: Fault, stage: &mut Stage) {
         Fault::FullDisk | Fault::DeadReader => pass(fault).await,
         Fault::NoDescriptors => {
             let program = &stage.natives()[0].program;
-            let before = allow_files(program, Some(next_file(program)));
+            program.exhaust_files();
             pass(fault).await;
-            allow_files(program, before);
+            program.allow_files();
         }
         Fault::Cut | Fault::BlackHole | Fault::Slow | Fault::NewAddress => unreachable!("{fault}"),
     }
@@ -193,21 +191,4 @@ async fn of_object(fault: Fault, stage: &mut Stage) {
 fn signal(process: u32, signal: Signal) {
     let process = Pid::from_raw(process.try_into().unwrap()).unwrap();
     kill_process(process, signal).unwrap();
-}
-
-/// Lets `program` open files with a number below `most` only; returns the limit before.
-fn allow_files(program: &Program, most: Option<u64>) -> Option<u64> {
-    let process = Pid::from_raw(program.id().try_into().unwrap());
-    let file = format!("/proc/{}/limits", program.id());
-    let limits = fs::read_to_string(file).unwrap();
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    let maximum = line.split_whitespace().filter_map(|word| word.parse().ok()).nth(1);
-    prlimit(process, Resource::Nofile, Rlimit { current: most, maximum }).unwrap().current
-}
-
-/// The number that the next file would get.
-fn next_file(program: &Program) -> u64 {
-    let folder = fs::read_dir(format!("/proc/{}/fd", program.id())).unwrap();
-    let open: Vec<u64> = folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    (0..=u64::MAX).find(|number| !open.contains(number)).unwrap()
 }

@@ -1,5 +1,6 @@
 //! A process that is always reaped.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, geteuid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, geteuid, kill_process, prlimit};
 
 use crate::{binary, wait};
 
@@ -158,6 +159,33 @@ impl Program {
         status
     }
 
+    /// Soft and hard limit on open files.
+    pub fn file_limits(&self) -> (u64, u64) {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", self.id())).unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let mut numbers = line.split_whitespace().filter_map(|word| word.parse().ok());
+        (numbers.next().unwrap(), numbers.next().unwrap())
+    }
+
+    /// Leaves no descriptor but those in use.
+    pub fn exhaust_files(&self) {
+        let folder = fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap();
+        let open: Vec<u64> =
+            folder.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok()).collect();
+        let next = (0..=u64::MAX).find(|number| !open.contains(number)).unwrap();
+        self.limit_files(next);
+    }
+
+    /// Allows as many descriptors as there may be.
+    pub fn allow_files(&self) {
+        self.limit_files(self.file_limits().1);
+    }
+
+    fn limit_files(&self, most: u64) {
+        let limit = Rlimit { current: Some(most), maximum: Some(self.file_limits().1) };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).unwrap();
+    }
+
     /// Bytes of its memory that are resident.
     pub fn resident(&self) -> u64 {
         self.memory("VmRSS:")
@@ -169,7 +197,7 @@ impl Program {
     }
 
     fn memory(&self, field: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }

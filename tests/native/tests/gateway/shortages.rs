@@ -1,39 +1,7 @@
 //! What the gateway is short of itself is its own fault.
 
-use std::fs;
-
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use weir_native_tests::wait::{holds, until};
-use weir_native_tests::{Gateway, Program, Raw, Upstream, reply};
-
-/// Lets `program` open files with a number below `most` only.
-fn allow_files(program: &Program, most: u64) {
-    let pid = Pid::from_raw(program.id().try_into().unwrap());
-    let limit = Rlimit { current: Some(most), maximum: Some(hard_limit(program)) };
-    prlimit(pid, Resource::Nofile, limit).unwrap();
-}
-
-/// Soft and hard, as the system has them.
-fn limits(program: &Program) -> (u64, u64) {
-    let limits = fs::read_to_string(format!("/proc/{}/limits", program.id())).unwrap();
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    let mut numbers = line.split_whitespace().filter_map(|word| word.parse().ok());
-    (numbers.next().unwrap(), numbers.next().unwrap())
-}
-
-fn hard_limit(program: &Program) -> u64 {
-    limits(program).1
-}
-
-/// The number that the next file would get.
-fn next_file(program: &Program) -> u64 {
-    let folder = format!("/proc/{}/fd", program.id());
-    let open: Vec<u64> = fs::read_dir(folder)
-        .unwrap()
-        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
-        .collect();
-    (0..=u64::try_from(open.len()).unwrap()).find(|number| !open.contains(number)).unwrap()
-}
+use weir_native_tests::{Gateway, Raw, Upstream, reply};
 
 #[tokio::test]
 async fn out_of_descriptors_is_told_as_the_gateways_own_and_opens_no_breaker() {
@@ -44,14 +12,14 @@ async fn out_of_descriptors_is_told_as_the_gateways_own_and_opens_no_breaker() {
         upstream.base()
     );
     let gateway = Gateway::start(document).await;
-    allow_files(&gateway.program, next_file(&gateway.program));
+    gateway.program.exhaust_files();
     for _ in 0..10 {
         let answer = gateway.explained_chat("m").await;
         let code = &answer.json()["error"]["code"];
         assert_eq!((answer.status, code), (503, &"gateway_exhausted".into()), "{}", answer.text());
         assert!(answer.header("x-weir-explain").contains("out of file descriptors here"));
     }
-    allow_files(&gateway.program, hard_limit(&gateway.program));
+    gateway.program.allow_files();
     assert_eq!(gateway.chat("m").await.status, 200, "at once");
     let ready = gateway.get("/ready").await.json();
     assert_eq!(ready["upstreams"]["up"]["breaker"], "closed");
@@ -72,7 +40,7 @@ async fn out_of_descriptors_is_told_as_the_gateways_own_and_opens_no_breaker() {
 async fn a_connection_that_no_descriptor_is_left_for_waits_and_is_counted() {
     let gateway = Gateway::start(weir_native_tests::SIMULATED).await;
     assert_eq!(gateway.chat("sim").await.status, 200, "over the connection that will be kept");
-    allow_files(&gateway.program, next_file(&gateway.program));
+    gateway.program.exhaust_files();
     let mut waiting = Raw::connect(gateway.address).await;
     assert!(waiting.send("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await);
     gateway
@@ -80,7 +48,7 @@ async fn a_connection_that_no_descriptor_is_left_for_waits_and_is_counted() {
             metrics.sum("weir_connections_refused_total", &["bound=\"descriptors\""]) >= 1.0
         })
         .await;
-    allow_files(&gateway.program, hard_limit(&gateway.program));
+    gateway.program.allow_files();
     assert!(waiting.status_line().await.contains("200"));
     until("a line of it", async || {
         holds(gateway.logs().iter().any(|line| line["message"] == "connections are not accepted"))
@@ -91,6 +59,6 @@ async fn a_connection_that_no_descriptor_is_left_for_waits_and_is_counted() {
 #[tokio::test]
 async fn as_many_files_are_opened_as_the_system_allows() {
     let gateway = Gateway::start(weir_native_tests::SIMULATED).await;
-    let (soft, hard) = limits(&gateway.program);
+    let (soft, hard) = gateway.program.file_limits();
     assert_eq!(soft, hard);
 }

@@ -171,8 +171,9 @@ async fn answers_that_nobody_reads_of_http_2_are_let_go_and_their_streams_reset(
     for _ in 0..STREAMS {
         answers.push(ask(&mut client).await);
     }
+    // The first are let go before the last have come; how many there are at a time depends on the machine.
     let held = gateway.program.resident().saturating_sub(before);
-    assert!(held < 40 << 20, "{held} bytes for {STREAMS} answers of 2 MiB");
+    assert!(held < (STREAMS as u64) << 20, "{held} bytes for {STREAMS} answers of 2 MiB");
     let resets = answers.into_iter().map(async |mut answer| {
         loop {
             if let Err(error) = answer.data().await.expect("it is not whole") {
