@@ -269,3 +269,23 @@ fn streamed(text: &str) -> Result<(String, String), Fault> {
     }
     Err(Fault::Wrong(format!("a stream ends without a word of it: {text}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORD: &str = "data: {\"id\":\"a\",\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\n";
+
+    #[test]
+    fn a_stream_is_whole_refused_or_wrong() {
+        let said = |rest: &str| match streamed(&format!("{WORD}{rest}")) {
+            Ok((id, text)) => format!("{id}: {text}"),
+            Err(Fault::Refused(_)) => "refused".to_owned(),
+            Err(Fault::Wrong(_)) => "wrong".to_owned(),
+        };
+        assert_eq!(said("data: [DONE]\n\n"), "a: hi");
+        assert_eq!(said("data: {\"error\":{\"message\":\"cut\"}}\n\n"), "refused");
+        assert_eq!(said(""), "wrong", "it is truncated and says nothing of it");
+        assert_eq!(said("data: {\"cho\n\n"), "wrong");
+    }
+}

@@ -265,3 +265,18 @@ impl fmt::Display for Outcome {
         faults.iter().try_for_each(|fault| write!(f, "\n  BROKE: {fault}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_on_what_is_admitted_depends_on_what_is_lost() {
+        let most = |part, fault| most_admitted(Cell { part, fault }, Duration::from_mins(1));
+        let own = 2 * RATE + 2;
+        assert_eq!(most(Part::Http1, Fault::Cut), own, "no counter is lost");
+        assert_eq!(most(Part::Redis, Fault::Cut), own + 45, "three replicas may admit a quarter each");
+        assert_eq!(most(Part::Redis, Fault::Kill), own + 45 + RATE, "and Redis has forgotten a minute");
+        assert_eq!(most(Part::Object, Fault::BlackHole), own + 15, "the Worker is one");
+    }
+}
