@@ -133,7 +133,7 @@ async fn accept(door: Door, inboxes: Arc<Vec<Inbox>>, crowd: Crowd, entry: impl 
         let (stream, peer) = match listener.accept().await {
             Ok((stream, peer)) => (stream.into_std(), peer),
             Err(error) => {
-                // It waits in the system's queue, and is tried again.
+                // The connection waits in the system's queue, and is tried again.
                 if told.is_none_or(|told| told.elapsed() >= LINE_PAUSE) {
                     told = Some(Instant::now());
                     tracing::error!(%error, "connections are not accepted");

@@ -84,7 +84,7 @@ fn overview() -> String {
     text
 }
 
-/// What `weir COMMAND --help` prints.
+/// Help of a command, as `weir COMMAND --help` prints it.
 fn of_command(words: &[&str]) -> Result<String, Failed> {
     let cli = Cli::command();
     let mut command = &cli;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use weir::ledger::connect_fault::ConnectFault;
 
 use super::names::NAMES;
+use crate::descriptors;
 use crate::race::race;
 
 /// After how long a silence a peer is asked by TCP whether it is there.
@@ -89,8 +90,10 @@ fn cause(error: &io::Error, address: SocketAddr) -> ConnectFault {
 /// What the process or the machine is out of, if that is what an error says.
 pub(super) fn shortage(error: &io::Error) -> Option<ConnectFault> {
     use rustix::io::Errno;
+    if descriptors::are_used_up(error) {
+        return Some(ConnectFault::NoDescriptors);
+    }
     match Errno::from_io_error(error)? {
-        Errno::MFILE | Errno::NFILE => Some(ConnectFault::NoDescriptors),
         Errno::NOMEM | Errno::NOBUFS => Some(ConnectFault::NoMemory),
         // Linux says so of a range of ports that is used up toward one address.
         Errno::ADDRINUSE | Errno::AGAIN => Some(ConnectFault::NoPorts),

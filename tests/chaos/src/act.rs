@@ -23,6 +23,18 @@ pub(crate) async fn act(cell: Cell, stage: &mut Stage) {
     }
 }
 
+/// Switches a fault on, and off again behind `span`.
+async fn during(span: Duration, switch: impl Fn(bool)) {
+    switch(true);
+    tokio::time::sleep(span).await;
+    switch(false);
+}
+
+/// Delay of a link while it is slow.
+const fn late(is_slow: bool) -> Duration {
+    if is_slow { LATE } else { Duration::ZERO }
+}
+
 async fn pass(fault: Fault) {
     tokio::time::sleep(fault.span()).await;
 }
@@ -58,27 +70,11 @@ async fn of_redis(fault: Fault, stage: &mut Stage) {
 
 async fn of_link(fault: Fault, link: &Link) {
     match fault {
-        Fault::Pause(_) => {
-            link.hold(true);
-            pass(fault).await;
-            link.hold(false);
-        }
+        Fault::Pause(_) => during(fault.span(), |on| link.hold(on)).await,
         Fault::Cut => link.cut(),
-        Fault::Kill => {
-            link.vanish(true);
-            tokio::time::sleep(RESTART).await;
-            link.vanish(false);
-        }
-        Fault::BlackHole => {
-            link.swallow(true);
-            pass(fault).await;
-            link.swallow(false);
-        }
-        Fault::Slow => {
-            link.slow(LATE);
-            pass(fault).await;
-            link.slow(Duration::ZERO);
-        }
+        Fault::Kill => during(RESTART, |on| link.vanish(on)).await,
+        Fault::BlackHole => during(fault.span(), |on| link.swallow(on)).await,
+        Fault::Slow => during(fault.span(), |on| link.slow(late(on))).await,
         Fault::Clock(_) | Fault::FullDisk | Fault::DeadReader | Fault::NoDescriptors | Fault::NewAddress => {
             unreachable!("{fault}")
         }
@@ -100,26 +96,10 @@ async fn of_upstream(fault: Fault, stage: &mut Stage) {
 async fn of_resolver(fault: Fault, stage: &mut Stage) {
     let Some(resolver) = &stage.resolver else { return };
     match fault {
-        Fault::Pause(_) => {
-            resolver.hold(true);
-            pass(fault).await;
-            resolver.hold(false);
-        }
-        Fault::Kill => {
-            resolver.vanish(true);
-            pass(fault).await;
-            resolver.vanish(false);
-        }
-        Fault::BlackHole => {
-            resolver.silence(true);
-            pass(fault).await;
-            resolver.silence(false);
-        }
-        Fault::Slow => {
-            resolver.slow(LATE);
-            pass(fault).await;
-            resolver.slow(Duration::ZERO);
-        }
+        Fault::Pause(_) => during(fault.span(), |on| resolver.hold(on)).await,
+        Fault::Kill => during(fault.span(), |on| resolver.vanish(on)).await,
+        Fault::BlackHole => during(fault.span(), |on| resolver.silence(on)).await,
+        Fault::Slow => during(fault.span(), |on| resolver.slow(late(on))).await,
         Fault::Cut
         | Fault::Clock(_)
         | Fault::FullDisk
